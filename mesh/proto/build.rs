@@ -1,0 +1,43 @@
+//! Compiles `proto/mesh`: the options that contracts use and the operator services.
+
+use std::{env, error::Error, fs, path::PathBuf};
+
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
+
+const PROTO_ROOT: &str = "../../proto";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed={PROTO_ROOT}/mesh");
+    println!("cargo::rerun-if-changed=build.rs");
+
+    let mut compiler = protox::Compiler::new([PROTO_ROOT])?;
+    compiler.include_imports(true).include_source_info(true);
+    compiler.open_files(proto_files(PathBuf::from(PROTO_ROOT).join("mesh"))?)?;
+    let encoded = compiler.encode_file_descriptor_set();
+    fs::write(PathBuf::from(env::var("OUT_DIR")?).join("descriptors.bin"), &encoded)?;
+
+    let mut prost = tonic_prost_build::Config::new();
+    prost.enable_type_names();
+    tonic_prost_build::configure()
+        .bytes(".")
+        .include_file("contracts.rs")
+        .emit_rerun_if_changed(false)
+        .compile_fds_with_config(FileDescriptorSet::decode(&*encoded)?, prost)?;
+    Ok(())
+}
+
+/// Lists every `.proto` under `dir`, sorted so that generated code is stable.
+fn proto_files(dir: PathBuf) -> std::io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            files.extend(proto_files(path)?);
+        } else if path.extension().is_some_and(|ext| ext == "proto") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
