@@ -1,1 +1,6 @@
+//! What the platform promises, one scenario per file.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod architecture;
+mod contracts;
+mod money;

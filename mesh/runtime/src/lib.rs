@@ -1,1 +1,50 @@
-//! mesh-runtime
+//! What every service of the platform is made of, apart from what it does: configuration,
+//! lifecycle, health, admin port, telemetry.
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//!
+//! use mesh_runtime::{Service, ServiceConfig, Started};
+//!
+//! /// Says hello.
+//! #[derive(clap::Parser)]
+//! struct Config {
+//!     #[command(flatten)]
+//!     service: ServiceConfig,
+//! }
+//!
+//! impl AsRef<ServiceConfig> for Config {
+//!     fn as_ref(&self) -> &ServiceConfig {
+//!         &self.service
+//!     }
+//! }
+//!
+//! async fn start(config: Config) -> anyhow::Result<Started> {
+//!     let service = Service::begin("greeter", &config.service).await?;
+//!     let stopped = service.stopped();
+//!     service.spawn("greetings", async move { stopped.cancelled().await });
+//!     // A real service binds `mesh_rpc::Server` here and returns its address.
+//!     Ok(Started { grpc: service.admin_addr(), service })
+//! }
+//!
+//! fn main() -> ExitCode {
+//!     mesh_runtime::main("greeter", start)
+//! }
+//! ```
+#![warn(missing_docs)]
+
+mod admin;
+mod config;
+pub mod crash;
+pub mod deadline;
+mod health;
+pub mod metrics;
+mod process;
+mod service;
+pub mod telemetry;
+pub mod trace;
+
+pub use config::{ConfigError, LogFormat, Secret, ServiceConfig, Target, parse_discovery};
+pub use health::{Condition, ConditionReport, Health, Readiness, State};
+pub use process::{Started, main};
+pub use service::{Hold, Service};

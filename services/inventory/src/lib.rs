@@ -1,1 +1,43 @@
-//! inventory
+//! Keeps the stock: `shop.inventory.v1`.
+
+mod api;
+mod app;
+mod config;
+mod consume;
+mod domain;
+mod events;
+mod store;
+mod sweeper;
+mod wire;
+
+use mesh_events::{Consumer, Relay};
+use mesh_log::Gather;
+use mesh_rpc::Server;
+use mesh_runtime::{Service, Started};
+
+pub use config::Config;
+
+/// The schema of this service's database.
+pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
+
+/// Starts the service; it serves when this returns.
+pub async fn start(config: Config) -> anyhow::Result<Started> {
+    let service = Service::begin("inventory", &config.service).await?;
+    let db = mesh_log::connect(&service, &config.service, &MIGRATIONS).await?;
+    let nats = mesh_events::connect(&service, &config.service).await?;
+    Relay::start(&service, &db, &nats, "inventory");
+
+    let desk = app::StockDesk::new(Gather::start(&db, &service, app::StockWork));
+    sweeper::start(&service, &db, &desk);
+    let (stream, subjects) = (consume::STREAM, &consume::subjects());
+    let subjects: Vec<&str> = subjects.iter().map(String::as_str).collect();
+    let reactions = consume::Shipments::new(desk.clone());
+    let shipments = Consumer::start(&service, &db, &nats, stream, &subjects, reactions);
+
+    let grpc = Server::new(&service, &[shop::DESCRIPTORS, mesh_proto::DESCRIPTORS])
+        .add(api::inventory_service(db.clone(), desk))
+        .add(mesh_events::dead_letters_service(&service, &db, vec![shipments]))
+        .serve(config.service.listen_addr)
+        .await?;
+    Ok(Started { service, grpc })
+}

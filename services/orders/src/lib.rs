@@ -1,1 +1,64 @@
-//! orders
+//! Takes orders and follows them to a final state: `shop.orders.v1`.
+
+mod api;
+mod app;
+mod checkout;
+mod config;
+mod consume;
+mod domain;
+mod events;
+mod store;
+mod wire;
+
+use mesh_events::{Consumer, Relay};
+use mesh_log::{Gather, Streams};
+use mesh_rpc::{Discovery, Server};
+use mesh_runtime::{Service, Started};
+use mesh_saga::Engine;
+
+use checkout::{Checkout, Neighbours, PrivateCache};
+pub use config::Config;
+
+/// The schema of this service's database.
+pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
+
+/// Domain of the service's errors.
+const DOMAIN: &str = "orders.shop";
+
+/// Starts the service; it serves when this returns.
+pub async fn start(config: Config) -> anyhow::Result<Started> {
+    let service = Service::begin("orders", &config.service).await?;
+    let db = mesh_log::connect(&service, &config.service, &MIGRATIONS).await?;
+    let nats = mesh_events::connect(&service, &config.service).await?;
+    Relay::start(&service, &db, &nats, "orders");
+
+    let discovery: Discovery = config.service.discovery.parse()?;
+    let neighbours = Neighbours::connect(&service, &discovery)?;
+    let private = PrivateCache::new(db.pool().clone());
+    let checkout = Checkout {
+        neighbours: neighbours.clone(),
+        private: private.clone(),
+        limits: config.limits(),
+        hold_seconds: config.reservation_hold_seconds,
+    };
+    let engine = Engine::start(&service, Streams::start(&db, &service), checkout);
+    let carts = Gather::start(&db, &service, app::Carts);
+    let consumers = vec![Consumer::start(
+        &service,
+        &db,
+        &nats,
+        "shipping",
+        consume::SUBJECTS,
+        consume::Shipments { engine: engine.clone() },
+    )];
+
+    let orders = app::Orders { db: db.clone(), engine: engine.clone(), neighbours, private };
+    let grpc = Server::new(&service, &[shop::DESCRIPTORS, mesh_proto::DESCRIPTORS])
+        .add(api::orders_service(orders, &service))
+        .add(api::carts_service(db.clone(), carts))
+        .add(mesh_saga::sagas_service(engine, DOMAIN))
+        .add(mesh_events::dead_letters_service(&service, &db, consumers))
+        .serve(config.service.listen_addr)
+        .await?;
+    Ok(Started { service, grpc })
+}

@@ -1,1 +1,35 @@
-//! shipping
+//! Brings parcels to customers: `shop.shipping.v1`.
+
+mod api;
+mod app;
+mod config;
+mod domain;
+mod events;
+mod store;
+mod wire;
+
+use mesh_events::Relay;
+use mesh_log::Gather;
+use mesh_rpc::Server;
+use mesh_runtime::{Service, Started};
+use shop::shipping::v1::shipping_service_server::ShippingServiceServer;
+
+pub use config::Config;
+
+/// The schema of this service's database.
+pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
+
+/// Starts the service; it serves when this returns.
+pub async fn start(config: Config) -> anyhow::Result<Started> {
+    let service = Service::begin("shipping", &config.service).await?;
+    let db = mesh_log::connect(&service, &config.service, &MIGRATIONS).await?;
+    let nats = mesh_events::connect(&service, &config.service).await?;
+    Relay::start(&service, &db, &nats, "shipping");
+
+    let writer = Gather::start(&db, &service, app::Shipments);
+    let grpc = Server::new(&service, &[shop::DESCRIPTORS])
+        .add(ShippingServiceServer::new(api::Api { db, writer }))
+        .serve(config.service.listen_addr)
+        .await?;
+    Ok(Started { service, grpc })
+}

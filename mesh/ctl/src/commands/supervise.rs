@@ -1,0 +1,33 @@
+//! The background half of `up --detach`.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use mesh_local::Progress;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::platform::{Claim, Plan, Running};
+use crate::project::Project;
+
+/// Runs the command.
+pub async fn run() -> Result<ExitCode> {
+    // Leaves the terminal: its Ctrl-C and its end are none of our business.
+    if let Err(error) = rustix::process::setsid() {
+        eprintln!("cannot leave the terminal: {error}");
+    }
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let project = Project::find()?;
+    let Some(claim) = Claim::take(&project.home)? else {
+        bail!("another process looks after {}", project.home.root().display());
+    };
+    let plan = Plan::load(&project.home)?;
+    let mut progress = Progress::stderr();
+    let running = Running::start(&project.home, claim, &plan, &mut progress).await?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    running.shut_down(&mut progress).await?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,74 @@
+//! `test`: every test suite, with the servers it needs.
+
+use std::process::{ExitCode, Stdio};
+
+use anyhow::{Context, Result};
+use mesh_local::{Progress, Servers};
+use tokio::process::Command;
+
+use crate::project::Project;
+
+/// Which tests.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Which suite.
+    #[arg(long, value_enum, default_value_t = Suite::All)]
+    suite: Suite,
+    /// Fail if a suite cannot run.
+    #[arg(long, value_enum)]
+    require: Option<Required>,
+    /// Run only tests whose name contains this.
+    filter: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Suite {
+    /// Everything in Rust: rules, layers, services, platform.
+    Rust,
+    /// Generated clients in other languages.
+    Polyglot,
+    /// Real istiod and Envoy.
+    Cluster,
+    /// All of them.
+    All,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Required {
+    /// Every suite that is asked for.
+    All,
+}
+
+/// Runs the command. Exits as `cargo test` does.
+pub async fn run(args: Args) -> Result<ExitCode> {
+    let asked = |suite| args.suite == suite || args.suite == Suite::All;
+    let mut passed = true;
+    if asked(Suite::Rust) {
+        passed = rust(args.filter.as_deref()).await?;
+    }
+    for (suite, name) in [(Suite::Polyglot, "polyglot"), (Suite::Cluster, "cluster")] {
+        // All that is there counts as asked for; by name one asks for what is not there yet.
+        if asked(suite) {
+            let required = args.require == Some(Required::All) && args.suite != Suite::All;
+            eprintln!("  skipped: this checkout has no {name} suite");
+            passed &= !required;
+        }
+    }
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn rust(filter: Option<&str>) -> Result<bool> {
+    let project = Project::find()?;
+    let mut progress = Progress::stderr();
+    // The tests would find or install them too, but without saying what takes so long.
+    Servers::find(&project.home, &mut progress).await?;
+    progress.finish();
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.current_dir(&project.root).args(["test", "--workspace"]).stdin(Stdio::null());
+    if let Some(filter) = filter {
+        command.arg(filter);
+    }
+    let status = command.status().await.context("cannot run cargo: is Rust installed?")?;
+    Ok(status.success())
+}

@@ -1,0 +1,164 @@
+//! How every service is run: its ports, its environment, its log.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use anyhow::Result;
+use mesh_local::{Home, Ports, ProcessSpec, Signal, write_private};
+use serde::{Deserialize, Serialize};
+
+use super::Plan;
+
+/// How long a service may take to drain.
+const DRAIN: &str = "5s";
+/// The name of the process that several services share.
+pub(super) const SHARED: &str = "in-process";
+
+/// Where one replica of a service listens.
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub service: String,
+    pub replica: u32,
+    pub grpc: SocketAddr,
+    pub admin: SocketAddr,
+}
+
+/// One service of a process that runs several: the arguments of its command line.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ServeEntry {
+    /// The service.
+    pub service: String,
+    /// Its settings, as flags.
+    pub args: Vec<String>,
+}
+
+/// What the services are given.
+pub struct Surroundings<'a> {
+    pub home: &'a Home,
+    pub plan: &'a Plan,
+    pub nats_url: String,
+    /// The URL of every service's database.
+    pub databases: BTreeMap<String, String>,
+}
+
+/// Gives every process of every service its two ports: the ones it had last time, if they are free.
+pub fn places(home: &Home, plan: &Plan, order: &[String]) -> Result<Vec<Place>> {
+    let mut ports = Ports::open(&home.path("ports.json"));
+    let mut address = |name: String| -> Result<SocketAddr> {
+        Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, ports.port(&name)?)))
+    };
+    let mut places = Vec::new();
+    for service in order {
+        for replica in 0..plan.replicas.get(service).copied().unwrap_or(1) {
+            places.push(Place {
+                service: service.clone(),
+                replica,
+                grpc: address(format!("{service}.{replica}.grpc"))?,
+                admin: address(format!("{service}.{replica}.admin"))?,
+            });
+        }
+    }
+    Ok(places)
+}
+
+/// The processes to run, callees before their callers.
+pub fn specs(around: &Surroundings<'_>, places: &[Place]) -> Result<Vec<ProcessSpec>> {
+    let discovery = discovery(places);
+    let mut specs = Vec::new();
+    let mut shared = Vec::new();
+    for place in places {
+        let settings = settings(around, place, &discovery);
+        if around.plan.in_process.contains(&place.service) {
+            let args = settings.iter().flat_map(|(name, value)| [flag(name), value.clone()]);
+            shared.push(ServeEntry { service: place.service.clone(), args: args.collect() });
+        } else {
+            let program = around.plan.binaries.join(&place.service);
+            specs.push(spec(around.home, &place.service, place.replica, program, settings)?);
+        }
+    }
+    if !shared.is_empty() {
+        // In a file that only its owner can read: everybody can see a command line.
+        let file = around.home.run()?.join("serve.json");
+        write_private(&file, &serde_json::to_string_pretty(&shared)?)?;
+        let mut spec = spec(around.home, SHARED, 0, around.plan.meshctl.clone(), Vec::new())?;
+        spec.args = vec!["serve".into(), file.into()];
+        specs.push(spec);
+    }
+    Ok(specs)
+}
+
+fn settings(around: &Surroundings<'_>, place: &Place, discovery: &str) -> Vec<(String, String)> {
+    let mut settings = vec![
+        ("LISTEN_ADDR", place.grpc.to_string()),
+        ("ADMIN_ADDR", place.admin.to_string()),
+        ("NATS_URL", around.nats_url.clone()),
+        ("DISCOVERY", discovery.to_owned()),
+        ("DRAIN", DRAIN.to_owned()),
+        ("LOG_FORMAT", "json".to_owned()),
+    ];
+    if let Some(url) = around.databases.get(&place.service) {
+        settings.push(("DATABASE_URL", url.clone()));
+    }
+    if std::env::var_os("WORKER_THREADS").is_none() {
+        settings.push(("WORKER_THREADS", "1".to_owned()));
+    }
+    settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn spec(
+    home: &Home,
+    name: &str,
+    replica: u32,
+    program: PathBuf,
+    env: Vec<(String, String)>,
+) -> Result<ProcessSpec> {
+    Ok(ProcessSpec {
+        name: name.to_owned(),
+        replica,
+        program,
+        args: Vec::new(),
+        env,
+        directory: None,
+        log: home.logs()?.join(format!("{name}.{replica}.log")),
+        pid_file: Some(home.run()?.join(format!("{name}.{replica}.pid"))),
+        user: None,
+        stop: Signal::TERM,
+    })
+}
+
+/// `LISTEN_ADDR` becomes `--listen-addr`.
+fn flag(variable: &str) -> String {
+    format!("--{}", variable.to_ascii_lowercase().replace('_', "-"))
+}
+
+/// `orders=static:127.0.0.1:1,127.0.0.1:2;payments=static:127.0.0.1:3`
+fn discovery(places: &[Place]) -> String {
+    let mut endpoints: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for place in places {
+        endpoints.entry(&place.service).or_default().push(place.grpc.to_string());
+    }
+    let services = endpoints.iter().map(|(name, all)| format!("{name}=static:{}", all.join(",")));
+    services.collect::<Vec<_>>().join(";")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Place, discovery, flag};
+
+    #[test]
+    fn discovery_lists_every_replica() {
+        let place = |service: &str, replica, port| Place {
+            service: service.to_owned(),
+            replica,
+            grpc: ([127, 0, 0, 1], port).into(),
+            admin: ([127, 0, 0, 1], 1).into(),
+        };
+        let places = [place("b", 0, 5), place("a", 0, 6), place("b", 1, 7)];
+
+        let text = discovery(&places);
+
+        assert_eq!(text, "a=static:127.0.0.1:6;b=static:127.0.0.1:5,127.0.0.1:7");
+        assert_eq!(flag("LISTEN_ADDR"), "--listen-addr");
+    }
+}

@@ -1,0 +1,106 @@
+//! A shop to begin with: stock for every product, and two customers with cards.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use futures::stream::{self, StreamExt, TryStreamExt};
+use shop::catalog::v1::ListProductsRequest;
+use shop::catalog::v1::catalog_service_client::CatalogServiceClient;
+use shop::inventory::v1::ReceiveStockRequest;
+use shop::inventory::v1::inventory_service_client::InventoryServiceClient;
+use shop::processor::v1::TokenizeCardRequest;
+use shop::processor::v1::cards_service_client::CardsServiceClient;
+use tonic::transport::{Channel, Endpoint};
+use uuid::{Uuid, uuid};
+
+use crate::state::State;
+
+/// Request ids derive from it, so that seeding again adds nothing.
+const SEED: Uuid = uuid!("5eed5eed-0000-4000-8000-000000000000");
+/// Pieces of every product.
+const STOCK: i64 = 1000;
+/// A test card that approves.
+const CARD: &str = "4242 4242 4242 4242";
+const CUSTOMERS: [&str; 2] = ["Ada", "Grace"];
+const AT_ONCE: usize = 8;
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// What the shop has to begin with.
+#[derive(Clone, Debug)]
+pub struct Shop {
+    /// How many products.
+    pub products: usize,
+    /// Who may order.
+    pub customers: Vec<Customer>,
+}
+
+/// A customer with a card.
+#[derive(Clone, Debug)]
+pub struct Customer {
+    /// The name that people read.
+    pub name: &'static str,
+    /// The id, the same after every seeding.
+    pub id: Uuid,
+    /// Stands for a test card that approves.
+    pub card_token: String,
+}
+
+/// Fills the shop through its contracts. Safe to repeat.
+pub async fn seed(state: &State) -> Result<Shop> {
+    let skus = skus(state).await.context("cannot list the products")?;
+    let inventory = InventoryServiceClient::new(channel(state.grpc("inventory")?)?);
+    stream::iter(&skus)
+        .map(|sku| receive(inventory.clone(), sku))
+        .buffer_unordered(AT_ONCE)
+        .try_collect::<Vec<()>>()
+        .await
+        .context("cannot stock the products")?;
+    let cards = CardsServiceClient::new(channel(state.grpc("processor")?)?);
+    let mut customers = Vec::new();
+    for name in CUSTOMERS {
+        let request = TokenizeCardRequest {
+            request_id: id(&format!("card/{name}")).to_string(),
+            card_number: CARD.to_owned(),
+            expiry_month: 12,
+            expiry_year: 2099,
+        };
+        let answer = cards.clone().tokenize_card(request).await;
+        let card_token = answer.context("cannot store a card")?.into_inner().card_token;
+        customers.push(Customer { name, id: id(&format!("customer/{name}")), card_token });
+    }
+    Ok(Shop { products: skus.len(), customers })
+}
+
+async fn receive(mut inventory: InventoryServiceClient<Channel>, sku: &str) -> Result<()> {
+    let request = ReceiveStockRequest {
+        request_id: id(&format!("stock/{sku}")).to_string(),
+        sku: sku.to_owned(),
+        quantity: STOCK,
+    };
+    inventory.receive_stock(request).await.with_context(|| format!("product {sku}"))?;
+    Ok(())
+}
+
+async fn skus(state: &State) -> Result<Vec<String>> {
+    let mut catalog = CatalogServiceClient::new(channel(state.grpc("catalog")?)?);
+    let mut skus = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = ListProductsRequest { page_size: 100, page_token };
+        let page = catalog.list_products(request).await?.into_inner();
+        skus.extend(page.products.into_iter().map(|product| product.sku));
+        if page.next_page_token.is_empty() {
+            return Ok(skus);
+        }
+        page_token = page.next_page_token;
+    }
+}
+
+fn channel(address: SocketAddr) -> Result<Channel> {
+    Ok(Endpoint::from_shared(format!("http://{address}"))?.timeout(LIMIT).connect_lazy())
+}
+
+fn id(name: &str) -> Uuid {
+    Uuid::new_v5(&SEED, name.as_bytes())
+}

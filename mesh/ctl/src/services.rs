@@ -1,0 +1,69 @@
+//! The services of the shop, and what each declares.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+use mesh_local::{Declaration, leaves_first};
+
+const DECLARATIONS: [&str; 5] = [
+    include_str!("../../../services/catalog/mesh.toml"),
+    include_str!("../../../services/inventory/mesh.toml"),
+    include_str!("../../../services/payments/mesh.toml"),
+    include_str!("../../../services/processor/mesh.toml"),
+    include_str!("../../../services/shipping/mesh.toml"),
+];
+
+/// What every service declares.
+pub fn declarations() -> Result<Vec<Declaration>> {
+    DECLARATIONS.iter().map(|text| Declaration::parse(text)).collect()
+}
+
+/// The services' names, callees before their callers.
+pub fn names() -> Result<Vec<String>> {
+    Ok(leaves_first(&declarations()?))
+}
+
+/// Refuses a name that no service has.
+pub fn check(name: &str) -> Result<()> {
+    let names = names()?;
+    if !names.iter().any(|known| known == name) {
+        bail!("there is no service `{name}`: say one of {}", names.join(", "));
+    }
+    Ok(())
+}
+
+/// Reads `orders=2`, once or several times.
+pub fn replicas(asked: &[String]) -> Result<BTreeMap<String, u32>> {
+    let mut replicas = BTreeMap::new();
+    for text in asked {
+        let (name, count) = text.split_once('=').with_context(|| {
+            format!("--replicas {text}: say SERVICE=NUMBER, such as orders=2")
+        })?;
+        check(name)?;
+        match count.parse() {
+            Ok(count @ 1..=9) => replicas.insert(name.to_owned(), count),
+            _ => bail!("--replicas {text}: the number is 1 to 9"),
+        };
+    }
+    Ok(replicas)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{names, replicas};
+
+    #[test]
+    fn every_service_declares_itself_and_orders_comes_after_all_it_calls() {
+        let names = names().unwrap();
+        assert_eq!(names.len(), 6);
+        assert_eq!(names.last().unwrap(), "orders");
+    }
+
+    #[test]
+    fn replicas_name_a_service_and_a_small_number() {
+        assert_eq!(replicas(&["orders=2".to_owned()]).unwrap()["orders"], 2);
+        for bad in ["orders", "orders=0", "orders=x", "nobody=2"] {
+            assert!(replicas(&[bad.to_owned()]).is_err(), "{bad}");
+        }
+    }
+}

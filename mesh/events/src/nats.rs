@@ -1,0 +1,179 @@
+//! The connection to the broker: it reconnects for ever, and says when it is away.
+
+use std::{str::FromStr as _, time::Duration};
+
+use anyhow::Context as _;
+use async_nats::{Client, ConnectOptions, Event, ServerAddr, jetstream};
+use mesh_runtime::{Service, ServiceConfig};
+use tokio::sync::watch;
+
+/// How often the broker must show that it lives; after two silent ones it counts as away.
+const PING_INTERVAL: Duration = Duration::from_secs(3);
+/// How long one request to the broker may take.
+const REQUEST_LIMIT: Duration = Duration::from_secs(3);
+/// How long a published message may wait for its acknowledgement.
+const ACK_LIMIT: Duration = Duration::from_secs(5);
+/// First and longest pause between attempts to reconnect.
+const RECONNECT_PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// The connection of one process to its broker. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Nats {
+    client: Client,
+    jetstream: jetstream::Context,
+    connected: watch::Receiver<bool>,
+}
+
+/// Connects to the broker of `config`, in the background and as often as needed.
+///
+/// Sets the condition `broker` of the service's health: degraded while the broker is away, never
+/// down, because a service that can still answer goes on answering. User and password come from
+/// the address.
+pub async fn connect(service: &Service, config: &ServiceConfig) -> anyhow::Result<Nats> {
+    let url = config.nats_url.as_ref().context("NATS_URL is not set")?;
+    let condition = service.health().condition("broker");
+    condition.degraded("connecting");
+    let nats =
+        Nats::open(url.expose(), &format!("{}/{}", service.name(), service.instance())).await?;
+    let mut connected = nats.connected.clone();
+    let stopped = service.stopped();
+    service.spawn("broker", async move {
+        let report = async {
+            loop {
+                if *connected.borrow_and_update() {
+                    condition.ready();
+                } else {
+                    condition.degraded("away");
+                }
+                if connected.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        stopped.run_until_cancelled(report).await;
+    });
+    Ok(nats)
+}
+
+impl Nats {
+    /// Connects to `url` as `name`, without a service: for tools and tests.
+    ///
+    /// Returns at once; the connection is made in the background. Fails if `url` is no address.
+    pub async fn open(url: &str, name: &str) -> anyhow::Result<Self> {
+        let (sender, connected) = watch::channel(false);
+        let address = ServerAddr::from_str(url).context("the broker's address is malformed")?;
+        let user = address.username().map(percent_decoded);
+        let password = address.password().map(percent_decoded).unwrap_or_default();
+        let mut options = ConnectOptions::new()
+            .name(name)
+            .retry_on_initial_connect()
+            .ping_interval(PING_INTERVAL)
+            .request_timeout(Some(REQUEST_LIMIT))
+            .reconnect_delay_callback(reconnect_pause)
+            .event_callback(move |event| {
+                let sender = sender.clone();
+                async move { report(&sender, &event) }
+            });
+        // The client library reads no credentials from an address.
+        if let Some(user) = user {
+            options = options.user_and_password(user, password);
+        }
+        let client = options.connect(address).await.context("cannot reach the broker")?;
+        let jetstream = jetstream::ContextBuilder::new()
+            .timeout(ACK_LIMIT)
+            .ack_timeout(ACK_LIMIT)
+            .build(client.clone());
+        Ok(Self { client, jetstream, connected })
+    }
+
+    /// The client, for plain messages.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The client, for streams.
+    pub fn jetstream(&self) -> &jetstream::Context {
+        &self.jetstream
+    }
+
+    /// True while the broker is connected.
+    pub fn is_connected(&self) -> bool {
+        *self.connected.borrow()
+    }
+
+    /// Waits until the broker is connected.
+    pub async fn connected(&self) {
+        self.wait_for(true).await;
+    }
+
+    /// Waits until the broker is away.
+    pub async fn disconnected(&self) {
+        self.wait_for(false).await;
+    }
+
+    async fn wait_for(&self, state: bool) {
+        let mut connected = self.connected.clone();
+        if connected.wait_for(|now| *now == state).await.is_err() {
+            // The client has ended, and with it everything that could happen.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+fn report(connected: &watch::Sender<bool>, event: &Event) {
+    match event {
+        Event::Connected => {
+            tracing::info!("broker connected");
+            connected.send_replace(true);
+        }
+        Event::Disconnected | Event::Closed => {
+            tracing::warn!("broker disconnected");
+            connected.send_replace(false);
+        }
+        Event::ServerError(error) => tracing::warn!(%error, "broker refused"),
+        Event::SlowConsumer(subscription) => {
+            tracing::warn!(subscription, "broker messages were dropped");
+        }
+        Event::ClientError(error) => tracing::debug!(%error, "broker client error"),
+        Event::LameDuckMode | Event::Draining => tracing::info!("broker is about to stop"),
+    }
+}
+
+fn reconnect_pause(attempts: usize) -> Duration {
+    let (first, longest) = RECONNECT_PAUSE;
+    let doublings = u32::try_from(attempts.saturating_sub(1).min(10)).unwrap_or(10);
+    (first * 2_u32.pow(doublings)).min(longest)
+}
+
+/// Undoes `%41` for `A`: passwords in addresses are encoded where they have to be.
+fn percent_decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let escaped = (bytes[at] == b'%')
+            .then(|| text.get(at + 1..at + 3))
+            .flatten()
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        decoded.push(escaped.unwrap_or(bytes[at]));
+        at += if escaped.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_an_address_is_decoded() {
+        assert_eq!(percent_decoded("a%40b%2Fc%zz%"), "a@b/c%zz%");
+    }
+
+    #[test]
+    fn pauses_between_reconnects_grow_to_a_limit() {
+        assert_eq!(reconnect_pause(1), Duration::from_millis(50));
+        assert_eq!(reconnect_pause(3), Duration::from_millis(200));
+        assert_eq!(reconnect_pause(1_000), Duration::from_secs(1));
+    }
+}

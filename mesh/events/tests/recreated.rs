@@ -1,0 +1,133 @@
+//! What happens when the broker has lost what it had acknowledged.
+
+use mesh_testkit::{Database, eventually};
+
+use crate::support::{
+    Broker, Effects, Node, SHORT_WINDOW, SUBJECTS, copy_directory, counted, key, migrations,
+};
+
+/// B8: an operator deletes the stream and makes it again, while everything runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_was_deleted_and_made_anew_is_filled_again_with_one_effect_each() {
+    let broker = Broker::start().await;
+    let things = Database::empty("things", migrations()).await;
+    let effects = Effects::empty().await;
+    let publisher = Node::start("things", &things, &broker.url()).await;
+    let consumer = Node::start("effects", &effects.database, &broker.url()).await;
+    publisher.relay();
+    consumer.consume(consumer.counting("only"));
+    publisher.record(counted(key(1), 1..=30)).await;
+    eventually("thirty effects", async || effects.count().await == 30).await;
+
+    broker.nats.jetstream().delete_stream("things").await.unwrap();
+    mesh_events::ensure_stream(&broker.nats, "things", SUBJECTS, 1).await.unwrap();
+
+    // Nobody records anything: the relay has to notice by itself.
+    eventually("filled again", async || broker.count().await == Some(30)).await;
+    publisher.record(counted(key(1), 31..=35)).await;
+    eventually("five more effects", async || effects.count().await >= 35).await;
+    eventually("everything acknowledged", async || {
+        broker.consumer("effects").await.is_some_and(|info| info.ack_floor.stream_sequence == 35)
+    })
+    .await;
+    assert_eq!(effects.versions().await[&key(1)], (1..=35).collect::<Vec<_>>());
+}
+
+/// B8: the disk of the broker is an older one, behind what it had acknowledged.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_restored_from_an_older_copy_of_its_disk_is_brought_up_to_date() {
+    let broker = Broker::start().await;
+    let things = Database::empty("things", migrations()).await;
+    let effects = Effects::empty().await;
+    let publisher = Node::start("things", &things, &broker.url()).await;
+    let consumer = Node::start("effects", &effects.database, &broker.url()).await;
+    publisher.relay();
+    consumer.consume(consumer.counting("only"));
+    publisher.record(counted(key(1), 1..=10)).await;
+    eventually("ten effects", async || effects.count().await == 10).await;
+    broker.server.down().await;
+    let data = broker.server.data();
+    let copy = data.with_file_name("older");
+    copy_directory(&data, &copy);
+    broker.server.up().await;
+    publisher.record(counted(key(1), 11..=40)).await;
+    eventually("forty effects", async || effects.count().await == 40).await;
+
+    broker.server.down().await;
+    std::fs::remove_dir_all(&data).unwrap();
+    copy_directory(&copy, &data);
+    broker.server.up().await;
+    let restored = eventually("an answer", async || broker.count().await).await;
+    publisher.record(counted(key(1), 41..=45)).await;
+
+    eventually("the rest", async || effects.count().await >= 45).await;
+    eventually("the stream", async || broker.count().await == Some(45)).await;
+    assert!(restored <= 45);
+    assert_eq!(effects.versions().await[&key(1)], (1..=45).collect::<Vec<_>>());
+    let versions: Vec<_> = broker.events().await.into_iter().map(|(_, version)| version).collect();
+    assert_eq!(versions, (1..=45).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_taken_for_a_duplicate_of_one_that_is_gone_is_published_after_the_window() {
+    let broker = Broker::with_stream(|config| config.duplicate_window = SHORT_WINDOW).await;
+    let things = Database::empty("things", migrations()).await;
+    let publisher = Node::start("things", &things, &broker.url()).await;
+    publisher.record(counted(key(1), 1..=4)).await;
+    publisher.relay();
+    eventually("four", async || broker.count().await == Some(4)).await;
+    publisher.kill();
+    broker.stream().await.delete_message(4).await.unwrap();
+
+    let successor = Node::start("things", &things, &broker.url()).await;
+    successor.relay();
+    successor.record(counted(key(1), 5..=5)).await;
+
+    eventually("both", async || broker.count().await >= Some(5)).await;
+    let versions: Vec<_> = broker.events().await.into_iter().map(|(_, version)| version).collect();
+    assert_eq!(versions, [1, 2, 3, 4, 5]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_that_is_ahead_of_its_stream_is_made_anew() {
+    let broker = Broker::start().await;
+    let effects = Effects::empty().await;
+    for version in 1..=5 {
+        broker.publish(uuid::Uuid::now_v7(), key(1), version).await;
+    }
+    let consumer = Node::start("effects", &effects.database, &broker.url()).await;
+    consumer.consume(consumer.counting("only"));
+    eventually("five effects", async || effects.count().await == 5).await;
+    eventually("acknowledged", async || {
+        broker.consumer("effects").await.is_some_and(|info| info.num_ack_pending == 0)
+    })
+    .await;
+    consumer.stop().await;
+    broker.server.down().await;
+    // The consumer's state survives, the stream's messages do not.
+    lose_messages(&broker.server.data());
+    broker.server.up().await;
+    let left = eventually("an answer", async || broker.count().await).await;
+    let first = broker.consumer("effects").await.unwrap().created;
+    broker.publish(uuid::Uuid::now_v7(), key(2), 1).await;
+
+    let successor = Node::start("effects", &effects.database, &broker.url()).await;
+    successor.consume(successor.counting("only"));
+
+    eventually("the new effect", async || effects.count().await >= 6).await;
+    assert_eq!(left, 0, "the stream has lost its messages");
+    let again = broker.consumer("effects").await.unwrap().created;
+    assert_ne!(first, again, "the consumer was made anew");
+    assert_eq!(effects.versions().await[&key(2)], [1]);
+}
+
+fn lose_messages(data: &std::path::Path) {
+    for entry in std::fs::read_dir(data).unwrap().map(Result::unwrap) {
+        if entry.file_name() == "msgs" {
+            std::fs::remove_dir_all(entry.path()).unwrap();
+            std::fs::create_dir(entry.path()).unwrap();
+        } else if entry.file_type().unwrap().is_dir() {
+            lose_messages(&entry.path());
+        }
+    }
+}

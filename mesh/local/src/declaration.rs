@@ -1,0 +1,104 @@
+//! What a service declares about itself in its `mesh.toml`.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+/// A service's edges.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Declaration {
+    /// The service's name.
+    pub service: String,
+    /// The proto package it serves.
+    pub contract: String,
+    /// Where it keeps its state, such as `postgres`.
+    #[serde(default)]
+    pub store: Option<String>,
+    /// The proto packages whose events it publishes, on a stream of its own name.
+    #[serde(default)]
+    pub publishes: Vec<String>,
+    /// Whom it calls.
+    #[serde(default)]
+    pub calls: Vec<Call>,
+    /// Whose events it takes.
+    #[serde(default)]
+    pub subscribes: Vec<Subscription>,
+}
+
+/// Calls to another service.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Call {
+    /// The service that is called.
+    pub service: String,
+    /// The RPCs.
+    pub methods: Vec<String>,
+    /// What for.
+    pub why: String,
+}
+
+/// Events taken from another service.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Subscription {
+    /// The publisher's stream.
+    pub stream: String,
+    /// The subjects, which are full message names.
+    pub subjects: Vec<String>,
+    /// What for.
+    pub why: String,
+}
+
+impl Declaration {
+    /// Reads the text of a `mesh.toml`.
+    pub fn parse(text: &str) -> Result<Declaration> {
+        toml::from_str(text).context("a mesh.toml cannot be read")
+    }
+
+    /// The subjects of the service's stream; none if it publishes nothing.
+    pub fn subjects(&self) -> Vec<String> {
+        self.publishes.iter().map(|package| format!("{package}.>")).collect()
+    }
+}
+
+/// The services' names so that every service comes after those it calls, as far as they do not
+/// call each other in a circle.
+pub fn leaves_first(declarations: &[Declaration]) -> Vec<String> {
+    let names: BTreeSet<&str> = declarations.iter().map(|d| d.service.as_str()).collect();
+    let mut done: Vec<String> = Vec::new();
+    while done.len() < names.len() {
+        let open: Vec<&Declaration> =
+            declarations.iter().filter(|d| !done.contains(&d.service)).collect();
+        let ready = open.iter().find(|declaration| {
+            declaration.calls.iter().all(|call| {
+                !names.contains(call.service.as_str())
+                    || done.contains(&call.service)
+                    || call.service == declaration.service
+            })
+        });
+        match ready.or(open.first()) {
+            Some(next) => done.push(next.service.clone()),
+            None => break,
+        }
+    }
+    done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Declaration, leaves_first};
+
+    #[test]
+    fn a_callee_comes_before_its_caller() {
+        let text = |name: &str, callee: &str| {
+            Declaration::parse(&format!(
+                "service = \"{name}\"\ncontract = \"a.{name}.v1\"\npublishes = [\"a.{name}.v1\"]\n\
+                 [[calls]]\nservice = \"{callee}\"\nmethods = [\"Do\"]\nwhy = \"because\""
+            ))
+            .unwrap()
+        };
+        let declarations = [text("a", "b"), text("b", "c"), text("c", "elsewhere")];
+
+        assert_eq!(leaves_first(&declarations), ["c", "b", "a"]);
+        assert_eq!(declarations[0].subjects(), ["a.a.v1.>"]);
+    }
+}

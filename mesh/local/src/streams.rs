@@ -1,0 +1,50 @@
+//! The JetStream streams that services declare.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use async_nats::jetstream::{self, stream};
+use async_nats::{Client, ConnectOptions, ServerAddr};
+
+use crate::Declaration;
+
+const MAX_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+
+/// Creates the stream of every service that publishes, or brings it to what is declared. Safe to
+/// run again.
+pub async fn ensure_streams(url: &str, declarations: &[Declaration]) -> Result<()> {
+    let jetstream = jetstream::new(connect_nats(url).await?);
+    for declaration in declarations.iter().filter(|d| !d.publishes.is_empty()) {
+        let config = stream::Config {
+            name: declaration.service.clone(),
+            subjects: declaration.subjects(),
+            storage: stream::StorageType::File,
+            retention: stream::RetentionPolicy::Limits,
+            // The relay waits rather than lose the oldest.
+            discard: stream::DiscardPolicy::New,
+            max_age: MAX_AGE,
+            duplicate_window: DUPLICATE_WINDOW,
+            num_replicas: 1,
+            ..stream::Config::default()
+        };
+        jetstream
+            .create_or_update_stream(config)
+            .await
+            .with_context(|| format!("cannot create the stream `{}`", declaration.service))?;
+    }
+    Ok(())
+}
+
+/// Connects to the broker with the user and password of its URL.
+pub async fn connect_nats(url: &str) -> Result<Client> {
+    let address: ServerAddr = url.parse().context("the broker's URL is malformed")?;
+    // The client library reads no credentials from an address.
+    let options = match (address.username(), address.password()) {
+        (Some(user), Some(password)) => {
+            ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned())
+        }
+        _ => ConnectOptions::new(),
+    };
+    options.connect(address).await.context("cannot connect to nats-server")
+}

@@ -1,0 +1,139 @@
+//! A service's database: reachable, migrated, joined.
+
+use std::{str::FromStr as _, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use mesh_runtime::{Service, ServiceConfig};
+use sqlx::{
+    PgConnection, PgPool,
+    migrate::Migrator,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use crate::{Replica, Wake, streams::Watchers};
+
+/// How long a caller waits for a connection of the pool before the service counts as overloaded.
+const ACQUIRE_LIMIT: Duration = Duration::from_millis(1000);
+/// Pause between attempts to reach a database that does not answer.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
+/// What no statement of a service may take longer than.
+const STATEMENT_LIMIT_MS: &str = "10000";
+
+/// A service's database, its pool, and this process's place in it. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Database {
+    pool: PgPool,
+    options: PgConnectOptions,
+    wake: Wake,
+    watchers: Watchers,
+    replica: Arc<Replica>,
+}
+
+/// Reaches the database, however long that takes, migrates it, and joins it as a replica.
+///
+/// Several replicas may do this at once: migrations run under a lock, each in a transaction, so one
+/// that was interrupted is run again. Sets the condition `database` of the service's health.
+pub async fn connect(
+    service: &Service,
+    config: &ServiceConfig,
+    migrations: &Migrator,
+) -> anyhow::Result<Database> {
+    let url = config.database_url.as_ref().context("DATABASE_URL is not set")?;
+    let options = PgConnectOptions::from_str(url.expose())
+        .context("DATABASE_URL is not a PostgreSQL address")?
+        .application_name(service.name())
+        .options([("statement_timeout", STATEMENT_LIMIT_MS)]);
+    let pool = PgPoolOptions::new()
+        .max_connections(config.database_pool)
+        .acquire_timeout(ACQUIRE_LIMIT)
+        // Costs a round trip each time; a connection that died fails its next caller instead.
+        .test_before_acquire(false)
+        .connect_lazy_with(options.clone());
+    let stop = service.draining();
+    let condition = service.health().condition("database");
+    let migrated = async {
+        while let Err(error) = migrate(&pool, migrations).await {
+            if !is_unreachable(&error) {
+                return Err(error).context("the database cannot be migrated");
+            }
+            condition.down(format!("unreachable: {error}"));
+            tokio::time::sleep(RECONNECT_PAUSE).await;
+        }
+        Ok(())
+    };
+    tokio::select! {
+        result = migrated => result?,
+        () = stop.cancelled() => anyhow::bail!("stopped before the database was reachable"),
+    }
+    let replica = Replica::join(service, options.clone(), pool.clone(), condition).await;
+    let watchers = Watchers::start(service, pool.clone());
+    Ok(Database { pool, options, wake: Wake::default(), watchers, replica: Arc::new(replica) })
+}
+
+impl Database {
+    /// The pool for reads and for [`transact`](crate::transact).
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Wakes readers of the log in this process.
+    pub fn wake(&self) -> &Wake {
+        &self.wake
+    }
+
+    /// This process among those that work on the database.
+    pub fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
+    /// Tells when streams change.
+    pub fn watchers(&self) -> &Watchers {
+        &self.watchers
+    }
+
+    /// A connection of its own, which carries the replica's id so that a successor can end it.
+    pub(crate) async fn dedicated(&self) -> sqlx::Result<PgConnection> {
+        use sqlx::ConnectOptions as _;
+        let name = self.replica.id().map(|id| id.to_string());
+        let options = match &name {
+            Some(name) => self.options.clone().application_name(name),
+            None => self.options.clone(),
+        };
+        let connecting = options.connect();
+        tokio::time::timeout(ACQUIRE_LIMIT * 2, connecting)
+            .await
+            .unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    }
+}
+
+async fn migrate(pool: &PgPool, migrations: &Migrator) -> Result<(), sqlx::migrate::MigrateError> {
+    let mut connection = pool.acquire().await?;
+    migrations.run(&mut *connection).await
+}
+
+fn is_unreachable(error: &sqlx::migrate::MigrateError) -> bool {
+    use sqlx::migrate::MigrateError;
+    match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+            is_connection_lost(error)
+        }
+        _ => false,
+    }
+}
+
+/// True if the database was not reachable, went away, or is starting or stopping.
+pub(crate) fn is_connection_lost(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        // Class 57P: the server ends sessions or refuses new ones; class 08: connection exceptions.
+        sqlx::Error::Database(error) => error
+            .code()
+            .is_some_and(|code| code.starts_with("57P") || code.starts_with("08")),
+        _ => false,
+    }
+}

@@ -1,0 +1,103 @@
+//! Event-sourced streams: one row of state per stream, one log row per event.
+//!
+//! A [`Change`] is data: which stream, at which version, what happened, and the fold of it. Many
+//! changes commit as one statement, each with its own [`Outcome`]: one whose version is not the
+//! stream's is refused alone.
+
+mod change;
+mod commit;
+mod load;
+mod watch;
+
+pub use change::{Awake, Change, Companion, Outcome};
+pub use load::{Recorded, Stored};
+pub use watch::{Subscription, Watchers};
+
+use mesh_runtime::Service;
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{Database, Gather, SubmitError, gather::Work as _};
+use commit::Commit;
+
+/// Commits and loads the streams of one service. Cheap to clone.
+#[derive(Debug)]
+pub struct Streams<C: Companion = ()> {
+    db: Database,
+    gather: Gather<Commit<C>>,
+}
+
+impl<C: Companion> Clone for Streams<C> {
+    fn clone(&self) -> Self {
+        Self { db: self.db.clone(), gather: self.gather.clone() }
+    }
+}
+
+impl<C: Companion> Streams<C> {
+    /// Starts the writer of the service's streams.
+    pub fn start(db: &Database, service: &Service) -> Self {
+        let gather = Gather::start(db, service, Commit::new(db.watchers().clone()));
+        Self { db: db.clone(), gather }
+    }
+
+    /// Commits one change, together with what else is being committed at this moment.
+    pub async fn commit(&self, change: Change<C>) -> Result<Outcome, SubmitError> {
+        self.gather.submit(change).await
+    }
+
+    /// Commits one change in a transaction that the caller owns and has taken by
+    /// [`transact`](crate::transact). Call [`Streams::announce`] once it is committed.
+    pub async fn commit_in(
+        &self,
+        tx: &mut PgConnection,
+        change: Change<C>,
+    ) -> sqlx::Result<Outcome> {
+        let mut outcomes = self.gather.work().apply(tx, std::slice::from_ref(&change)).await?;
+        Ok(outcomes.remove(0))
+    }
+
+    /// Tells those who follow the stream that it has come to `version`.
+    pub fn announce(&self, id: Uuid, version: i32) {
+        self.db.watchers().notify(id, version);
+    }
+
+    /// The stream as it is now; none if it was never written. Costs one round trip.
+    pub async fn load(&self, id: Uuid) -> sqlx::Result<Option<Stored>> {
+        load::one(self.db.pool(), id).await
+    }
+
+    /// The streams that are awake and driven by replica `owner`, or by nobody. Costs one round trip.
+    pub async fn awake(&self, owner: Uuid) -> sqlx::Result<Vec<(Uuid, Stored)>> {
+        load::awake(self.db.pool(), owner).await
+    }
+
+    /// Awake streams in the order in which they woke, after a place in it. Costs one round trip.
+    pub async fn list_awake(
+        &self,
+        after: Option<(OffsetDateTime, Uuid)>,
+        limit: i64,
+    ) -> sqlx::Result<Vec<(Uuid, OffsetDateTime, Stored)>> {
+        load::list_awake(self.db.pool(), after, limit).await
+    }
+
+    /// The stream as it is now, locked for the rest of the caller's transaction.
+    pub async fn load_in(&self, tx: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<Stored>> {
+        load::locked(tx, id).await
+    }
+
+    /// The events of a stream after a version, oldest first. Costs one round trip.
+    pub async fn events(&self, id: Uuid, after_version: i32) -> sqlx::Result<Vec<Recorded>> {
+        load::events(self.db.pool(), id, after_version).await
+    }
+
+    /// Follows a stream's version.
+    pub fn watch(&self, id: Uuid) -> Subscription {
+        self.db.watchers().subscribe(id)
+    }
+
+    /// The database that the streams live in.
+    pub fn database(&self) -> &Database {
+        &self.db
+    }
+}

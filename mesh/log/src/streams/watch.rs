@@ -1,0 +1,102 @@
+//! Tells when a stream changes, whoever changed it.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use mesh_runtime::Service;
+use sqlx::PgPool;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+/// How soon a change that another process made is noticed.
+const POLL: Duration = Duration::from_millis(200);
+
+type Map = HashMap<Uuid, watch::Sender<i32>>;
+
+/// Everyone who follows a stream of one database. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Watchers {
+    streams: Arc<Mutex<Map>>,
+}
+
+/// Follows the version of one stream; made by [`Streams::watch`](super::Streams::watch).
+#[derive(Debug)]
+pub struct Subscription {
+    id: Uuid,
+    versions: watch::Receiver<i32>,
+    watchers: Watchers,
+}
+
+impl Watchers {
+    /// Starts looking for changes that other processes make, as long as anybody follows a stream.
+    pub(crate) fn start(service: &Service, pool: PgPool) -> Self {
+        let watchers = Self::default();
+        let polled = watchers.clone();
+        let stopped = service.stopped();
+        service.spawn("watchers", async move {
+            stopped.run_until_cancelled(polled.poll(pool)).await;
+        });
+        watchers
+    }
+
+    pub(crate) fn subscribe(&self, id: Uuid) -> Subscription {
+        let mut streams = self.lock();
+        let sender = streams.entry(id).or_insert_with(|| watch::Sender::new(0));
+        Subscription { id, versions: sender.subscribe(), watchers: self.clone() }
+    }
+
+    pub(crate) fn notify(&self, id: Uuid, version: i32) {
+        if let Some(sender) = self.lock().get(&id) {
+            sender.send_if_modified(|seen| {
+                let newer = version > *seen;
+                *seen = version.max(*seen);
+                newer
+            });
+        }
+    }
+
+    async fn poll(self, pool: PgPool) {
+        let mut tick = tokio::time::interval(POLL);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            let ids: Vec<Uuid> = self.lock().keys().copied().collect();
+            if ids.is_empty() {
+                continue;
+            }
+            let versions = sqlx::query_as("SELECT id, version FROM streams WHERE id = ANY($1)")
+                .bind(ids)
+                .fetch_all(&pool)
+                .await;
+            // An unreachable database changes nothing; the next poll tries again.
+            for (id, version) in versions.unwrap_or_default() {
+                self.notify(id, version);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Map> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Subscription {
+    /// Waits until the stream is known to be past `version`.
+    pub async fn past(&mut self, version: i32) {
+        // The sender lives as long as this subscription keeps its entry.
+        let _ = self.versions.wait_for(|seen| *seen > version).await;
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let mut streams = self.watchers.lock();
+        // One receiver left means: only this one.
+        if streams.get(&self.id).is_some_and(|sender| sender.receiver_count() <= 1) {
+            streams.remove(&self.id);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Reads the fields of a request and remembers everything that is wrong with them.
+
+use std::{fmt, ops::RangeInclusive};
+
+use tonic::Code;
+use tonic_types::{ErrorDetails, FieldViolation};
+use uuid::Uuid;
+
+use crate::Fault;
+
+/// How many violations an answer names at most.
+const VIOLATIONS: usize = 20;
+
+/// What is wrong with one field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Path of the field, for instance `lines[0].quantity`.
+    pub field: String,
+    /// Stable, `UPPER_SNAKE_CASE`.
+    pub reason: &'static str,
+    /// What would be right, as a sentence about the field: `has 1 to 40 characters`.
+    pub description: String,
+}
+
+/// A malformed request: INVALID_ARGUMENT, with every violation; never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalid(pub Vec<Violation>);
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the request is malformed: ")?;
+        for (n, violation) in self.0.iter().enumerate() {
+            let separator = if n == 0 { "" } else { "; " };
+            write!(f, "{separator}{} {}", violation.field, violation.description)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+impl Fault for Invalid {
+    fn code(&self) -> Code {
+        Code::InvalidArgument
+    }
+
+    fn reason(&self) -> &'static str {
+        self.0.first().map_or("REQUEST_MALFORMED", |violation| violation.reason)
+    }
+
+    fn describe(&self, details: &mut ErrorDetails) {
+        let violation = |violation: &Violation| FieldViolation {
+            reason: violation.reason.to_owned(),
+            ..FieldViolation::new(&violation.field, &violation.description)
+        };
+        details.set_bad_request(self.0.iter().map(violation).collect::<Vec<_>>());
+    }
+}
+
+/// Reads fields one after the other, so that a caller hears of all that is wrong at once.
+///
+/// Values read before [`finish`](Self::finish) stand for themselves only if it says so.
+#[derive(Debug, Default)]
+pub struct Fields(Vec<Violation>);
+
+impl Fields {
+    /// Reads a UUID in its hyphenated form.
+    pub fn uuid(&mut self, field: &str, value: &str) -> Uuid {
+        const HYPHENATED: usize = 36;
+        match Uuid::try_parse(value) {
+            Ok(uuid) if value.len() == HYPHENATED => uuid,
+            _ => {
+                self.refuse(field, "UUID_MALFORMED", "is not a UUID");
+                Uuid::nil()
+            }
+        }
+    }
+
+    /// Reads a text of so many characters, none of them a control character.
+    pub fn text(&mut self, field: &str, value: &str, length: RangeInclusive<usize>) -> String {
+        if !length.contains(&value.chars().count()) {
+            let bounds = format!("has {} to {} characters", length.start(), length.end());
+            self.refuse(field, "TEXT_LENGTH_OUT_OF_RANGE", bounds);
+        } else if value.chars().any(char::is_control) {
+            self.refuse(field, "TEXT_MALFORMED", "has no control characters");
+        }
+        value.to_owned()
+    }
+
+    /// Reads a number between bounds.
+    pub fn number(&mut self, field: &str, value: i64, range: RangeInclusive<i64>) -> i64 {
+        if !range.contains(&value) {
+            let bounds = format!("is {} to {}", range.start(), range.end());
+            self.refuse(field, "NUMBER_OUT_OF_RANGE", bounds);
+        }
+        value
+    }
+
+    /// Checks that a list has so many elements. Returns how many of them are worth reading.
+    pub fn count(&mut self, field: &str, length: usize, range: RangeInclusive<usize>) -> usize {
+        if !range.contains(&length) {
+            let bounds = format!("has {} to {} elements", range.start(), range.end());
+            self.refuse(field, "COUNT_OUT_OF_RANGE", bounds);
+        }
+        length.min(*range.end())
+    }
+
+    /// Remembers that something is wrong with a field.
+    pub fn refuse(&mut self, field: &str, reason: &'static str, description: impl Into<String>) {
+        if self.0.len() < VIOLATIONS {
+            let description = description.into();
+            self.0.push(Violation { field: field.to_owned(), reason, description });
+        }
+    }
+
+    /// Returns the value that was read, or everything that was wrong.
+    pub fn finish<T>(self, value: T) -> Result<T, Invalid> {
+        if self.0.is_empty() { Ok(value) } else { Err(Invalid(self.0)) }
+    }
+}

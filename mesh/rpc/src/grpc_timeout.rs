@@ -1,0 +1,74 @@
+//! The `grpc-timeout` header.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+/// At most eight digits.
+const MAX: u128 = 99_999_999;
+
+/// Reads the header. A malformed one counts as none, as it does for every gRPC server.
+pub(crate) fn read(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(GRPC_TIMEOUT)?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let number: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(number * 3600)),
+        "M" => Some(Duration::from_secs(number * 60)),
+        "S" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_millis(number)),
+        "u" => Some(Duration::from_micros(number)),
+        "n" => Some(Duration::from_nanos(number)),
+        _ => None,
+    }
+}
+
+/// Writes the header in the finest unit that fits, rounded down.
+pub(crate) fn write(headers: &mut HeaderMap, timeout: Duration) {
+    let (number, unit) = match timeout.as_micros() {
+        micros @ 0..=MAX => (micros, 'u'),
+        micros if micros / 1_000 <= MAX => (micros / 1_000, 'm'),
+        micros => ((micros / 1_000_000).min(MAX), 'S'),
+    };
+    let value = HeaderValue::try_from(format!("{number}{unit}")).expect("digits and a letter");
+    headers.insert(GRPC_TIMEOUT, value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(timeout: Duration) -> String {
+        let mut headers = HeaderMap::new();
+        write(&mut headers, timeout);
+        headers[GRPC_TIMEOUT].to_str().unwrap().to_owned()
+    }
+
+    fn parsed(text: &'static str) -> Option<Duration> {
+        let mut headers = HeaderMap::new();
+        headers.insert(GRPC_TIMEOUT, HeaderValue::from_static(text));
+        read(&headers)
+    }
+
+    #[test]
+    fn a_timeout_has_at_most_eight_digits_and_is_rounded_down() {
+        assert_eq!(written(Duration::from_nanos(1_999)), "1u");
+        assert_eq!(written(Duration::from_micros(99_999_999)), "99999999u");
+        assert_eq!(written(Duration::from_micros(100_000_999)), "100000m");
+        assert_eq!(written(Duration::from_secs(100_000)), "100000S");
+        assert_eq!(written(Duration::MAX), "99999999S");
+    }
+
+    #[test]
+    fn a_malformed_timeout_counts_as_none() {
+        assert_eq!(parsed("250m"), Some(Duration::from_millis(250)));
+        assert_eq!(parsed("1H"), Some(Duration::from_secs(3600)));
+        for text in ["", "5", "m", "+5m", "-5m", "123456789m", "5x", "5.5S"] {
+            assert_eq!(parsed(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Connections: accepted, served, told good-bye, and cut if they do not go.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use hyper::{server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use mesh_runtime::{Hold, Service};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{Stack, call};
+
+/// A connection that says nothing for this long is no client.
+const PREFACE_LIMIT: Duration = Duration::from_secs(10);
+/// Pause after an error that is not one connection's, such as too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const PING_INTERVAL: Duration = Duration::from_secs(60);
+const PING_LIMIT: Duration = Duration::from_secs(20);
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+const MAX_STREAMS: u32 = 1024;
+/// Calls that one connection may give up before they were looked at. The default of 20 would take
+/// a burst of expired deadlines for an attack.
+const MAX_PENDING_RESETS: usize = 1024;
+const MAX_HEADERS: u32 = 32 << 10;
+
+/// Serves until the service has drained.
+pub(super) async fn run(listener: TcpListener, stack: Arc<Stack>, service: Service, hold: Hold) {
+    let connections = TaskTracker::new();
+    let cut = CancellationToken::new();
+    let draining = service.draining();
+    let until = async {
+        draining.cancelled().await;
+        sleep(service.pre_stop()).await;
+    };
+    tokio::select! {
+        () = accept(&listener, &stack, &connections, &cut) => {}
+        () = until => {}
+    }
+    drop(listener);
+    stack.closing.cancel();
+    connections.close();
+    if timeout(service.drain_limit(), connections.wait()).await.is_err() {
+        let left = connections.len();
+        tracing::warn!(service = service.name(), connections = left, "connections cut");
+        cut.cancel();
+        connections.wait().await;
+    }
+    drop(hold);
+}
+
+async fn accept(
+    listener: &TcpListener,
+    stack: &Arc<Stack>,
+    connections: &TaskTracker,
+    cut: &CancellationToken,
+) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let (stack, cut) = (Arc::clone(stack), cut.clone());
+                connections.spawn(async move {
+                    cut.run_until_cancelled(serve(stream, stack)).await;
+                });
+            }
+            Err(error) => {
+                tracing::warn!(service = stack.name, %error, "connection not accepted");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, stack: Arc<Stack>) {
+    let closing = stack.closing.clone();
+    // A connection without a word would hold up the drain: HTTP/2 cannot say good-bye to it yet.
+    let mut first = [0];
+    let word = timeout(PREFACE_LIMIT, stream.peek(&mut first));
+    if !matches!(closing.run_until_cancelled(word).await, Some(Ok(Ok(1..)))) {
+        return;
+    }
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "nodelay not set");
+    }
+    let answer = service_fn(move |request| call::answer(Arc::clone(&stack), request));
+    let mut connection = pin!(http().serve_connection(TokioIo::new(stream), answer));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = closing.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        // The peer's affair: it vanished, or is no HTTP/2 client.
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+fn http() -> http2::Builder<TokioExecutor> {
+    let mut http = http2::Builder::new(TokioExecutor::new());
+    http.timer(TokioTimer::new())
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_LIMIT)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .max_header_list_size(MAX_HEADERS);
+    http
+}

@@ -1,0 +1,108 @@
+//! The settings that every service has: a flag and an environment variable each.
+
+mod parse;
+mod secret;
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+pub use parse::{Target, parse_discovery};
+pub use secret::Secret;
+
+/// Settings of every service. Flatten it into the service's own configuration.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ServiceConfig {
+    /// Where the service answers gRPC; port 0 takes a free one
+    #[arg(long, env = "LISTEN_ADDR", default_value = "127.0.0.1:0")]
+    pub listen_addr: SocketAddr,
+
+    /// Where it answers /healthz, /readyz and /metrics; port 0 takes a free one
+    #[arg(long, env = "ADMIN_ADDR", default_value = "127.0.0.1:0")]
+    pub admin_addr: SocketAddr,
+
+    /// The service's own PostgreSQL database
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: Option<Secret>,
+
+    /// How many connections it holds at most
+    #[arg(long, env = "DATABASE_POOL", default_value_t = 8,
+          value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub database_pool: u32,
+
+    /// The NATS server that events go through
+    #[arg(long, env = "NATS_URL", hide_env_values = true)]
+    pub nats_url: Option<Secret>,
+
+    /// Where other services are: `payments=static:HOST:PORT,HOST:PORT;catalog=static:HOST:PORT`
+    #[arg(long, env = "DISCOVERY", default_value = "", value_parser = parse::discovery)]
+    pub discovery: String,
+
+    /// Where traces go by OTLP over gRPC; without it none are sent
+    #[arg(long, env = "OTLP_ENDPOINT", value_parser = parse::endpoint)]
+    pub otlp_endpoint: Option<String>,
+
+    /// The share of traces begun here that is sent, from 0 to 1
+    #[arg(long, env = "TRACE_RATIO", default_value_t = 1.0, value_parser = parse::ratio)]
+    pub trace_ratio: f64,
+
+    /// How log lines look
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
+    pub log_format: LogFormat,
+
+    /// What is logged: `info`, or directives such as `info,mesh_events=debug`
+    #[arg(long, env = "LOG_LEVEL", default_value = "info", value_parser = parse::log_level)]
+    pub log_level: String,
+
+    /// Threads that run the service
+    #[arg(long, env = "WORKER_THREADS", default_value = "1", value_parser = parse::threads)]
+    pub worker_threads: usize,
+
+    /// Time between saying "not ready" and refusing connections, for those who route to it
+    #[arg(long, env = "PRE_STOP", default_value = "0s", value_parser = parse::duration)]
+    pub pre_stop: Duration,
+
+    /// How long calls in flight may take to end when the service stops
+    #[arg(long, env = "DRAIN", default_value = "30s", value_parser = parse::duration)]
+    pub drain: Duration,
+}
+
+impl Default for ServiceConfig {
+    /// The settings of a service that is given none: free loopback ports, no database.
+    fn default() -> Self {
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self {
+            listen_addr: any,
+            admin_addr: any,
+            database_url: None,
+            database_pool: 8,
+            nats_url: None,
+            discovery: String::new(),
+            otlp_endpoint: None,
+            trace_ratio: 1.0,
+            log_format: LogFormat::Json,
+            log_level: "info".to_owned(),
+            worker_threads: 1,
+            pre_stop: Duration::ZERO,
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object per line.
+    Json,
+    /// For people at a terminal.
+    Pretty,
+}
+
+/// A setting that the service cannot start with. [`main`](crate::main) exits 64 for it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(pub String);
+
+#[cfg(test)]
+mod tests;

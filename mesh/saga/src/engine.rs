@@ -1,0 +1,178 @@
+//! Drives the sagas of one replica.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use mesh_log::{Stored, Streams};
+use mesh_runtime::Service;
+use tokio::sync::{Notify, Semaphore};
+use uuid::Uuid;
+
+use crate::{Saga, drive::Driver, metrics::Metrics};
+
+/// How many sagas run their calls at once; others wait.
+const CONCURRENCY: usize = 1024;
+/// How often the database is asked for sagas that nobody drives.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// Drives every saga whose stream this replica owns. Cheap to clone.
+pub struct Engine<S: Saga> {
+    pub(crate) inner: Arc<Inner<S>>,
+}
+
+impl<S: Saga> Clone for Engine<S> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+impl<S: Saga> std::fmt::Debug for Engine<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("driven", &self.inner.lock().len()).finish_non_exhaustive()
+    }
+}
+
+pub(crate) struct Inner<S: Saga> {
+    pub(crate) saga: S,
+    pub(crate) streams: Streams<S::Companion>,
+    pub(crate) service: Service,
+    pub(crate) slots: Semaphore,
+    pub(crate) metrics: Metrics,
+    driven: Mutex<HashMap<Uuid, Arc<Notify>>>,
+}
+
+impl<S: Saga> Engine<S> {
+    /// Starts driving: first what an earlier process left, then what is handed in.
+    pub fn start(service: &Service, streams: Streams<S::Companion>, saga: S) -> Self {
+        let inner = Inner {
+            saga,
+            streams,
+            service: service.clone(),
+            slots: Semaphore::new(CONCURRENCY),
+            metrics: Metrics::new(service.name()),
+            driven: Mutex::default(),
+        };
+        let engine = Self { inner: Arc::new(inner) };
+        let recovering = engine.clone();
+        let stopped = service.stopped();
+        service.spawn("sagas", async move {
+            stopped.run_until_cancelled(recovering.recover()).await;
+        });
+        engine
+    }
+
+    /// The saga that is driven.
+    pub fn saga(&self) -> &S {
+        &self.inner.saga
+    }
+
+    /// The streams that the sagas run on.
+    pub fn streams(&self) -> &Streams<S::Companion> {
+        &self.inner.streams
+    }
+
+    /// The replica that a change made here should name as its owner.
+    pub fn owner(&self) -> Option<Uuid> {
+        self.inner.streams.database().replica().id()
+    }
+
+    /// Drives a stream that was just changed here. If it is driven already, its driver looks at it
+    /// again at once.
+    pub fn drive(&self, id: Uuid, state: S::State) {
+        self.begin(id, Driver::fresh(state));
+    }
+
+    /// As [`drive`](Self::drive), for a stream that was loaded.
+    pub fn resume(&self, id: Uuid, stored: &Stored) {
+        match self.inner.saga.decode(id, stored) {
+            Ok(state) => self.begin(id, Driver::resumed(state, stored)),
+            // It stays awake, and is seen by every sweep and by its age in the metrics.
+            Err(error) => tracing::error!(saga_id = %id, %error, "saga cannot be resumed"),
+        }
+    }
+
+    fn begin(&self, id: Uuid, driver: Driver<S>) {
+        let changed = Arc::new(Notify::new());
+        {
+            let mut driven = self.inner.lock();
+            if let Some(running) = driven.get(&id) {
+                running.notify_one();
+                return;
+            }
+            driven.insert(id, Arc::clone(&changed));
+        }
+        let inner = Arc::clone(&self.inner);
+        let stopped = inner.service.stopped();
+        tokio::spawn(async move {
+            inner.metrics.driving(1);
+            let ended = stopped.run_until_cancelled(driver.run(&inner, id, &changed)).await;
+            inner.lock().remove(&id);
+            inner.metrics.driving(-1);
+            // Somebody asked for another look after the last one.
+            if ended.is_some() && changed.notified_now() {
+                Engine { inner }.look_again(id).await;
+            }
+        });
+    }
+
+    async fn look_again(&self, id: Uuid) {
+        if let Ok(Some(stored)) = self.inner.streams.load(id).await
+            && stored.awake_for.is_some()
+        {
+            self.resume(id, &stored);
+        }
+    }
+
+    /// Picks up what this replica owns and does not drive: after a start, a takeover, a new id.
+    async fn recover(&self) {
+        let replica = self.inner.streams.database().replica();
+        let (mut ids, mut takeovers) = (replica.ids(), replica.takeovers());
+        loop {
+            ids.mark_unchanged();
+            takeovers.mark_unchanged();
+            if let Some(owner) = replica.id() {
+                match self.inner.streams.awake(owner).await {
+                    Ok(awake) => {
+                        for (id, stored) in awake {
+                            self.pick_up(id, &stored);
+                        }
+                    }
+                    Err(error) => tracing::warn!(%error, "sagas could not be looked up"),
+                }
+            }
+            tokio::select! {
+                _ = ids.changed() => (),
+                _ = takeovers.changed() => (),
+                () = tokio::time::sleep(SWEEP) => (),
+            }
+        }
+    }
+
+    /// Resumes a saga unless it is driven: a sweep must not disturb those that run.
+    fn pick_up(&self, id: Uuid, stored: &Stored) {
+        if !self.inner.lock().contains_key(&id) {
+            self.resume(id, stored);
+        }
+    }
+}
+
+impl<S: Saga> Inner<S> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Notify>>> {
+        self.driven.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a notification waits, without waiting for one.
+trait NotifiedNow {
+    fn notified_now(&self) -> bool;
+}
+
+impl NotifiedNow for Notify {
+    fn notified_now(&self) -> bool {
+        let mut notified = std::pin::pin!(self.notified());
+        notified.as_mut().enable()
+    }
+}

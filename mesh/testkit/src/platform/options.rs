@@ -1,0 +1,55 @@
+//! What a test's platform consists of.
+
+use std::collections::BTreeMap;
+
+/// The services of a platform, and how they run.
+#[derive(Clone, Debug, Default)]
+pub struct PlatformOptions {
+    pub(super) services: Vec<String>,
+    pub(super) replicas: BTreeMap<String, u32>,
+    pub(super) env: Vec<(Option<String>, String, String)>,
+    pub(super) isolated_postgres: bool,
+    pub(super) patient_start: bool,
+}
+
+impl PlatformOptions {
+    /// These services: one process each, databases on the shared PostgreSQL, a broker of their own.
+    pub fn new(services: &[&str]) -> PlatformOptions {
+        PlatformOptions {
+            services: services.iter().map(ToString::to_string).collect(),
+            patient_start: true,
+            ..PlatformOptions::default()
+        }
+    }
+
+    /// Several processes of a service.
+    pub fn replicas(mut self, service: &str, count: u32) -> PlatformOptions {
+        self.replicas.insert(service.to_owned(), count);
+        self
+    }
+
+    /// An environment variable for one service. It is set again at every restart: arm crash points
+    /// with [`ServiceProcess::arm`](super::ServiceProcess::arm) instead.
+    pub fn env(mut self, service: &str, name: &str, value: &str) -> PlatformOptions {
+        self.env.push((Some(service.to_owned()), name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// An environment variable for all services.
+    pub fn env_of_all(mut self, name: &str, value: &str) -> PlatformOptions {
+        self.env.push((None, name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// A PostgreSQL server that the test may stop and kill.
+    pub fn isolated_postgres(mut self) -> PlatformOptions {
+        self.isolated_postgres = true;
+        self
+    }
+
+    /// Returns as soon as the processes are started, ready or not.
+    pub fn without_waiting(mut self) -> PlatformOptions {
+        self.patient_start = false;
+        self
+    }
+}

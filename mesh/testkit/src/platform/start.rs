@@ -1,0 +1,153 @@
+//! Starts a platform.
+
+use std::ffi::OsString;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use mesh_local::{
+    Declaration, Home, ProcessSpec, Signal, Supervised, ensure_streams, free_port, leaves_first,
+};
+
+use super::{Platform, PlatformOptions, ServiceProcess};
+use crate::isolated::own_home;
+use crate::{Database, build, isolated_nats, isolated_postgres, paths, superuser_url};
+
+/// Where one replica of a service listens.
+struct Place {
+    service: String,
+    replica: u32,
+    grpc: SocketAddr,
+    admin: SocketAddr,
+}
+
+pub(super) async fn start(options: PlatformOptions) -> Result<Platform> {
+    let binaries = build::binaries(&options.services).await?;
+    let nats = isolated_nats().await;
+    let declarations = declarations(&options.services)?;
+    ensure_streams(&nats.url(), &declarations).await?;
+
+    let postgres = if options.isolated_postgres { Some(isolated_postgres().await) } else { None };
+    let mut databases = Vec::new();
+    let mut owned = Vec::new();
+    for declaration in declarations.iter().filter(|d| d.store.is_some()) {
+        let service = &declaration.service;
+        let url = if let Some(postgres) = &postgres {
+            postgres.database(service).await?
+        } else {
+            let database = Database::blank(service).await;
+            let url = database.url().to_owned();
+            owned.push(database);
+            url
+        };
+        databases.push((service.clone(), url));
+    }
+    let superuser = match &postgres {
+        Some(postgres) => postgres.superuser_url(),
+        None => superuser_url().await,
+    };
+
+    let places = places(&leaves_first(&declarations), &options)?;
+    let discovery = discovery(&places);
+    let home = own_home()?;
+    let mut platform = Platform {
+        services: Vec::new(),
+        databases,
+        superuser,
+        discovery,
+        nats,
+        postgres,
+        home,
+        _owned: owned,
+    };
+    for place in places {
+        let spec = spec(&platform, &options, &place, &binaries)?;
+        let process = Supervised::start(spec);
+        platform.services.push(ServiceProcess { grpc: place.grpc, admin: place.admin, process });
+    }
+    if options.patient_start {
+        platform.ready().await;
+    }
+    Ok(platform)
+}
+
+/// The declarations of these services, from `services/NAME/mesh.toml`.
+fn declarations(services: &[String]) -> Result<Vec<Declaration>> {
+    let read = |service: &String| {
+        let file = paths::workspace().join("services").join(service).join("mesh.toml");
+        let text = fs::read_to_string(&file);
+        let text = text.with_context(|| format!("cannot read {}", file.display()))?;
+        Declaration::parse(&text).with_context(|| file.display().to_string())
+    };
+    services.iter().map(read).collect()
+}
+
+fn places(order: &[String], options: &PlatformOptions) -> Result<Vec<Place>> {
+    let mut places = Vec::new();
+    for service in order {
+        for replica in 0..options.replicas.get(service).copied().unwrap_or(1) {
+            places.push(Place {
+                service: service.clone(),
+                replica,
+                grpc: SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?)),
+                admin: SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?)),
+            });
+        }
+    }
+    Ok(places)
+}
+
+/// `orders=static:127.0.0.1:1,127.0.0.1:2;payments=static:127.0.0.1:3`
+fn discovery(places: &[Place]) -> String {
+    let mut text = String::new();
+    for place in places {
+        if place.replica == 0 {
+            let separator = if text.is_empty() { "" } else { ";" };
+            text.push_str(&format!("{separator}{}=static:{}", place.service, place.grpc));
+        } else {
+            text.push_str(&format!(",{}", place.grpc));
+        }
+    }
+    text
+}
+
+fn spec(
+    platform: &Platform,
+    options: &PlatformOptions,
+    place: &Place,
+    binaries: &Path,
+) -> Result<ProcessSpec> {
+    let Place { service, replica, .. } = place;
+    let mut env = vec![
+        ("LISTEN_ADDR".to_owned(), place.grpc.to_string()),
+        ("ADMIN_ADDR".to_owned(), place.admin.to_string()),
+        ("NATS_URL".to_owned(), platform.nats.url()),
+        ("DISCOVERY".to_owned(), platform.discovery.clone()),
+        ("WORKER_THREADS".to_owned(), "1".to_owned()),
+        ("LOG_FORMAT".to_owned(), "json".to_owned()),
+        ("DRAIN".to_owned(), "5s".to_owned()),
+    ];
+    if let Some((_, url)) = platform.databases.iter().find(|(name, _)| name == service) {
+        env.push(("DATABASE_URL".to_owned(), url.clone()));
+    }
+    let asked = options.env.iter().filter(|(to, ..)| to.as_ref().is_none_or(|to| to == service));
+    env.extend(asked.map(|(_, name, value)| (name.clone(), value.clone())));
+    let unique = unique_of(&platform.home);
+    Ok(ProcessSpec {
+        name: service.clone(),
+        replica: *replica,
+        program: binaries.join(service),
+        args: Vec::<OsString>::new(),
+        env,
+        directory: None,
+        log: platform.home.logs()?.join(format!("{service}.{replica}.log")),
+        pid_file: Some(paths::home().run()?.join(format!("{unique}.{service}.{replica}.pid"))),
+        user: None,
+        stop: Signal::TERM,
+    })
+}
+
+fn unique_of(home: &Home) -> String {
+    home.root().file_name().unwrap_or_default().to_string_lossy().into_owned()
+}

@@ -1,0 +1,5 @@
+//! SQL.
+
+mod products;
+
+pub use products::{get, get_all, list};

@@ -1,0 +1,117 @@
+use sqlx::{PgConnection, Postgres, postgres::PgArguments, query::Query};
+
+use crate::domain::{Delivery, Movement, Reservation, Stock, Writes};
+
+/// All rows are locked already; those of `reservations` exist, because their ids were kept free.
+/// Lists inside a row travel as text: unnest would flatten an array of arrays.
+const WRITE: &str = "
+WITH stock_changed AS (
+    UPDATE stock AS s
+    SET supplier = n.supplier, on_hand = n.on_hand, reserved = n.reserved,
+        committed = n.committed, shipped = n.shipped, lost = n.lost, version = n.version
+    FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
+                $7::bigint[], $8::int[])
+         AS n (sku, supplier, on_hand, reserved, committed, shipped, lost, version)
+    WHERE s.sku = n.sku
+), reservations_changed AS (
+    UPDATE reservations AS r
+    SET order_id = n.order_id, digest = n.digest, expire_time = n.expire_time,
+        skus = string_to_array(n.skus, ','),
+        quantities = string_to_array(n.quantities, ',')::bigint[],
+        states = string_to_array(n.states, ',')
+    FROM unnest($9::uuid[], $10::uuid[], $11::bytea[], $12::timestamptz[], $13::text[],
+                $14::text[], $15::text[])
+         AS n (id, order_id, digest, expire_time, skus, quantities, states)
+    WHERE r.id = n.id
+)
+INSERT INTO movements (sku, from_bucket, to_bucket, quantity, reservation_id, order_id)
+SELECT * FROM unnest($16::text[], $17::text[], $18::text[], $19::bigint[], $20::uuid[], $21::uuid[])";
+
+/// Writes what a batch changed, in one statement.
+pub async fn write(tx: &mut PgConnection, writes: &Writes) -> sqlx::Result<()> {
+    let query = bind_stock(sqlx::query(WRITE), &writes.stock);
+    let query = bind_reservations(query, &writes.reservations);
+    bind_movements(query, &writes.movements).execute(&mut *tx).await?;
+    insert_deliveries(tx, &writes.deliveries).await
+}
+
+/// Deletes the rows that were kept free for what was then refused.
+pub async fn drop_unused(tx: &mut PgConnection, writes: &Writes) -> sqlx::Result<()> {
+    if writes.unused_reservations.is_empty() && writes.unused_skus.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "WITH skus AS (DELETE FROM stock WHERE sku = ANY($1) AND version = 0)
+         DELETE FROM reservations WHERE id = ANY($2) AND version = 0",
+    )
+    .bind(column(&writes.unused_skus, |sku| sku.as_str()))
+    .bind(&writes.unused_reservations)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn insert_deliveries(tx: &mut PgConnection, deliveries: &[Delivery]) -> sqlx::Result<()> {
+    if deliveries.is_empty() {
+        return Ok(());
+    }
+    let query = sqlx::query(
+        "INSERT INTO deliveries (sku, supplier, on_hand, reserved, committed, shipped, lost,
+                                 version, id, digest, quantity)
+         SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
+                              $6::bigint[], $7::bigint[], $8::int[], $9::uuid[], $10::bytea[],
+                              $11::bigint[])",
+    );
+    bind_stock(query, &column(deliveries, |delivery| delivery.stock.clone()))
+        .bind(column(deliveries, |delivery| delivery.id))
+        .bind(column(deliveries, |delivery| delivery.digest.to_vec()))
+        .bind(column(deliveries, |delivery| delivery.quantity))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+type Statement<'q> = Query<'q, Postgres, PgArguments>;
+
+fn bind_stock<'q>(query: Statement<'q>, stock: &[Stock]) -> Statement<'q> {
+    query
+        .bind(column(stock, |stock| stock.sku.as_str().to_owned()))
+        .bind(column(stock, |stock| stock.supplier))
+        .bind(column(stock, |stock| stock.on_hand))
+        .bind(column(stock, |stock| stock.reserved))
+        .bind(column(stock, |stock| stock.committed))
+        .bind(column(stock, |stock| stock.shipped))
+        .bind(column(stock, |stock| stock.lost))
+        .bind(column(stock, |stock| stock.version))
+}
+
+fn bind_reservations<'q>(query: Statement<'q>, reservations: &[Reservation]) -> Statement<'q> {
+    let origin = |reservation: &Reservation| reservation.origin.clone();
+    query
+        .bind(column(reservations, |reservation| reservation.id))
+        .bind(column(reservations, Reservation::order_id))
+        .bind(column(reservations, |r| origin(r).map(|origin| origin.digest.to_vec())))
+        .bind(column(reservations, |r| origin(r).map(|origin| origin.expires_at)))
+        .bind(column(reservations, |r| list(&r.lines, |line| line.sku.to_string())))
+        .bind(column(reservations, |r| list(&r.lines, |line| line.quantity.to_string())))
+        .bind(column(reservations, |r| list(&r.states, |state| state.as_str().to_owned())))
+}
+
+fn bind_movements<'q>(query: Statement<'q>, movements: &[Movement]) -> Statement<'q> {
+    query
+        .bind(column(movements, |movement| movement.sku.as_str().to_owned()))
+        .bind(column(movements, |movement| movement.from.as_str()))
+        .bind(column(movements, |movement| movement.to.as_str()))
+        .bind(column(movements, |movement| movement.quantity))
+        .bind(column(movements, |movement| movement.reservation))
+        .bind(column(movements, |movement| movement.order_id))
+}
+
+fn column<'a, R, C>(rows: &'a [R], value: impl Fn(&'a R) -> C) -> Vec<C> {
+    rows.iter().map(value).collect()
+}
+
+/// Joins by a comma, which no SKU, number or state contains.
+fn list<T>(items: &[T], text: impl Fn(&T) -> String) -> String {
+    items.iter().map(text).collect::<Vec<_>>().join(",")
+}

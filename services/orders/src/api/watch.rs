@@ -1,0 +1,80 @@
+//! The changes of one order, as they happen.
+
+use shop::orders::v1::WatchOrderResponse;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use uuid::Uuid;
+
+use super::status::to_status;
+use crate::{
+    app::{Error, Orders, history},
+    wire,
+};
+
+/// How many changes wait for a slow reader.
+const BUFFER: usize = 16;
+
+type Answer = Result<WatchOrderResponse, Status>;
+
+/// Streams every change after a version, in order, until the order can change no more.
+pub async fn changes(
+    orders: &Orders,
+    id: Uuid,
+    after: i32,
+    draining: CancellationToken,
+) -> Result<ReceiverStream<Answer>, Status> {
+    // Subscribed before the first look, so that nothing falls between the two.
+    let subscription = orders.engine.streams().watch(id);
+    orders
+        .engine
+        .streams()
+        .load(id)
+        .await
+        .map_err(to_status)?
+        .ok_or(Error::NotFound)
+        .map_err(to_status)?;
+    let (sender, receiver) = mpsc::channel(BUFFER);
+    let orders = orders.clone();
+    tokio::spawn(async move {
+        let told = tell(&orders, id, after, subscription, &sender);
+        tokio::select! {
+            result = told => if let Err(error) = result {
+                let _ = sender.send(Err(to_status(error))).await;
+            },
+            () = sender.closed() => (),
+            () = draining.cancelled() => {
+                let _ = sender.send(Err(to_status(mesh_log::SubmitError::Stopped))).await;
+            }
+        }
+    });
+    Ok(ReceiverStream::new(receiver))
+}
+
+async fn tell(
+    orders: &Orders,
+    id: Uuid,
+    mut told: i32,
+    mut subscription: mesh_log::Subscription,
+    sender: &mpsc::Sender<Answer>,
+) -> Result<(), Error> {
+    loop {
+        let history = history(orders, id).await?;
+        let is_final = history.last().is_some_and(|(.., shown)| shown.order.is_final());
+        let seen = history.last().map_or(0, |(.., shown)| shown.order.version);
+        for (event, kind, shown) in history {
+            let version = shown.order.version;
+            if version > told && !kind.is_empty() {
+                let change = Some(wire::change(&event, kind, &shown));
+                // A reader that has gone away ends the task by `closed`.
+                let _ = sender.send(Ok(WatchOrderResponse { change })).await;
+            }
+            told = told.max(version);
+        }
+        if is_final {
+            return Ok(());
+        }
+        subscription.past(seen).await;
+    }
+}

@@ -1,0 +1,64 @@
+//! Gives an order up.
+
+use mesh_log::{Outcome, requests};
+use uuid::Uuid;
+
+use super::{Error, Orders, Shown, get_order};
+use crate::{
+    checkout,
+    store::{RequestSeen, decode},
+};
+
+/// How often a change that others overtook is decided anew.
+const ATTEMPTS: usize = 16;
+
+/// Asks for an order to be given up.
+pub struct CancelOrder {
+    pub order: Uuid,
+    pub key: requests::Key,
+    /// Digest of the request as it was sent.
+    pub digest: [u8; 16],
+}
+
+/// Records that an order is given up; the checkout then turns back.
+pub async fn cancel_order(orders: &Orders, command: CancelOrder) -> Result<Shown, Error> {
+    for _ in 0..ATTEMPTS {
+        if let Some(shown) = earlier(orders, &command).await? {
+            return Ok(shown);
+        }
+        let streams = orders.engine.streams();
+        let stored = streams.load(command.order).await?.ok_or(Error::NotFound)?;
+        let kept = decode(command.order, stored.version, &stored.state).ok_or(Error::Unreadable)?;
+        let Some(event) = kept.order.cancel()? else {
+            return get_order(orders, command.order, None).await;
+        };
+        let version = stored.version + 1;
+        let request =
+            RequestSeen { key: command.key.as_uuid(), digest: command.digest, version };
+        let (kept, mut change) = checkout::change("cancel", &kept, &[event], Some(request));
+        change.owner = orders.engine.owner();
+        match streams.commit(change).await? {
+            Outcome::Accepted(at) | Outcome::Already(at) => {
+                tracing::info!(order_id = %command.order, "order cancel requested");
+                let order = kept.order.clone();
+                orders.engine.drive(command.order, kept);
+                return Ok(Shown { order, created: stored.created_at, updated: at });
+            }
+            // The checkout moved on meanwhile, or the request came twice at once.
+            Outcome::Conflict | Outcome::Refused(_) => (),
+        }
+    }
+    Err(Error::Contended)
+}
+
+/// What an earlier call with the same request answered.
+async fn earlier(orders: &Orders, command: &CancelOrder) -> Result<Option<Shown>, Error> {
+    let mut connection = orders.db.pool().acquire().await?;
+    let seen = requests::find(&mut connection, &[command.key]).await?;
+    drop(connection);
+    match seen.get(&command.key) {
+        None => Ok(None),
+        Some(seen) if seen.digest != command.digest => Err(Error::ContentDiffers),
+        Some(seen) => get_order(orders, command.order, Some(seen.version)).await.map(Some),
+    }
+}

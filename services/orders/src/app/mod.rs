@@ -1,0 +1,65 @@
+//! Use cases: load, decide, save.
+
+mod cancel_order;
+mod carts;
+mod get_order;
+mod place_order;
+mod prices;
+
+use mesh_log::{Database, SubmitError};
+use mesh_rpc::Channel;
+use shop::catalog::v1::catalog_service_client::CatalogServiceClient;
+
+pub use cancel_order::{CancelOrder, cancel_order};
+pub use carts::{Carts, SetCartLines};
+pub use get_order::{Shown, get_order, history};
+pub use place_order::{PlaceOrder, place_order};
+
+use crate::{
+    checkout::{Engine, Neighbours, PrivateCache},
+    domain::{CartRefusal, NotCancellable, Unpriceable},
+};
+
+/// What the use cases of orders need. Cheap to clone.
+#[derive(Clone)]
+pub struct Orders {
+    pub db: Database,
+    pub engine: Engine,
+    pub neighbours: Neighbours,
+    pub private: PrivateCache,
+}
+
+impl Orders {
+    fn catalog(&self) -> CatalogServiceClient<Channel> {
+        self.neighbours.catalog.clone()
+    }
+}
+
+/// Why a use case did not complete.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Cart(#[from] CartRefusal),
+    #[error(transparent)]
+    Unpriceable(#[from] Unpriceable),
+    #[error("nobody sells {sku}")]
+    NotSold { sku: String },
+    #[error(transparent)]
+    NotCancellable(#[from] NotCancellable),
+    #[error("there is no such order")]
+    NotFound,
+    #[error("the order has not come that far")]
+    VersionAhead,
+    #[error("this request_id was used for other content")]
+    ContentDiffers,
+    #[error("the order was changed by too many at once, ask again")]
+    Contended,
+    #[error("the catalog does not answer")]
+    Catalog(#[source] tonic::Status),
+    #[error("the order's stream cannot be read")]
+    Unreadable,
+    #[error(transparent)]
+    NotDone(#[from] SubmitError),
+    #[error("the database is unavailable")]
+    Database(#[from] sqlx::Error),
+}

@@ -1,0 +1,119 @@
+//! Orders what is in a cart.
+
+use mesh_log::{Change, Outcome};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{Error, Orders, Shown, prices::price};
+use crate::{
+    checkout,
+    domain::{CartLine, CartRefusal, Order, OrderEvent, Placement, total},
+    events,
+    store::{AuditRow, CartTake, Kept, OrderRows, Private, decode, encode, get_cart},
+};
+
+/// Asks for an order.
+pub struct PlaceOrder {
+    pub request_id: Uuid,
+    pub customer: Uuid,
+    pub cart_version: i64,
+    pub private: Private,
+    /// Digest of the request as it was sent.
+    pub digest: [u8; 16],
+}
+
+/// Accepts an order, or returns the one that an earlier call with this request made: the order as
+/// it was accepted.
+///
+/// Whether the request is new is known before anything of today's state can refuse it.
+pub async fn place_order(orders: &Orders, command: PlaceOrder) -> Result<Shown, Error> {
+    let id = Uuid::new_v5(&command.customer, command.request_id.as_bytes());
+    let pool = orders.db.pool();
+    let (known, cart) =
+        tokio::try_join!(earlier(orders, id, &command), async {
+            Ok(get_cart(pool, command.customer).await?)
+        })?;
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    let (cart, _) = cart.ok_or(CartRefusal::Changed)?;
+    let lines = cart.take(id, command.cart_version)?;
+    let placement = placement(orders, &command, lines).await?;
+    let (order, event) = Order::place(id, placement);
+    accept(orders, &command, order, event).await
+}
+
+/// The order that an earlier call with the same request made.
+async fn earlier(orders: &Orders, id: Uuid, command: &PlaceOrder) -> Result<Option<Shown>, Error> {
+    let Some(stored) = orders.engine.streams().load(id).await? else { return Ok(None) };
+    let kept = decode(id, stored.version, &stored.state).ok_or(Error::Unreadable)?;
+    if kept.digest != command.digest {
+        return Err(Error::ContentDiffers);
+    }
+    Ok(Some(accepted(id, kept.order.placement, stored.created_at)))
+}
+
+/// An order as it was when it was accepted.
+fn accepted(id: Uuid, placement: Placement, at: OffsetDateTime) -> Shown {
+    let (order, _) = Order::place(id, placement);
+    Shown { order, created: at, updated: at }
+}
+
+async fn placement(
+    orders: &Orders,
+    command: &PlaceOrder,
+    lines: &[CartLine],
+) -> Result<Placement, Error> {
+    let lines = price(orders, lines).await?;
+    let total = total(&lines)?;
+    let PlaceOrder { customer, cart_version, .. } = *command;
+    Ok(Placement { customer, lines, total, cart_version })
+}
+
+async fn accept(
+    orders: &Orders,
+    command: &PlaceOrder,
+    order: Order,
+    event: OrderEvent,
+) -> Result<Shown, Error> {
+    let id = order.id;
+    let kept = Kept { order, digest: command.digest };
+    let change = change(orders, command, &kept, &event);
+    match orders.engine.streams().commit(change).await? {
+        Outcome::Accepted(at) | Outcome::Already(at) => {
+            orders.private.keep(id, command.private.clone());
+            tracing::info!(order_id = %id, "order placed");
+            let shown = accepted(id, kept.order.placement.clone(), at);
+            orders.engine.drive(id, kept);
+            Ok(shown)
+        }
+        // Another call with the same request was faster; or another order, or a change of the cart.
+        Outcome::Conflict | Outcome::Refused(_) => {
+            earlier(orders, id, command).await?.ok_or(Error::Cart(CartRefusal::Changed))
+        }
+    }
+}
+
+fn change(
+    orders: &Orders,
+    command: &PlaceOrder,
+    kept: &Kept,
+    event: &OrderEvent,
+) -> Change<OrderRows> {
+    let take = CartTake { customer: command.customer, version: command.cart_version };
+    Change {
+        label: "place",
+        key: kept.order.id,
+        expected: 0,
+        state: encode(kept),
+        awake: checkout::awake(&kept.order, &[]),
+        owner: orders.engine.owner(),
+        events: vec![events::to_log(&kept.order, event)],
+        companion: OrderRows {
+            take: Some(take),
+            audit: Some(AuditRow::of(&kept.order)),
+            private: Some(command.private.clone()),
+            ..OrderRows::default()
+        },
+    }
+}

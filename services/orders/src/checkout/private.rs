@@ -1,0 +1,52 @@
+//! Personal data of the orders that this process is at work on, so that a step need not read it.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::store::{Private, get_private};
+
+/// How many orders are remembered; others are read from the table.
+const ORDERS: usize = 4096;
+
+/// Remembers what PlaceOrder brought, until it is needed no more. Cheap to clone.
+#[derive(Clone)]
+pub struct PrivateCache {
+    pool: PgPool,
+    orders: Arc<Mutex<HashMap<Uuid, Private>>>,
+}
+
+impl PrivateCache {
+    pub fn new(pool: PgPool) -> Self {
+        Self { pool, orders: Arc::default() }
+    }
+
+    /// Remembers the data of an order that was just placed here.
+    pub fn keep(&self, order: Uuid, private: Private) {
+        let mut orders = self.lock();
+        if orders.len() < ORDERS {
+            orders.insert(order, private);
+        }
+    }
+
+    pub fn forget(&self, order: Uuid) {
+        self.lock().remove(&order);
+    }
+
+    /// The data of an order; empty where it was deleted.
+    pub async fn get(&self, order: Uuid) -> sqlx::Result<Private> {
+        let known = self.lock().get(&order).cloned();
+        match known {
+            Some(private) => Ok(private),
+            None => get_private(&self.pool, order).await,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Private>> {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

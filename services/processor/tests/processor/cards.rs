@@ -1,0 +1,83 @@
+//! Card numbers become tokens, and stay out of everything else.
+
+use tonic::Code;
+
+use crate::sandbox::{GOOD, Sandbox, card, field, reason};
+
+#[tokio::test]
+async fn the_same_request_gives_the_same_token_and_another_one_another() {
+    let sandbox = Sandbox::start().await;
+    let request = card(GOOD);
+
+    let first = sandbox.tokenize(request.clone()).await.unwrap();
+    let again = sandbox.tokenize(request.clone()).await.unwrap();
+    let other = sandbox.tokenize(card(GOOD)).await.unwrap();
+    let mut differs = request;
+    differs.expiry_year = 2031;
+    let refused = sandbox.tokenize(differs).await.unwrap_err();
+
+    assert_eq!(first.last_digits, "4242");
+    assert_eq!(first, again);
+    assert_ne!(first.card_token, other.card_token);
+    assert_eq!(
+        (refused.code(), reason(&refused)),
+        (Code::FailedPrecondition, "REQUEST_CONTENT_DIFFERS".to_owned())
+    );
+    sandbox.stop().await;
+}
+
+#[tokio::test]
+async fn a_card_number_is_neither_kept_nor_repeated_in_a_refusal() {
+    let sandbox = Sandbox::start().await;
+    sandbox.token(GOOD).await;
+
+    let kept: Vec<String> = sqlx::query_scalar(
+        "SELECT convert_from(digest, 'LATIN1') || ' ' || encode(digest, 'hex') || ' ' || token
+             || ' ' || behaviour || ' ' || last_digits
+         FROM cards",
+    )
+    .fetch_all(&sandbox.db)
+    .await
+    .unwrap();
+    let refused = sandbox.tokenize(card("4242 4242 4242 4241")).await.unwrap_err();
+
+    assert_eq!(kept.len(), 1);
+    assert!(!kept[0].contains("4242424242424242"), "{kept:?}");
+    assert_eq!(field(&refused), "card_number");
+    assert!(!format!("{refused:?}").contains("4241"), "{refused:?}");
+    sandbox.stop().await;
+}
+
+#[tokio::test]
+async fn a_malformed_card_is_refused_by_the_name_of_its_field() {
+    let sandbox = Sandbox::start().await;
+    let mut cases = Vec::new();
+    for number in ["", "42", "4242-4242-4242-4242", "4242 4242 4242 4243"] {
+        cases.push(("card_number", card(number)));
+    }
+    for month in [i32::MIN, 0, 13] {
+        let mut request = card(GOOD);
+        request.expiry_month = month;
+        cases.push(("expiry_month", request));
+    }
+    for year in [0, 1999, 2101] {
+        let mut request = card(GOOD);
+        request.expiry_year = year;
+        cases.push(("expiry_year", request));
+    }
+    for id in ["", "x", "6ba7b8109dad11d180b400c04fd430c8"] {
+        let mut request = card(GOOD);
+        request.request_id = id.to_owned();
+        cases.push(("request_id", request));
+    }
+
+    for (name, request) in cases {
+        let refused = sandbox.tokenize(request).await.unwrap_err();
+        assert_eq!((refused.code(), field(&refused)), (Code::InvalidArgument, name.to_owned()));
+    }
+
+    let kept: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM cards").fetch_one(&sandbox.db).await.unwrap();
+    assert_eq!(kept, 0, "a refused card leaves nothing behind");
+    sandbox.stop().await;
+}

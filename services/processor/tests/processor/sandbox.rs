@@ -1,0 +1,139 @@
+//! A processor in this process, and what its callers say.
+
+use mesh_runtime::{ServiceConfig, Started};
+use mesh_testkit::Database;
+use processor::Config;
+use shop::{
+    common::v1::Money,
+    processor::v1::{
+        AuthorizeChargeRequest, CaptureChargeRequest, Charge, GetChargeRequest,
+        RefundChargeRequest, TokenizeCardRequest, TokenizeCardResponse, VoidChargeRequest,
+        cards_service_client::CardsServiceClient,
+        processor_service_client::ProcessorServiceClient,
+    },
+};
+use sqlx::PgPool;
+use tonic::{Status, transport::Channel};
+use uuid::Uuid;
+
+/// Approved.
+pub const GOOD: &str = "4242 4242 4242 4242";
+
+pub struct Sandbox {
+    pub cards: CardsServiceClient<Channel>,
+    pub charges: ProcessorServiceClient<Channel>,
+    pub db: PgPool,
+    started: Started,
+    _database: Database,
+}
+
+impl Sandbox {
+    pub async fn start() -> Self {
+        let database = Database::empty("processor", &processor::MIGRATIONS).await;
+        let database_url = Some(database.url().parse().unwrap());
+        let service = ServiceConfig { database_url, ..ServiceConfig::default() };
+        let started = processor::start(Config { service }).await.unwrap();
+        let uri = format!("http://{}", started.grpc);
+        let channel = Channel::from_shared(uri).unwrap().connect().await.unwrap();
+        Self {
+            cards: CardsServiceClient::new(channel.clone()),
+            charges: ProcessorServiceClient::new(channel),
+            db: database.pool().await,
+            started,
+            _database: database,
+        }
+    }
+
+    /// Ends the service in order.
+    pub async fn stop(self) {
+        drop((self.cards, self.charges));
+        self.started.service.stop();
+        self.started.service.finish().await;
+    }
+
+    pub async fn tokenize(
+        &self,
+        request: TokenizeCardRequest,
+    ) -> Result<TokenizeCardResponse, Status> {
+        Ok(self.cards.clone().tokenize_card(request).await?.into_inner())
+    }
+
+    /// The token of a card with this number.
+    pub async fn token(&self, number: &str) -> String {
+        self.tokenize(card(number)).await.unwrap().card_token
+    }
+
+    /// A charge of 12.50 EUR on a new card with this number.
+    pub async fn charge_on(&self, number: &str) -> AuthorizeChargeRequest {
+        let card_token = self.token(number).await;
+        AuthorizeChargeRequest { request_id: new_id(), card_token, amount: Some(euros(12, 50)) }
+    }
+
+    pub async fn authorize(&self, request: &AuthorizeChargeRequest) -> Result<Charge, Status> {
+        let answer = self.charges.clone().authorize_charge(request.clone()).await?;
+        Ok(answer.into_inner().charge.unwrap())
+    }
+
+    pub async fn capture(&self, charge_id: &str, request_id: &str) -> Result<Charge, Status> {
+        let (charge_id, request_id) = (charge_id.to_owned(), request_id.to_owned());
+        let request = CaptureChargeRequest { request_id, charge_id };
+        Ok(self.charges.clone().capture_charge(request).await?.into_inner().charge.unwrap())
+    }
+
+    pub async fn void(&self, charge_id: &str) -> Result<Charge, Status> {
+        let request = VoidChargeRequest { request_id: new_id(), charge_id: charge_id.to_owned() };
+        Ok(self.charges.clone().void_charge(request).await?.into_inner().charge.unwrap())
+    }
+
+    pub async fn refund(
+        &self,
+        charge_id: &str,
+        request_id: &str,
+        amount: Money,
+    ) -> Result<Charge, Status> {
+        let (charge_id, request_id) = (charge_id.to_owned(), request_id.to_owned());
+        let request = RefundChargeRequest { request_id, charge_id, amount: Some(amount) };
+        Ok(self.charges.clone().refund_charge(request).await?.into_inner().charge.unwrap())
+    }
+
+    pub async fn get(&self, charge_id: &str) -> Result<Charge, Status> {
+        let request = GetChargeRequest { charge_id: charge_id.to_owned() };
+        Ok(self.charges.clone().get_charge(request).await?.into_inner().charge.unwrap())
+    }
+
+    /// How many rows the service's tables hold.
+    pub async fn rows(&self) -> i64 {
+        sqlx::query_scalar(
+            "SELECT (SELECT count(*) FROM charges) + (SELECT count(*) FROM refunds)
+                  + (SELECT count(*) FROM requests) + (SELECT count(*) FROM lost_answers)",
+        )
+        .fetch_one(&self.db)
+        .await
+        .unwrap()
+    }
+}
+
+pub fn card(number: &str) -> TokenizeCardRequest {
+    let (request_id, card_number) = (new_id(), number.to_owned());
+    TokenizeCardRequest { request_id, card_number, expiry_month: 12, expiry_year: 2030 }
+}
+
+pub fn euros(units: i64, cents: i32) -> Money {
+    Money { currency_code: "EUR".to_owned(), units, nanos: cents * 10_000_000 }
+}
+
+pub fn new_id() -> String {
+    Uuid::new_v4().to_string()
+}
+
+/// The stable reason of a refusal.
+pub fn reason(status: &Status) -> String {
+    mesh_rpc::reason(status).unwrap_or_default()
+}
+
+/// The field that a refusal is about.
+pub fn field(status: &Status) -> String {
+    use tonic_types::StatusExt as _;
+    let violation = status.get_details_bad_request();
+    violation.and_then(|it| Some(it.field_violations.first()?.field.clone())).unwrap_or_default()
+}

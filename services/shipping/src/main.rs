@@ -1,0 +1,7 @@
+//! The shipping service.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    mesh_runtime::main("shipping", shipping::start)
+}

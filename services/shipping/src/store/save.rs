@@ -1,0 +1,64 @@
+//! Writes a batch.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::Row;
+
+/// Writes shipments that were changed and their addresses, deletes the addresses that nobody needs
+/// any more, and the placeholders of `refused`: one statement, none if there is nothing to write.
+pub async fn save(tx: &mut PgConnection, changed: &[&Row], refused: &[Uuid]) -> sqlx::Result<()> {
+    if changed.is_empty() && refused.is_empty() {
+        return Ok(());
+    }
+    let addressed: Vec<_> = (changed.iter())
+        .filter(|row| row.shipment.needs_address())
+        .filter_map(|row| row.address.as_ref().map(|address| (row.shipment.id, address)))
+        .collect();
+    let ended: Vec<_> = (changed.iter())
+        .filter(|row| !row.shipment.needs_address())
+        .map(|row| row.shipment.id)
+        .collect();
+    sqlx::query(
+        "WITH saved AS (
+           UPDATE shipments AS s
+           SET digest = c.digest, order_id = c.order_id, state = c.state, version = c.version,
+               released_at = c.released_at, dispatched_at = c.dispatched_at, ended_at = c.ended_at
+           FROM unnest($1::uuid[], $2::bytea[], $3::uuid[], $4::text[], $5::int[],
+                       $6::timestamptz[], $7::timestamptz[], $8::timestamptz[])
+                AS c(id, digest, order_id, state, version, released_at, dispatched_at, ended_at)
+           WHERE s.id = c.id
+         ), addressed AS (
+           INSERT INTO shipment_addresses
+             (shipment_id, recipient, lines, city, postal_code, country_code)
+           SELECT * FROM unnest($9::uuid[], $10::text[], $11::text[], $12::text[], $13::text[],
+                                $14::text[])
+         ), forgotten AS (
+           DELETE FROM shipment_addresses WHERE shipment_id = ANY($15)
+         )
+         DELETE FROM shipments WHERE id = ANY($16)",
+    )
+    .bind(column(changed, |row| row.shipment.id))
+    .bind(column(changed, |row| row.digest.map(Vec::from)))
+    .bind(column(changed, |row| row.shipment.order_id))
+    .bind(column(changed, |row| row.shipment.state.as_str()))
+    .bind(column(changed, |row| row.shipment.version))
+    .bind(column(changed, |row| row.shipment.released))
+    .bind(column(changed, |row| row.shipment.dispatched))
+    .bind(column(changed, |row| row.shipment.ended))
+    .bind(column(&addressed, |(id, _)| *id))
+    .bind(column(&addressed, |(_, address)| address.recipient.as_str()))
+    .bind(column(&addressed, |(_, address)| address.lines.join("\n")))
+    .bind(column(&addressed, |(_, address)| address.city.as_str()))
+    .bind(column(&addressed, |(_, address)| address.postal_code.as_str()))
+    .bind(column(&addressed, |(_, address)| address.country.as_str()))
+    .bind(ended)
+    .bind(refused)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+fn column<'r, R, T>(rows: &'r [R], value: impl Fn(&'r R) -> T) -> Vec<T> {
+    rows.iter().map(value).collect()
+}

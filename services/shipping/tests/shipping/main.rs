@@ -1,0 +1,7 @@
+//! What shipping promises, through gRPC on a real PostgreSQL.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod bad_input;
+mod lifecycle;
+mod replicas;
+mod support;

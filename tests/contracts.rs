@@ -1,0 +1,149 @@
+//! House rules for `proto/`, checked without any tool but Cargo. `buf lint` says more in CI.
+
+use std::time::Duration;
+
+use mesh_policy::{Idempotency, RequestId, Table};
+use prost::Message as _;
+use prost_types::{DescriptorProto, FileDescriptorProto, FileDescriptorSet};
+
+/// Places in a file descriptor, as `SourceCodeInfo` spells them.
+const SERVICE: i32 = 6;
+const METHOD: i32 = 2;
+const ENUM: i32 = 5;
+
+#[test]
+fn every_service_rpc_and_enum_says_what_it_promises() {
+    let mut problems = Vec::new();
+    for file in ours() {
+        for (s, service) in (0..).zip(&file.service) {
+            if !service.name().ends_with("Service") || !has_comment(&file, &[SERVICE, s]) {
+                problems.push(format!("{}: ends in `Service`, says what for", service.name()));
+            }
+            for (m, rpc) in (0..).zip(&service.method) {
+                if !has_comment(&file, &[SERVICE, s, METHOD, m]) {
+                    problems.push(format!("{}.{}: has no comment", service.name(), rpc.name()));
+                }
+            }
+        }
+        for (e, enumeration) in (0..).zip(&file.enum_type) {
+            if !has_comment(&file, &[ENUM, e]) {
+                problems.push(format!("{}: has no comment", enumeration.name()));
+            }
+        }
+    }
+    report(&problems);
+}
+
+#[test]
+fn every_rpc_takes_its_own_request_and_returns_its_own_response() {
+    let mut problems = Vec::new();
+    for rpc in rpcs() {
+        let own = |suffix| format!(".{}.{}{suffix}", rpc.package, rpc.name);
+        if rpc.input != own("Request") || rpc.output != own("Response") {
+            problems.push(format!("{}: takes FooRequest, returns FooResponse", rpc.path));
+        }
+    }
+    report(&problems);
+}
+
+#[test]
+fn every_rpc_says_how_long_a_call_may_take() {
+    let table = policies();
+    let mut problems = Vec::new();
+    for rpc in rpcs() {
+        match table.method(&rpc.path) {
+            None => problems.push(format!("{}: has no mesh.v1.method", rpc.path)),
+            Some(policy) => {
+                let (usual, longest) = (policy.default_deadline, policy.max_deadline);
+                if usual == Duration::ZERO || usual > longest {
+                    problems.push(format!("{}: {usual:?} by default, {longest:?}", rpc.path));
+                }
+            }
+        }
+    }
+    report(&problems);
+}
+
+#[test]
+fn every_rpc_that_changes_something_is_safe_to_repeat() {
+    let table = policies();
+    let mut problems = Vec::new();
+    for rpc in rpcs() {
+        let Some(policy) = table.method(&rpc.path) else { continue };
+        let sound = match policy.idempotency {
+            Idempotency::NoSideEffects => policy.request_id == RequestId::NotNeeded,
+            Idempotency::Idempotent => policy.request_id != RequestId::NotNeeded,
+            Idempotency::Unknown => false,
+        };
+        if !sound {
+            let (says, rule) = (policy.idempotency, policy.request_id);
+            problems.push(format!("{}: is {says:?}, request_id {rule:?}", rpc.path));
+        }
+        if rpc.has_request_id != (policy.request_id == RequestId::Required) {
+            problems.push(format!("{}: has a request_id exactly if required", rpc.path));
+        }
+    }
+    report(&problems);
+}
+
+/// One RPC, with the full names of its messages.
+struct Rpc {
+    package: String,
+    name: String,
+    path: String,
+    input: String,
+    output: String,
+    has_request_id: bool,
+}
+
+fn rpcs() -> Vec<Rpc> {
+    let mut found = Vec::new();
+    for file in ours() {
+        for service in &file.service {
+            for method in &service.method {
+                let input = file.message_type.iter().find(|message| {
+                    method.input_type() == format!(".{}.{}", file.package(), message.name())
+                });
+                found.push(Rpc {
+                    package: file.package().to_owned(),
+                    name: method.name().to_owned(),
+                    path: format!("{}.{}/{}", file.package(), service.name(), method.name()),
+                    input: method.input_type().to_owned(),
+                    output: method.output_type().to_owned(),
+                    has_request_id: input.is_some_and(has_request_id),
+                });
+            }
+        }
+    }
+    assert!(found.len() > 20, "the contracts were not read");
+    found
+}
+
+fn has_request_id(message: &DescriptorProto) -> bool {
+    message.field.iter().any(|field| field.name() == "request_id")
+}
+
+fn policies() -> Table {
+    Table::from_descriptors(&[shop::DESCRIPTORS, mesh_proto::DESCRIPTORS]).unwrap()
+}
+
+/// The files of the shop and of the platform, each once; not those of Google.
+fn ours() -> Vec<FileDescriptorProto> {
+    let sets = [shop::DESCRIPTORS, mesh_proto::DESCRIPTORS];
+    let files = sets.into_iter().flat_map(|set| FileDescriptorSet::decode(set).unwrap().file);
+    let mut ours: Vec<_> = files
+        .filter(|file| ["shop.", "mesh."].iter().any(|ours| file.package().starts_with(ours)))
+        .collect();
+    ours.sort_by(|a, b| a.name().cmp(b.name()));
+    ours.dedup_by(|a, b| a.name() == b.name());
+    ours
+}
+
+fn has_comment(file: &FileDescriptorProto, path: &[i32]) -> bool {
+    let locations = file.source_code_info.iter().flat_map(|info| &info.location);
+    locations.filter(|location| location.path == path).any(|l| !l.leading_comments().is_empty())
+}
+
+fn report(problems: &[String]) {
+    assert!(problems.is_empty(), "\n{}\n", problems.join("\n"));
+}
