@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail};
 use mesh_local::{Declaration, leaves_first};
 
-const DECLARATIONS: [&str; 5] = [
+const DECLARATIONS: [&str; 6] = [
     include_str!("../../../services/catalog/mesh.toml"),
     include_str!("../../../services/inventory/mesh.toml"),
+    include_str!("../../../services/orders/mesh.toml"),
     include_str!("../../../services/payments/mesh.toml"),
     include_str!("../../../services/processor/mesh.toml"),
     include_str!("../../../services/shipping/mesh.toml"),

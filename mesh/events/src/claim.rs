@@ -48,10 +48,7 @@ pub async fn take_all(tx: &mut PgConnection, claims: &[Claim]) -> sqlx::Result<V
     if !redriven.is_empty() {
         taken.extend(revive(tx, &redriven).await?);
     }
-    Ok(claims
-        .iter()
-        .map(|claim| taken.remove(&(claim.consumer.clone(), claim.event_id)))
-        .collect())
+    Ok(claims.iter().map(|claim| taken.remove(&(claim.consumer.clone(), claim.event_id))).collect())
 }
 
 async fn insert(tx: &mut PgConnection, claims: &[&Claim]) -> sqlx::Result<Vec<(String, Uuid)>> {

@@ -123,10 +123,8 @@ where
 {
     fn handle(&self, event: Incoming, claim: Claim) -> BoxFuture<'_, Result<(), HandleError>> {
         let apply = Arc::clone(&self.apply);
-        mesh_log::transact(&self.db, self.label, move |tx| {
-            claim_and_apply(tx, apply, event, claim)
-        })
-        .boxed()
+        mesh_log::transact(&self.db, self.label, move |tx| claim_and_apply(tx, apply, event, claim))
+            .boxed()
     }
 }
 

@@ -58,12 +58,18 @@ pub async fn connect(service: &Service, config: &ServiceConfig) -> anyhow::Resul
 impl Nats {
     /// Connects to `url` as `name`, without a service: for tools and tests.
     ///
-    /// Returns at once; the connection is made in the background. Fails if `url` is no address.
+    /// Returns at once; the connection is made in the background. `url` may be several addresses
+    /// of one cluster, with commas between them. Fails if it is none.
     pub async fn open(url: &str, name: &str) -> anyhow::Result<Self> {
         let (sender, connected) = watch::channel(false);
-        let address = ServerAddr::from_str(url).context("the broker's address is malformed")?;
-        let user = address.username().map(percent_decoded);
-        let password = address.password().map(percent_decoded).unwrap_or_default();
+        let addresses: Vec<_> = url
+            .split(',')
+            .map(ServerAddr::from_str)
+            .collect::<Result<_, _>>()
+            .context("the broker's address is malformed")?;
+        let named = addresses.iter().find(|address| address.username().is_some());
+        let user = named.and_then(ServerAddr::username).map(percent_decoded);
+        let password = named.and_then(ServerAddr::password).map(percent_decoded);
         let mut options = ConnectOptions::new()
             .name(name)
             .retry_on_initial_connect()
@@ -76,9 +82,9 @@ impl Nats {
             });
         // The client library reads no credentials from an address.
         if let Some(user) = user {
-            options = options.user_and_password(user, password);
+            options = options.user_and_password(user, password.unwrap_or_default());
         }
-        let client = options.connect(address).await.context("cannot reach the broker")?;
+        let client = options.connect(addresses).await.context("cannot reach the broker")?;
         let jetstream = jetstream::ContextBuilder::new()
             .timeout(ACK_LIMIT)
             .ack_timeout(ACK_LIMIT)

@@ -1,16 +1,22 @@
 //! Events that cannot be applied: set aside, shown, tried again.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use async_nats::HeaderMap;
 use futures::{FutureExt as _, future::BoxFuture};
-use mesh_events::{Claim, Consumer, HandleError, Handler, Incoming, dead_letters_service};
+use mesh_events::{
+    Claim, Consumer, ConsumerOptions, HandleError, Handler, Incoming, dead_letters_service,
+};
 use mesh_proto::operator::v1::{
     DeadLetter, DeadLetterReason, GetDeadLetterRequest, ListDeadLettersRequest,
-    RedriveDeadLettersRequest, dead_letters_service_client::DeadLettersServiceClient,
+    RedriveDeadLettersRequest,
+    dead_letters_service_client::DeadLettersServiceClient,
     dead_letters_service_server::{DeadLettersService, DeadLettersServiceServer},
 };
 use tonic::Code;
@@ -160,6 +166,22 @@ async fn a_handler_that_panics_makes_a_dead_letter_of_its_event_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_never_comes_back_holds_its_key_for_a_limited_time() {
+    let broker = Broker::start().await;
+    let effects = Effects::empty().await;
+    let consumer = Node::start("effects", &effects.database, &broker.url()).await;
+    let handler = Closure(|_, _| std::future::pending().boxed());
+    let options = ConsumerOptions { attempt_limit: Duration::from_millis(20), ..impatient() };
+    let reaction = consumer.consume_with(handler, options);
+
+    broker.publish(Uuid::now_v7(), key(1), 1).await;
+
+    settled(&broker, 1).await;
+    let letters = list(&consumer, &effects, reaction).await;
+    assert_eq!(letters[0].error, "the handler took too long");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_event_older_than_the_inbox_remembers_is_set_aside_not_applied() {
     let broker = Broker::start().await;
     let effects = Effects::empty().await;
@@ -261,8 +283,7 @@ async fn redrive(
     operator: &mut Operator<impl DeadLettersService>,
     key: &str,
 ) -> (i32, i32, String) {
-    let request =
-        RedriveDeadLettersRequest { stream: "things".to_owned(), key: key.to_owned() };
+    let request = RedriveDeadLettersRequest { stream: "things".to_owned(), key: key.to_owned() };
     let response = operator.redrive_dead_letters(request).await.unwrap().into_inner();
     (response.applied, response.remaining, response.error)
 }

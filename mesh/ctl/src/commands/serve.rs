@@ -60,6 +60,7 @@ async fn start(entry: &ServeEntry) -> Result<Started> {
     match entry.service.as_str() {
         "catalog" => start_service!(catalog, arguments),
         "inventory" => start_service!(inventory, arguments),
+        "orders" => start_service!(orders, arguments),
         "payments" => start_service!(payments, arguments),
         "processor" => start_service!(processor, arguments),
         "shipping" => start_service!(shipping, arguments),

@@ -208,7 +208,8 @@ fn addresses(state: &State) {
         ]);
     }
     for (name, url) in [("postgres", &state.postgres.url), ("nats", &state.nats.url)] {
-        let address = url.rsplit('@').next().unwrap_or(url);
+        let address = url.rsplit('@').next().and_then(|rest| rest.split('/').next());
+        let address = address.unwrap_or_default();
         rows.push(vec![(name.to_owned(), Tone::Strong), (address.to_owned(), Tone::Plain)]);
     }
     print!("{}", output::table(&rows));

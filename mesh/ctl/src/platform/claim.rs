@@ -58,7 +58,11 @@ impl Claim {
         }
         let pid = fs::read_to_string(home.path(PID)).ok().and_then(|text| text.trim().parse().ok());
         let supervisor = pid.and_then(Identity::of).with_context(|| {
-            format!("{} names no process, but one holds the lock", home.path(PID).display())
+            format!(
+                "a process holds {}, but {} does not say which: it may be starting, try again",
+                home.path(LOCK).display(),
+                home.path(PID).display()
+            )
         })?;
         supervisor.signal(Signal::TERM);
         let begun = Instant::now();

@@ -44,8 +44,8 @@ impl Running {
         plan: &Plan,
         progress: &mut Progress,
     ) -> Result<Running> {
-        claim.sign()?;
         claim.clean_up().await?;
+        claim.sign()?;
         set_aside_logs(&home.logs()?)?;
         let declarations = services::declarations()?;
         let servers = Servers::find(home, progress).await?;

@@ -11,7 +11,7 @@ use tracing::Instrument as _;
 
 use super::Work;
 use crate::{
-    Claim, HandleError,
+    Claim, HandleError, Incoming,
     backoff::Backoff,
     dead_letters::{self, Letter, Reason},
     envelope::Envelope,
@@ -78,12 +78,7 @@ impl Lanes {
         }
     }
 
-    async fn attempt(
-        &self,
-        envelope: &Envelope,
-        doom: Option<String>,
-        failures: u32,
-    ) -> Attempt {
+    async fn attempt(&self, envelope: &Envelope, doom: Option<String>, failures: u32) -> Attempt {
         let work = &*self.work;
         let letter = |reason, error| Letter { envelope, reason, error, attempts: failures };
         if !envelope.key().is_empty() && work.blocked().contains(envelope.key()) {
@@ -104,24 +99,34 @@ impl Lanes {
         if let Some(error) = doom {
             return self.bury(letter(Reason::Failed, error)).await;
         }
+        match self.handle(event).await {
+            Ok(()) => {
+                work.gauges.handled();
+                Attempt::Settled
+            }
+            Err(HandleError::Undecodable(error)) => {
+                self.bury(letter(Reason::Undecodable, error)).await
+            }
+            Err(HandleError::Failed(error)) => Attempt::Failed(error.to_string()),
+            Err(HandleError::Unavailable(error)) => Attempt::Unavailable(error.to_string()),
+        }
+    }
+
+    /// Calls the handler, in the trace of the event. Its panic is a failure of the event.
+    async fn handle(&self, event: Incoming) -> Result<(), HandleError> {
+        let work = &*self.work;
         let span = tracing::info_span!("consume", event = %event.id, kind = event.kind,
             key = %event.key, version = event.version, stream = work.stream);
         if let Ok(parent) = event.meta.traceparent.parse() {
             trace::set_parent(&span, parent);
         }
         let claim = Claim::new(work.stream, event.id);
-        let handled = work.handler.handle(event, claim).instrument(span);
-        match AssertUnwindSafe(handled).catch_unwind().await {
-            Ok(Ok(())) => {
-                work.gauges.handled();
-                Attempt::Settled
-            }
-            Ok(Err(HandleError::Undecodable(error))) => {
-                self.bury(letter(Reason::Undecodable, error)).await
-            }
-            Ok(Err(HandleError::Failed(error))) => Attempt::Failed(error.to_string()),
-            Ok(Err(HandleError::Unavailable(error))) => Attempt::Unavailable(error.to_string()),
-            Err(_) => Attempt::Failed("the handler panicked".to_owned()),
+        let handled = async { work.handler.handle(event, claim).await }.instrument(span);
+        let handled = AssertUnwindSafe(handled).catch_unwind();
+        match tokio::time::timeout(work.options.attempt_limit, handled).await {
+            Ok(Ok(handled)) => handled,
+            Ok(Err(_)) => Err(HandleError::failed("the handler panicked")),
+            Err(_) => Err(HandleError::failed("the handler took too long")),
         }
     }
 

@@ -57,6 +57,12 @@ impl Gauges {
         self.buried.add(1, &self.labels);
     }
 
+    /// Says nothing of what another replica measures now.
+    pub(super) fn stand_by(&self) {
+        self.lag(0);
+        self.dead_letters(0);
+    }
+
     pub(super) fn lag(&self, events: u64) {
         self.lag.record(events, &self.labels);
     }

@@ -38,6 +38,8 @@ pub struct ConsumerOptions {
     pub deliveries: i64,
     /// First and longest pause between two attempts; only the event's key waits.
     pub retry_pause: (Duration, Duration),
+    /// How long one attempt may take; one that takes longer has failed.
+    pub attempt_limit: Duration,
     /// How many events are applied at once.
     pub lanes: usize,
     /// How many events may be unacknowledged at once.
@@ -55,6 +57,7 @@ impl Default for ConsumerOptions {
             attempts: 8,
             deliveries: 32,
             retry_pause: (Duration::from_millis(50), Duration::from_secs(5)),
+            attempt_limit: Duration::from_secs(30),
             lanes: 32,
             in_flight: 256,
             ack_wait: Duration::from_secs(5),
@@ -154,6 +157,7 @@ impl Work {
                 () = self.consume(&lease, &stopped) => {}
                 () = sweep::run(&self) => {}
             }
+            self.gauges.stand_by();
             tracing::info!(stream = self.stream, "consumer stands by");
             if stopped.is_cancelled() {
                 return;
@@ -181,7 +185,8 @@ impl Work {
                 Ok(mut session) => {
                     let why = session.run(ended, stopped).await;
                     tracing::info!(stream = self.stream, %why, "consumer session ended");
-                    let applied = session.end(stopped.is_cancelled() || !ended.is_cancelled()).await;
+                    let applied =
+                        session.end(stopped.is_cancelled() || !ended.is_cancelled()).await;
                     if applied > 0 {
                         backoff.reset();
                     }

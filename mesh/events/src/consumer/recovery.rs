@@ -34,9 +34,8 @@ impl Recovery {
         }
         // Fewer may come back: acknowledgements were still on their way, messages have expired.
         tokio::time::Instant::now() > self.patience
-            && latest.is_some_and(|info| {
-                held(info.delivered.stream_sequence) >= info.num_ack_pending
-            })
+            && latest
+                .is_some_and(|info| held(info.delivered.stream_sequence) >= info.num_ack_pending)
     }
 }
 

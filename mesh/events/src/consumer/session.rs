@@ -36,7 +36,8 @@ const PARTING: Duration = Duration::from_secs(5);
 pub(super) struct Session {
     work: Arc<Work>,
     consumer: PullConsumer,
-    messages: pull::Stream,
+    /// None once the session ends.
+    messages: Option<pull::Stream>,
     /// Sequence of the consumer's last delivery: a gap means that one was lost on its way.
     delivered: u64,
     recovery: Option<Recovery>,
@@ -78,14 +79,17 @@ impl Session {
             ending: CancellationToken::new(),
         };
         if info.num_ack_pending > 0 {
-            tracing::info!(stream = work.stream, pending = info.num_ack_pending,
-                "consumer waits for what was not acknowledged");
+            tracing::info!(
+                stream = work.stream,
+                pending = info.num_ack_pending,
+                "consumer waits for what was not acknowledged"
+            );
         }
         Ok(Self {
             work: Arc::clone(work),
             inquiry: Inquiry::every(INQUIRY.0, &consumer),
             consumer,
-            messages,
+            messages: Some(messages),
             delivered: info.delivered.consumer_sequence,
             recovery: Some(Recovery::new(info, work.options.ack_wait)),
             held: BTreeMap::new(),
@@ -115,7 +119,7 @@ impl Session {
                     Err(error) => Err(format!("a delivery ended: {error}")),
                 },
                 _ = progress.tick() => { self.tell_all(AckKind::Progress).await; Ok(()) }
-                message = self.messages.next() => match message {
+                message = next(&mut self.messages) => match message {
                     Some(Ok(message)) => self.received(message),
                     Some(Err(error)) => Err(error.to_string()),
                     None => Err("the pull ended".to_owned()),
@@ -242,6 +246,8 @@ impl Session {
     /// were settled in this session.
     pub(super) async fn end(mut self, give_back: bool) -> u64 {
         self.lanes.ending.cancel();
+        // First, so that nothing that is given back comes here again.
+        self.messages = None;
         let parting = async {
             while let Some(Ok((sequence, end))) = self.running.join_next().await {
                 self.queues.clear();
@@ -258,4 +264,10 @@ impl Session {
         }
         self.settled
     }
+}
+
+async fn next(
+    messages: &mut Option<pull::Stream>,
+) -> Option<Result<Message, async_nats::jetstream::consumer::pull::MessagesError>> {
+    messages.as_mut()?.next().await
 }

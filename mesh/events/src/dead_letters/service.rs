@@ -27,11 +27,7 @@ pub fn dead_letters_service(
     db: &Database,
     consumers: Vec<Consumer>,
 ) -> DeadLettersServiceServer<impl DeadLettersService + use<>> {
-    DeadLettersServiceServer::new(Operator {
-        service: service.name(),
-        db: db.clone(),
-        consumers,
-    })
+    DeadLettersServiceServer::new(Operator { service: service.name(), db: db.clone(), consumers })
 }
 
 struct Operator {
@@ -95,10 +91,8 @@ impl Operator {
         &self,
         request: &proto::GetDeadLetterRequest,
     ) -> Result<proto::GetDeadLetterResponse, Refusal> {
-        let event_id: Uuid = request
-            .event_id
-            .parse()
-            .map_err(|_| Refusal::invalid("event_id", "is no UUID"))?;
+        let event_id: Uuid =
+            request.event_id.parse().map_err(|_| Refusal::invalid("event_id", "is no UUID"))?;
         let kept = store::get(&self.db, &request.stream, event_id).await?;
         let kept = kept.ok_or(Refusal::NotFound)?;
         let body = kept.envelope.body.clone();
@@ -111,11 +105,11 @@ impl Operator {
         &self,
         request: &proto::RedriveDeadLettersRequest,
     ) -> Result<proto::RedriveDeadLettersResponse, Refusal> {
-        let consumer = self
-            .consumers
-            .iter()
-            .find(|consumer| consumer.stream() == request.stream)
-            .ok_or_else(|| Refusal::invalid("stream", "is not consumed by this service"))?;
+        let consumer =
+            self.consumers
+                .iter()
+                .find(|consumer| consumer.stream() == request.stream)
+                .ok_or_else(|| Refusal::invalid("stream", "is not consumed by this service"))?;
         let key = Some(request.key.as_str()).filter(|key| !key.is_empty());
         let mut response = proto::RedriveDeadLettersResponse::default();
         let (mut position, mut held) = (0, HashSet::new());
@@ -140,8 +134,13 @@ impl Operator {
         }
         let remaining = store::remaining(&self.db, consumer.stream(), key).await?;
         response.remaining = i32::try_from(remaining).unwrap_or(i32::MAX);
-        tracing::info!(service = self.service, stream = consumer.stream(),
-            applied = response.applied, remaining, "dead letters redriven");
+        tracing::info!(
+            service = self.service,
+            stream = consumer.stream(),
+            applied = response.applied,
+            remaining,
+            "dead letters redriven"
+        );
         Ok(response)
     }
 

@@ -72,8 +72,7 @@ pub(crate) async fn bury(db: &Database, letter: &Letter<'_>) -> sqlx::Result<boo
 /// Puts the event behind the dead letters of its key. False if there are none any more.
 pub(crate) async fn put_behind(db: &Database, envelope: &Envelope) -> sqlx::Result<bool> {
     let error = "an earlier event with this key is a dead letter".to_owned();
-    let row =
-        OwnedLetter::new(&Letter { envelope, reason: Reason::Behind, error, attempts: 0 });
+    let row = OwnedLetter::new(&Letter { envelope, reason: Reason::Behind, error, attempts: 0 });
     mesh_log::transact(db, "dead_letter_behind", move |tx| {
         async move {
             let blocked = lock_last(&mut *tx, &row.consumer, &row.key).await?;
@@ -196,13 +195,11 @@ pub(super) async fn get(
 
 /// Says that a dead letter failed once more.
 pub(super) async fn failed_again(db: &Database, position: i64, error: &str) -> sqlx::Result<()> {
-    sqlx::query(
-        "UPDATE dead_letters SET attempts = attempts + 1, error = $2 WHERE position = $1",
-    )
-    .bind(position)
-    .bind(error)
-    .execute(db.pool())
-    .await?;
+    sqlx::query("UPDATE dead_letters SET attempts = attempts + 1, error = $2 WHERE position = $1")
+        .bind(position)
+        .bind(error)
+        .execute(db.pool())
+        .await?;
     Ok(())
 }
 

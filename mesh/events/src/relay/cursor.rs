@@ -95,7 +95,7 @@ async fn after_nothing(db: &Database, info: &Info) -> Result<i64, Trouble> {
     .fetch_one(db.pool())
     .await?;
     let position = oldest_young.map_or(noted, |oldest| (oldest - 1).min(noted));
-    if position < noted || noted > 0 {
+    if noted > 0 {
         tracing::warn!(stream = name, position, noted, "stream lost its events: filled again");
     }
     Ok(position)
@@ -144,5 +144,10 @@ fn created_text(created: OffsetDateTime) -> String {
 }
 
 async fn head(db: &Database) -> sqlx::Result<i64> {
-    sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM log").fetch_one(db.pool()).await
+    // The last position that was given out, not the last row: rows may be gone, or not there yet.
+    sqlx::query_scalar(
+        "SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence('log', 'seq')), 0)",
+    )
+    .fetch_one(db.pool())
+    .await
 }

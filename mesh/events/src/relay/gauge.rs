@@ -43,6 +43,12 @@ impl Gauges {
         self.published.add(1, &self.labels);
     }
 
+    /// Says nothing of what another replica measures now.
+    pub(super) fn stand_by(&self) {
+        self.rows.record(0, &self.labels);
+        self.seconds.record(0.0, &self.labels);
+    }
+
     /// Measures how far the stream is behind the log.
     pub(super) async fn measure(&self, db: &Database, position: i64) -> sqlx::Result<()> {
         let (rows, seconds): (i64, f64) = sqlx::query_as(

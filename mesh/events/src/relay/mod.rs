@@ -85,6 +85,7 @@ impl Work {
             };
             tracing::info!(stream = self.stream, "relay leads");
             lease.lost().run_until_cancelled(self.publish(&lease)).await;
+            self.gauges.stand_by();
             tracing::info!(stream = self.stream, "relay stands by");
         }
     }

@@ -33,10 +33,7 @@ impl prost::Name for Counted {
 }
 
 /// Rows of one key: versions `versions`, one event each.
-pub fn counted(
-    key: Uuid,
-    versions: impl IntoIterator<Item = i32>,
-) -> Vec<(Uuid, i32, Event)> {
+pub fn counted(key: Uuid, versions: impl IntoIterator<Item = i32>) -> Vec<(Uuid, i32, Event)> {
     versions
         .into_iter()
         .map(|version| (key, version, Event::public(&Counted { number: version })))

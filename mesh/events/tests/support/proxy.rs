@@ -1,10 +1,8 @@
 //! A wire to the broker that can be cut, and on which answers can be kept back.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use tokio::{
@@ -17,6 +15,7 @@ use tokio::{
 pub struct Proxy {
     url: String,
     mute: Arc<AtomicBool>,
+    closed: Arc<AtomicBool>,
     withheld: Arc<AtomicUsize>,
     cuts: watch::Sender<u64>,
 }
@@ -31,12 +30,16 @@ impl Proxy {
         let proxy = Self {
             url: url.replace(&target, &address.to_string()),
             mute: Arc::default(),
+            closed: Arc::default(),
             withheld: Arc::default(),
             cuts: watch::Sender::new(0),
         };
         let accepting = proxy.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                if accepting.closed.load(Ordering::SeqCst) {
+                    continue;
+                }
                 let Ok(server) = TcpStream::connect(&target).await else { continue };
                 tokio::spawn(accepting.clone().carry(client, server));
             }
@@ -64,6 +67,17 @@ impl Proxy {
         self.cuts.send_modify(|cuts| *cuts += 1);
     }
 
+    /// Cuts every connection and refuses new ones.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.cut();
+    }
+
+    /// Carries connections again.
+    pub fn open(&self) {
+        self.closed.store(false, Ordering::SeqCst);
+    }
+
     async fn carry(self, client: TcpStream, server: TcpStream) {
         let mut cuts = self.cuts.subscribe();
         let (from_client, to_client) = client.into_split();
@@ -82,11 +96,7 @@ impl Proxy {
     }
 }
 
-async fn copy(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    passes: impl Fn(usize) -> bool,
-) {
+async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, passes: impl Fn(usize) -> bool) {
     let mut buffer = [0; 64 * 1024];
     loop {
         match from.read(&mut buffer).await {

@@ -148,6 +148,7 @@ async fn attempts(
     // Every endpoint may turn out to be gone before the one that is there is found.
     let mut not_sent = NOT_SENT_RESENDS.max(shared.endpoints.len());
     let mut unprocessed = UNPROCESSED_RESENDS;
+    let mut refusals = 0;
     let mut pause = REFUSED_PAUSE;
     loop {
         if let Some(deadline) = deadline {
@@ -183,7 +184,9 @@ async fn attempts(
         }
         *left -= 1;
         telemetry::resent(&shared.target, disposition);
-        if refused && !shared.any_promising() {
+        refusals += usize::from(refused);
+        // Every endpoint had its turn.
+        if refused && refusals % shared.endpoints.len() == 0 {
             sleep(pause.mul_f64(rand::random_range(0.8..1.2))).await;
             pause *= 2;
         }

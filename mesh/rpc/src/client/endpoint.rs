@@ -69,10 +69,15 @@ impl Endpoint {
 
     pub(super) fn is_promising(&self) -> bool {
         // The clock is read only while something is wrong.
-        match self.paused_until.load(Ordering::Relaxed) {
+        match self.paused_until() {
             0 => true,
             until => until <= since_epoch(Instant::now()),
         }
+    }
+
+    /// Milliseconds after some moment that all endpoints share; 0 if it is not passed over.
+    pub(super) fn paused_until(&self) -> u64 {
+        self.paused_until.load(Ordering::Relaxed)
     }
 }
 

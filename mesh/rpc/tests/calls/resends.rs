@@ -7,7 +7,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
 use http::Response;
@@ -16,67 +15,37 @@ use hyper::{server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use mesh_rpc::{Channel, Code, Disposition, disposition, timeout_request};
 use mesh_runtime::ServiceConfig;
-use tokio::{net::TcpListener, sync::Notify, time::timeout};
+use tokio::{net::TcpListener, sync::Notify};
 use tonic::Request;
 
 use crate::support::{Callee, PATIENCE, config, get, saga};
 
 const CALLERS: usize = 16;
-/// For the whole of the restarts.
-const LONG: Duration = Duration::from_secs(60);
-const RESTARTS: usize = 20;
+const RESTARTS: usize = 40;
 const CALLS_BETWEEN: usize = 200;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_call_fails_while_its_callee_restarts_again_and_again() {
+async fn no_call_fails_while_replicas_restart_one_after_the_other() {
     let handled = Arc::new(AtomicUsize::new(0));
-    let mut callee = counting(&handled, config()).await;
-    let address = callee.address;
-    let channel = callee.channel("churn");
-    let over = Arc::new(AtomicBool::new(false));
-    let answered = Arc::new(AtomicUsize::new(0));
-    let callers: Vec<_> = (0..CALLERS)
-        .map(|_| {
-            let (channel, over) = (channel.clone(), Arc::clone(&over));
-            let answered = Arc::clone(&answered);
-            tokio::spawn(async move {
-                while !over.load(Ordering::Relaxed) {
-                    if let Err(status) = get(&channel, timeout_request(saga("1"), PATIENCE)).await {
-                        over.store(true, Ordering::Relaxed);
-                        return Err(status);
-                    }
-                    answered.fetch_add(1, Ordering::Relaxed);
-                }
-                Ok(())
-            })
-        })
-        .collect();
+    let replicas = [counting(&handled, config()).await, counting(&handled, config()).await];
+    let addresses = replicas.each_ref().map(|replica| replica.address);
+    let channel = Channel::new("caller", "churn", &addresses).unwrap();
+    let calls = Calls::default();
+    let callers: Vec<_> =
+        (0..CALLERS).map(|_| tokio::spawn(calls.clone().make(channel.clone()))).collect();
 
-    let restarts = async {
-        for _ in 0..RESTARTS {
-            if over.load(Ordering::Relaxed) {
-                break;
-            }
-            let goal = answered.load(Ordering::Relaxed) + CALLS_BETWEEN;
-            while answered.load(Ordering::Relaxed) < goal && !over.load(Ordering::Relaxed) {
-                tokio::task::yield_now().await;
-            }
-            callee.stop().await;
-            let same_port = ServiceConfig { listen_addr: address, ..config() };
-            callee = counting(&handled, same_port).await;
-        }
-        over.store(true, Ordering::Relaxed);
-    };
-    let calls = async {
-        for ended in futures::future::join_all(callers).await {
-            ended.unwrap().expect("no call fails");
-        }
-    };
-    timeout(LONG, futures::future::join(calls, restarts)).await.expect("calls go on");
+    let replicas = restart_again_and_again(replicas, &handled, &calls).await;
+    calls.over.store(true, Ordering::Relaxed);
+    for caller in callers {
+        caller.await.unwrap().expect("no call fails");
+    }
 
-    assert_eq!(handled.load(Ordering::Relaxed), answered.load(Ordering::Relaxed), "none twice");
+    let answered = calls.answered.load(Ordering::Relaxed);
+    assert_eq!(handled.load(Ordering::Relaxed), answered, "none is handled twice");
     assert!(resends("churn") > 0, "the restarts were felt");
-    callee.stop().await;
+    for replica in replicas {
+        replica.stop().await;
+    }
 }
 
 #[tokio::test]
@@ -146,6 +115,46 @@ async fn an_answer_of_the_callee_is_never_asked_for_again() {
     assert_eq!(disposition(&status), Disposition::MaybeProcessed);
     assert_eq!(asked.load(Ordering::Relaxed), 1);
     callee.stop().await;
+}
+
+#[derive(Clone, Default)]
+struct Calls {
+    answered: Arc<AtomicUsize>,
+    over: Arc<AtomicBool>,
+}
+
+impl Calls {
+    /// Calls until it is over, or a call fails, which ends it for all.
+    async fn make(self, channel: Channel) -> Result<(), tonic::Status> {
+        while !self.over.load(Ordering::Relaxed) {
+            let answer = get(&channel, timeout_request(saga("1"), PATIENCE)).await;
+            answer.inspect_err(|_| self.over.store(true, Ordering::Relaxed))?;
+            self.answered.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+async fn restart_again_and_again(
+    replicas: [Callee; 2],
+    handled: &Arc<AtomicUsize>,
+    calls: &Calls,
+) -> [Callee; 2] {
+    let [mut next, mut other] = replicas;
+    for _ in 0..RESTARTS {
+        let goal = calls.answered.load(Ordering::Relaxed) + CALLS_BETWEEN;
+        while calls.answered.load(Ordering::Relaxed) < goal {
+            if calls.over.load(Ordering::Relaxed) {
+                return [next, other];
+            }
+            tokio::task::yield_now().await;
+        }
+        let same_port = ServiceConfig { listen_addr: next.address, ..config() };
+        next.stop().await;
+        next = counting(handled, same_port).await;
+        std::mem::swap(&mut next, &mut other);
+    }
+    [next, other]
 }
 
 async fn counting(handled: &Arc<AtomicUsize>, config: ServiceConfig) -> Callee {

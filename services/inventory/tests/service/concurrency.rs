@@ -17,9 +17,18 @@ async fn two_hundred_orders_for_a_hundred_pieces_get_exactly_a_hundred() {
             if n.is_multiple_of(2) { inventory.client.clone() } else { second.clone() };
         async move { client.reserve_stock(order(&[("MUG", 1)])).await }
     };
-    let answers = join_all((0..200).map(buy)).await;
+    // Each buyer comes five times, so that many batches of both replicas meet.
+    let buy = &buy;
+    let buyer = |n| async move {
+        let mut answers = Vec::new();
+        for _ in 0..5 {
+            answers.push(buy(n).await);
+        }
+        answers
+    };
+    let answers = join_all((0..40).map(buyer)).await.into_iter().flatten();
 
-    let (sold, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+    let (sold, refused): (Vec<_>, Vec<_>) = answers.partition(Result::is_ok);
     assert_eq!((sold.len(), refused.len()), (100, 100));
     for answer in refused {
         let out = (Code::FailedPrecondition, "OUT_OF_STOCK".to_owned(), Some("MUG".to_owned()));

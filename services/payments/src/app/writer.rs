@@ -175,6 +175,7 @@ impl Batch {
             return Err(Refusal::ContentDiffers);
         }
         let repeated = seen.is_some();
+        let before = self.payments.get(&id).cloned().flatten();
         self.decide(command, repeated)?;
         if let (Some((key, digest)), false) = (request, repeated) {
             let seen = Seen { digest, thing: id, version: 0 };
@@ -183,8 +184,9 @@ impl Batch {
         }
         let payment = self.payments.get_mut(&id).and_then(Option::as_mut);
         let payment = payment.ok_or(Refusal::NotFound)?;
-        if self.changed.contains(&id) {
+        if before.as_ref() != Some(payment) {
             payment.update_time = self.now;
+            self.changed.insert(id);
         }
         Ok(payment.clone())
     }
@@ -194,21 +196,19 @@ impl Batch {
         let slot = self.payments.entry(id).or_default();
         match &command.action {
             Action::Authorize { terms, card_token } => {
-                if slot.is_none() {
-                    self.changed.insert(id);
-                }
-                return Payment::authorize(slot, id, terms, card_token, self.now);
+                Payment::authorize(slot, id, terms, card_token, self.now)
             }
-            Action::Undo { .. } => Payment::undo(slot, id, self.now),
-            Action::Capture { key, .. } => slot.as_mut().ok_or(Refusal::NotFound)?.capture(*key)?,
-            Action::Refund { .. } if repeated => return Ok(()),
+            Action::Undo { .. } => {
+                Payment::undo(slot, id, self.now);
+                Ok(())
+            }
+            Action::Capture { key, .. } => slot.as_mut().ok_or(Refusal::NotFound)?.capture(*key),
+            Action::Refund { .. } if repeated => Ok(()),
             Action::Refund { key, amount, .. } => {
-                slot.as_mut().ok_or(Refusal::NotFound)?.refund(*key, *amount)?;
+                slot.as_mut().ok_or(Refusal::NotFound)?.refund(*key, *amount)
             }
-            Action::Record { answer, .. } => self.record(command, answer)?,
+            Action::Record { answer, .. } => self.record(command, answer),
         }
-        self.changed.insert(id);
-        Ok(())
     }
 
     fn record(&mut self, command: &Command, answer: &Answer) -> Result<(), Refusal> {
@@ -229,7 +229,8 @@ impl Batch {
         let changed: Vec<&Payment> = self.changed.iter().filter_map(payment).collect();
         payments::update(tx, &changed, settle_after).await?;
         let of = |it: &Payment| it.pending.iter().map(|refund| (it.id, *refund)).collect();
-        let open = self.payments.values().flatten().flat_map(|it| -> Vec<(Uuid, Refund)> { of(it) });
+        let open =
+            self.payments.values().flatten().flat_map(|it| -> Vec<(Uuid, Refund)> { of(it) });
         let open: HashMap<Uuid, (Uuid, Refund)> = open.map(|it| (it.1.id, it)).collect();
         let new = open.values().filter(|(_, refund)| !self.pending.contains(&refund.id));
         refunds::insert(tx, &new.copied().collect::<Vec<_>>()).await?;

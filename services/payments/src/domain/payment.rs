@@ -40,7 +40,7 @@ pub struct Refund {
 }
 
 /// One payment. Amounts are minor units of the currency that was asked for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Payment {
     pub id: Uuid,
     pub state: State,
@@ -161,8 +161,9 @@ impl Payment {
     pub fn next_call(&self, refund: Option<Uuid>) -> Option<Call> {
         let amount = self.terms.as_ref()?.amount;
         let wanted = |it: &&Refund| refund.is_none_or(|id| id == it.id);
-        let give_back = |it: &Refund| {
-            Call::Refund { key: it.id, amount: Money::new(amount.currency, it.minor) }
+        let give_back = |it: &Refund| Call::Refund {
+            key: it.id,
+            amount: Money::new(amount.currency, it.minor),
         };
         match self.state {
             State::Authorizing => {

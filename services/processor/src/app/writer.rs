@@ -181,11 +181,7 @@ impl Batch {
         Outcome { result: self.decide(command, card), manner }
     }
 
-    fn decide(
-        &mut self,
-        command: &Command,
-        card: Option<Behaviour>,
-    ) -> Result<Charge, Refusal> {
+    fn decide(&mut self, command: &Command, card: Option<Behaviour>) -> Result<Charge, Refusal> {
         let key = command.key();
         let seen = key.and_then(|key| self.seen.get(&key));
         if seen.is_some_and(|seen| seen.digest != command.digest) {

@@ -136,7 +136,9 @@ mod tests {
 
     #[test]
     fn what_is_no_card_number_is_refused() {
-        for text in ["", "4242424242424241", "42424242", "4242-4242-4242-4242", "４２４２４２４２４２４２"] {
+        for text in
+            ["", "4242424242424241", "42424242", "4242-4242-4242-4242", "４２４２４２４２４２４２"]
+        {
             assert_eq!(CardNumber::parse(text), None, "{text}");
         }
         assert_eq!(CardNumber::parse(&"0".repeat(20)), None);

@@ -8,8 +8,7 @@ use shop::{
     processor::v1::{
         AuthorizeChargeRequest, CaptureChargeRequest, Charge, GetChargeRequest,
         RefundChargeRequest, TokenizeCardRequest, TokenizeCardResponse, VoidChargeRequest,
-        cards_service_client::CardsServiceClient,
-        processor_service_client::ProcessorServiceClient,
+        cards_service_client::CardsServiceClient, processor_service_client::ProcessorServiceClient,
     },
 };
 use sqlx::PgPool;

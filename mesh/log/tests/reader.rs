@@ -1,0 +1,143 @@
+//! The reader, while others write.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use mesh_log::{Event, Reader};
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+use sqlx::Connection as _;
+use uuid::Uuid;
+
+use crate::lab::{Happened, Lab};
+
+const WRITERS: u64 = 6;
+const ROUNDS: usize = 120;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_row_is_read_once_in_order_whatever_commits_late_or_not_at_all() {
+    let lab = Lab::start().await;
+    let node = lab.node().await;
+    let seed: u64 = rand::random();
+    println!("seed {seed}");
+    let written: Arc<Mutex<Vec<Uuid>>> = Arc::default();
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|n| tokio::spawn(write(lab.database.url().to_owned(), seed ^ n, Arc::clone(&written))))
+        .collect();
+    let writing = Arc::new(AtomicBool::new(true));
+    let reader = tokio::spawn(read(node.db.pool().clone(), Arc::clone(&writing)));
+
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    writing.store(false, Ordering::SeqCst);
+    let seen = reader.await.unwrap();
+
+    assert!(seen.is_sorted_by(|a, b| a.0 < b.0), "in order, each once");
+    let mut ids: Vec<_> = seen.iter().map(|(_, id)| *id).collect();
+    let mut expected = written.lock().unwrap().clone();
+    ids.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(ids, expected, "seed {seed}");
+    let last = seen.last().map_or(0, |(seq, _)| *seq);
+    assert!(last > seen.len() as i64, "there were holes to get past");
+}
+
+/// Transactions long and short, one in ten rolled back.
+async fn write(url: String, seed: u64, written: Arc<Mutex<Vec<Uuid>>>) {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut connection = sqlx::PgConnection::connect(&url).await.unwrap();
+    for _ in 0..ROUNDS {
+        let rows: Vec<_> = (0..random.random_range(1..12))
+            .map(|_| (Uuid::now_v7(), 1, Event::public(&Happened { number: 0 })))
+            .collect();
+        let mut tx = connection.begin().await.unwrap();
+        mesh_log::append_all(&mut tx, &rows).await.unwrap();
+        if random.random_bool(0.3) {
+            // A transaction takes its time: not a wait for anything.
+            let nap = Duration::from_micros(random.random_range(0..8_000));
+            sqlx::query("SELECT pg_sleep($1)")
+                .bind(nap.as_secs_f64())
+                .execute(&mut *tx)
+                .await
+                .unwrap();
+        }
+        if random.random_bool(0.1) {
+            tx.rollback().await.unwrap();
+        } else {
+            tx.commit().await.unwrap();
+            written.lock().unwrap().extend(rows.iter().map(|(.., event)| event.id));
+        }
+    }
+}
+
+async fn read(pool: sqlx::PgPool, writing: Arc<AtomicBool>) -> Vec<(i64, Uuid)> {
+    let mut reader = Reader::new(pool, 0);
+    let mut seen = Vec::new();
+    loop {
+        let over = !writing.load(Ordering::SeqCst);
+        let rows = reader.next(50).await.unwrap();
+        let nothing = rows.is_empty();
+        seen.extend(rows.into_iter().map(|row| (row.seq, row.id)));
+        // Nobody writes any more, and nobody runs who could fill a hole: two looks settle it.
+        if over && nothing && reader.next(50).await.unwrap().is_empty() {
+            return seen;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_writer_without_a_transaction_id_would_be_skipped_so_append_takes_one_first() {
+    let lab = Lab::start().await;
+    let node = lab.node().await;
+    let mut late = sqlx::PgConnection::connect(lab.database.url()).await.unwrap();
+    let mut quick = sqlx::PgConnection::connect(lab.database.url()).await.unwrap();
+    let mut reader = Reader::new(node.db.pool().clone(), 0);
+    let event = || Event::public(&Happened { number: 0 });
+
+    // Every 32nd number is logged, and whoever draws it gets an id on the way: not the next one.
+    sqlx::query("SELECT nextval(pg_get_serial_sequence('log', 'seq'))")
+        .execute(&mut quick)
+        .await
+        .unwrap();
+    // The opposite of what `append` does: the number is drawn before the transaction has an id.
+    let mut careless = late.begin().await.unwrap();
+    sqlx::query("SELECT nextval(pg_get_serial_sequence('log', 'seq'))")
+        .execute(&mut *careless)
+        .await
+        .unwrap();
+    let has_id: Option<String> = sqlx::query_scalar("SELECT pg_current_xact_id_if_assigned()::text")
+        .fetch_one(&mut *careless)
+        .await
+        .unwrap();
+    let mut tx = quick.begin().await.unwrap();
+    mesh_log::append(&mut tx, Uuid::now_v7(), 1, &[event()]).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut skipped = reader.next(10).await.unwrap();
+    skipped.extend(reader.next(10).await.unwrap());
+    careless.rollback().await.unwrap();
+
+    // What `append` does.
+    let mut careful = late.begin().await.unwrap();
+    mesh_log::append(&mut careful, Uuid::now_v7(), 1, &[event()]).await.unwrap();
+    let mut tx = quick.begin().await.unwrap();
+    mesh_log::append(&mut tx, Uuid::now_v7(), 1, &[event()]).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut waited = reader.next(10).await.unwrap();
+    waited.extend(reader.next(10).await.unwrap());
+    careful.commit().await.unwrap();
+    let all = mesh_testkit::eventually("both rows", async || {
+        waited.extend(reader.next(10).await.unwrap());
+        (waited.len() == 2).then(|| waited.clone())
+    })
+    .await;
+
+    assert_eq!(has_id, None, "the careless writer has no id when it draws");
+    assert_eq!(skipped.len(), 1, "its number is passed while it could still be used");
+    assert_eq!(skipped[0].seq, 3);
+    assert_eq!(all.iter().map(|row| row.seq).collect::<Vec<_>>(), [4, 5]);
+}
