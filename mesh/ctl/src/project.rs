@@ -20,9 +20,7 @@ impl Project {
     pub fn find() -> Result<Project> {
         let here = env::current_dir().context("the current folder cannot be read")?;
         let built_from = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
-        let root = checkout(&here)
-            .or_else(|| checkout(&built_from?))
-            .unwrap_or(here);
+        let root = checkout(&here).or_else(|| checkout(&built_from?)).unwrap_or(here);
         Ok(Project { home: Home::of_project(&root)?, root })
     }
 

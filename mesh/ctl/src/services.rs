@@ -37,9 +37,9 @@ pub fn check(name: &str) -> Result<()> {
 pub fn replicas(asked: &[String]) -> Result<BTreeMap<String, u32>> {
     let mut replicas = BTreeMap::new();
     for text in asked {
-        let (name, count) = text.split_once('=').with_context(|| {
-            format!("--replicas {text}: say SERVICE=NUMBER, such as orders=2")
-        })?;
+        let (name, count) = text
+            .split_once('=')
+            .with_context(|| format!("--replicas {text}: say SERVICE=NUMBER, such as orders=2"))?;
         check(name)?;
         match count.parse() {
             Ok(count @ 1..=9) => replicas.insert(name.to_owned(), count),

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use mesh_local::Signal;
 use mesh_testkit::{Database, eventually};
 
 use crate::consumer::settled;
@@ -133,21 +134,21 @@ async fn a_consumer_that_is_ahead_of_its_stream_is_made_anew() {
     })
     .await;
     consumer.stop().await;
-    broker.server.down().await;
-    // The consumer's state survives, the stream's messages do not.
+    // In order, so that the consumer's state is on disk; the stream's messages are lost.
+    broker.server.process().down(Signal::TERM, mesh_testkit::patience()).await;
     lose_messages(&broker.server.data());
     broker.server.up().await;
     let left = eventually("an answer", async || broker.count().await).await;
-    let first = broker.consumer("effects").await.unwrap().created;
+    let first = broker.consumer("effects").await.unwrap();
     broker.publish(uuid::Uuid::now_v7(), key(2), 1).await;
 
     let successor = Node::start("effects", &effects.database, &broker.url()).await;
     successor.consume(successor.counting("only"));
 
     eventually("the new effect", async || effects.count().await >= 6).await;
-    assert_eq!(left, 0, "the stream has lost its messages");
-    let again = broker.consumer("effects").await.unwrap().created;
-    assert_ne!(first, again, "the consumer was made anew");
+    assert_eq!((left, first.delivered.stream_sequence), (0, 5), "ahead of its stream");
+    let again = broker.consumer("effects").await.unwrap();
+    assert_ne!(first.created, again.created, "the consumer was made anew");
     assert_eq!(effects.versions().await[&key(2)], [1]);
 }
 

@@ -66,7 +66,11 @@ async fn run(connection: &mut PgConnection, statement: String) -> Result<()> {
 /// Names go into statements as they are.
 fn check(name: &str) -> Result<()> {
     let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-    if name.is_empty() || name.len() > 60 || !plain || name.starts_with(|c: char| c.is_ascii_digit()) {
+    if name.is_empty()
+        || name.len() > 60
+        || !plain
+        || name.starts_with(|c: char| c.is_ascii_digit())
+    {
         bail!("`{name}` cannot name a database: use lower-case letters, digits and _");
     }
     Ok(())

@@ -75,7 +75,7 @@ pub fn leaves_first(declarations: &[Declaration]) -> Vec<String> {
                     || call.service == declaration.service
             })
         });
-        match ready.or(open.first()) {
+        match ready.or_else(|| open.first()) {
             Some(next) => done.push(next.service.clone()),
             None => break,
         }

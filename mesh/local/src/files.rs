@@ -39,7 +39,8 @@ pub fn private_dir(path: &Path, owner: Option<&User>) -> io::Result<()> {
 
 /// Writes a file that only its owner may read.
 pub fn write_private(path: &Path, content: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.set_permissions(Permissions::from_mode(0o600))?;
     file.write_all(content.as_bytes())
 }

@@ -59,7 +59,8 @@ mod tests {
     #[test]
     fn bodies_are_read_whole_and_in_chunks() {
         let whole = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
-        let chunks = "HTTP/1.1 503 No\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n1\r\n!\r\n0\r\n\r\n";
+        let chunks =
+            "HTTP/1.1 503 No\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n1\r\n!\r\n0\r\n\r\n";
 
         assert_eq!(parse(whole), Some((200, "ok".to_owned())));
         assert_eq!(parse(chunks), Some((503, "no!".to_owned())));

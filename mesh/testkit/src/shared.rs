@@ -71,11 +71,9 @@ pub(crate) async fn servers() -> &'static SharedServers {
 pub(crate) async fn executables() -> &'static Servers {
     static EXECUTABLES: OnceCell<Servers> = OnceCell::const_new();
     EXECUTABLES
-        .get_or_init(async || {
-            match Servers::find(&paths::home(), &mut Progress::stderr()).await {
-                Ok(servers) => servers,
-                Err(error) => panic!("tests need PostgreSQL and nats-server: {error:?}"),
-            }
+        .get_or_init(async || match Servers::find(&paths::home(), &mut Progress::stderr()).await {
+            Ok(servers) => servers,
+            Err(error) => panic!("tests need PostgreSQL and nats-server: {error:?}"),
         })
         .await
 }
@@ -144,8 +142,7 @@ async fn running(home: &Home) -> Option<SharedServers> {
 async fn start(home: &Home) -> Result<SharedServers> {
     let servers = executables().await;
     let name = format!("postgres-{}", servers.postgres_version);
-    let postgres =
-        Postgres::prepare(home, &name, servers, free_port()?, Durability::None).await?;
+    let postgres = Postgres::prepare(home, &name, servers, free_port()?, Durability::None).await?;
     let nats = Nats::prepare(home, "nats", servers, free_port()?)?;
     let logs = home.logs()?;
     let postgres_spec = postgres.spec(logs.join("postgres.log"), None);

@@ -37,10 +37,11 @@ pub(crate) async fn processes(home: &Home) -> anyhow::Result<()> {
 /// Drops databases of tests that are gone.
 pub(crate) async fn databases(superuser: &str) -> sqlx::Result<()> {
     let mut connection = PgConnection::connect(superuser).await?;
-    let rows = sqlx::query("SELECT datname FROM pg_database WHERE datname LIKE 'test\\_%' LIMIT $1")
-        .bind(AT_ONCE * 10)
-        .fetch_all(&mut connection)
-        .await?;
+    let rows =
+        sqlx::query("SELECT datname FROM pg_database WHERE datname LIKE 'test\\_%' LIMIT $1")
+            .bind(AT_ONCE * 10)
+            .fetch_all(&mut connection)
+            .await?;
     let names = rows.iter().map(|row| row.get::<String, _>(0));
     let abandoned = names.filter(|name| name.strip_prefix("test_").is_some_and(is_abandoned));
     for name in abandoned.take(AT_ONCE as usize) {

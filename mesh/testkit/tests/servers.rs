@@ -51,10 +51,8 @@ async fn an_isolated_broker_keeps_its_streams_through_a_kill() {
     let broker = isolated_nats().await;
     let client = mesh_local::connect_nats(&broker.url()).await.unwrap();
     let jetstream = async_nats::jetstream::new(client);
-    let config = async_nats::jetstream::stream::Config {
-        name: "letters".to_owned(),
-        ..Default::default()
-    };
+    let config =
+        async_nats::jetstream::stream::Config { name: "letters".to_owned(), ..Default::default() };
     jetstream.create_stream(config).await.unwrap();
 
     broker.kill().await;

@@ -84,7 +84,8 @@ fn print(state: &State, services: &BTreeMap<&str, Vec<ServiceStatus>>, postgres:
     let mut rows = Vec::new();
     for (name, replicas) in services {
         for (number, service) in replicas.iter().enumerate() {
-            let label = if replicas.len() > 1 { format!("{name} {number}") } else { name.to_string() };
+            let label =
+                if replicas.len() > 1 { format!("{name} {number}") } else { name.to_string() };
             let (word, tone) = summary(service);
             rows.push(vec![
                 (label, Tone::Strong),
@@ -95,7 +96,8 @@ fn print(state: &State, services: &BTreeMap<&str, Vec<ServiceStatus>>, postgres:
             ]);
         }
     }
-    for (name, server, up) in [("postgres", &state.postgres, postgres), ("nats", &state.nats, nats)] {
+    for (name, server, up) in [("postgres", &state.postgres, postgres), ("nats", &state.nats, nats)]
+    {
         let (word, tone) = if up { ("ready", Tone::Good) } else { ("down", Tone::Bad) };
         let address = server.url.rsplit('@').next().unwrap_or_default();
         rows.push(vec![

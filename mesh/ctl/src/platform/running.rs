@@ -220,6 +220,10 @@ impl Report {
                 let mut status = process.watch();
                 while status.changed().await.is_ok() {
                     let now = status.borrow_and_update().clone();
+                    if changed.is_closed() {
+                        // Everything is being ended.
+                        return;
+                    }
                     let (name, replica) = (&process.spec().name, process.spec().replica);
                     match (now.process, now.last_end) {
                         (Some(running), _) => {

@@ -43,7 +43,7 @@ impl Relay {
         };
         let stopped = service.stopped();
         service.spawn("relay", async move {
-            stopped.run_until_cancelled(relay.run()).await;
+            stopped.run_until_cancelled(Box::pin(relay.run())).await;
         });
     }
 }

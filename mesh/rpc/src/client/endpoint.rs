@@ -57,7 +57,11 @@ impl Endpoint {
 
     /// Passes it over for a moment: it could not be connected to, or did not answer in time.
     pub(super) fn failed(&self) {
-        self.paused_until.store(since_epoch(Instant::now() + PAUSE), Ordering::Relaxed);
+        self.failed_at(Instant::now());
+    }
+
+    pub(super) fn failed_at(&self, now: Instant) {
+        self.paused_until.store(since_epoch(now + PAUSE), Ordering::Relaxed);
     }
 
     /// Takes it back at once.

@@ -2,6 +2,7 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
+use futures::FutureExt as _;
 use hyper::{server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use mesh_runtime::{Hold, Service};
@@ -15,6 +16,8 @@ use super::{Stack, call};
 
 /// A connection that says nothing for this long is no client.
 const PREFACE_LIMIT: Duration = Duration::from_secs(10);
+/// Time that one which was made just before the end has to say something.
+const LAST_WORD: Duration = Duration::from_millis(250);
 /// Pause after an error that is not one connection's, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const PING_INTERVAL: Duration = Duration::from_secs(60);
@@ -40,6 +43,10 @@ pub(super) async fn run(listener: TcpListener, stack: Arc<Stack>, service: Servi
         () = accept(&listener, &stack, &connections, &cut) => {}
         () = until => {}
     }
+    // Their callers think that they are connected, and have sent calls.
+    while let Some(Ok((stream, _))) = listener.accept().now_or_never() {
+        begin(stream, &stack, &connections, &cut);
+    }
     drop(listener);
     stack.closing.cancel();
     connections.close();
@@ -60,12 +67,7 @@ async fn accept(
 ) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
-                let (stack, cut) = (Arc::clone(stack), cut.clone());
-                connections.spawn(async move {
-                    cut.run_until_cancelled(serve(stream, stack)).await;
-                });
-            }
+            Ok((stream, _)) => begin(stream, stack, connections, cut),
             Err(error) => {
                 tracing::warn!(service = stack.name, %error, "connection not accepted");
                 sleep(ACCEPT_PAUSE).await;
@@ -74,12 +76,22 @@ async fn accept(
     }
 }
 
+fn begin(
+    stream: TcpStream,
+    stack: &Arc<Stack>,
+    connections: &TaskTracker,
+    cut: &CancellationToken,
+) {
+    let (stack, cut) = (Arc::clone(stack), cut.clone());
+    connections.spawn(async move {
+        cut.run_until_cancelled(serve(stream, stack)).await;
+    });
+}
+
 async fn serve(stream: TcpStream, stack: Arc<Stack>) {
     let closing = stack.closing.clone();
     // A connection without a word would hold up the drain: HTTP/2 cannot say good-bye to it yet.
-    let mut first = [0];
-    let word = timeout(PREFACE_LIMIT, stream.peek(&mut first));
-    if !matches!(closing.run_until_cancelled(word).await, Some(Ok(Ok(1..)))) {
+    if !speaks(&stream, &closing).await {
         return;
     }
     if let Err(error) = stream.set_nodelay(true) {
@@ -98,6 +110,17 @@ async fn serve(stream: TcpStream, stack: Arc<Stack>) {
         // The peer's affair: it vanished, or is no HTTP/2 client.
         tracing::debug!(%error, "connection ended");
     }
+}
+
+/// Waits for the first byte.
+async fn speaks(stream: &TcpStream, closing: &CancellationToken) -> bool {
+    let mut first = [0];
+    let mut word = pin!(timeout(PREFACE_LIMIT, stream.peek(&mut first)));
+    let word = match closing.run_until_cancelled(word.as_mut()).await {
+        Some(word) => word,
+        None => timeout(LAST_WORD, word).await.unwrap_or_else(Err),
+    };
+    matches!(word, Ok(Ok(1..)))
 }
 
 fn http() -> http2::Builder<TokioExecutor> {

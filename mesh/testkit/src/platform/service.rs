@@ -90,11 +90,7 @@ impl ServiceProcess {
     pub async fn arm(&self, point: &str) -> u64 {
         let starts = self.starts();
         let answer = http::request(self.admin, "POST", &format!("/crash?point={point}")).await;
-        assert!(
-            matches!(answer, Ok((200, _))),
-            "{} does not arm {point}: {answer:?}",
-            self.name()
-        );
+        assert!(matches!(answer, Ok((200, _))), "{} does not arm {point}: {answer:?}", self.name());
         starts
     }
 

@@ -18,7 +18,7 @@ pub async fn keep_skus_free(tx: &mut PgConnection, skus: &[&str]) -> sqlx::Resul
 
 /// Reads the stock of these SKUs and holds it until the transaction ends.
 pub async fn lock_stock(tx: &mut PgConnection, skus: &[&str]) -> sqlx::Result<Vec<Stock>> {
-    sqlx::query("SELECT * FROM stock WHERE sku = ANY($1) ORDER BY sku")
+    sqlx::query("SELECT * FROM stock WHERE sku = ANY($1) ORDER BY sku FOR UPDATE")
         .bind(skus)
         .fetch_all(tx)
         .await?

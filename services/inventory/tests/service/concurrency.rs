@@ -1,6 +1,7 @@
 //! Many buyers at once.
 
 use futures::future::join_all;
+use mesh_testkit::eventually;
 use shop::inventory::v1::ReservationState;
 use tonic::Code;
 
@@ -17,18 +18,16 @@ async fn two_hundred_orders_for_a_hundred_pieces_get_exactly_a_hundred() {
             if n.is_multiple_of(2) { inventory.client.clone() } else { second.clone() };
         async move { client.reserve_stock(order(&[("MUG", 1)])).await }
     };
-    // Each buyer comes five times, so that many batches of both replicas meet.
-    let buy = &buy;
-    let buyer = |n| async move {
-        let mut answers = Vec::new();
-        for _ in 0..5 {
-            answers.push(buy(n).await);
-        }
-        answers
+    // Nobody gets at the shelf until a batch of each replica has come for it.
+    let mut shelf = inventory.pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM stock FOR UPDATE").execute(&mut *shelf).await.unwrap();
+    let open = async {
+        eventually("both replicas wait", async || inventory.waiting().await == 2).await;
+        shelf.rollback().await.unwrap();
     };
-    let answers = join_all((0..40).map(buyer)).await.into_iter().flatten();
+    let (answers, ()) = tokio::join!(join_all((0..200).map(buy)), open);
 
-    let (sold, refused): (Vec<_>, Vec<_>) = answers.partition(Result::is_ok);
+    let (sold, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
     assert_eq!((sold.len(), refused.len()), (100, 100));
     for answer in refused {
         let out = (Code::FailedPrecondition, "OUT_OF_STOCK".to_owned(), Some("MUG".to_owned()));

@@ -119,6 +119,17 @@ impl Inventory {
         .unwrap()
     }
 
+    /// How many of the replicas' transactions wait for another one.
+    pub async fn waiting(&self) -> i64 {
+        sqlx::query_scalar(
+            "SELECT count(*) FROM pg_stat_activity
+             WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        )
+        .fetch_one(&self.pool)
+        .await
+        .unwrap()
+    }
+
     /// How many rows all the tables together have.
     pub async fn rows(&self) -> i64 {
         sqlx::query_scalar(

@@ -3,6 +3,7 @@
 mod authorize;
 mod bad_input;
 mod capture_and_refund;
+mod crash;
 mod settle;
 mod till;
 mod undo;

@@ -1,6 +1,6 @@
 //! Payments and a card processor, what a caller asks of them, and what an auditor checks.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, ops::Deref, time::Duration};
 
 use mesh_runtime::{ServiceConfig, Started};
 use mesh_testkit::Database;
@@ -31,15 +31,30 @@ const NEVER: u32 = 600_000;
 /// Nobody listens there: announcing waits, paying does not.
 const NO_BROKER: &str = "nats://127.0.0.1:1";
 
-pub struct Till {
-    pub payments: PaymentsServiceClient<Channel>,
+/// What a caller and an auditor reach: payments, the processor, and both databases.
+pub struct Books {
+    payments: PaymentsServiceClient<Channel>,
+    processor: Channel,
     pub db: PgPool,
     pub charges_db: PgPool,
+}
+
+/// Payments and the processor in this process.
+pub struct Till {
+    books: Books,
+    own: Started,
     processor: Option<Started>,
     processor_addr: SocketAddr,
     processor_database: Database,
-    own: Started,
     _database: Database,
+}
+
+impl Deref for Till {
+    type Target = Books;
+
+    fn deref(&self) -> &Books {
+        &self.books
+    }
 }
 
 impl Till {
@@ -61,14 +76,13 @@ impl Till {
         };
         let config = payments::Config { service, settle_after_ms };
         let own = payments::start(config).await.unwrap();
+        let pools = (database.pool().await, processor_database.pool().await);
         Self {
-            payments: PaymentsServiceClient::new(channel(own.grpc)),
-            db: database.pool().await,
-            charges_db: processor_database.pool().await,
+            books: Books::new(own.grpc, processor.grpc, pools.0, pools.1),
+            own,
             processor_addr: processor.grpc,
             processor: Some(processor),
             processor_database,
-            own,
             _database: database,
         }
     }
@@ -86,9 +100,33 @@ impl Till {
         self.processor = Some(started);
     }
 
+    /// Audits, then ends both services in order.
+    pub async fn close(self) {
+        self.audit().await;
+        drop(self.books);
+        self.own.service.stop();
+        self.own.service.finish().await;
+        if let Some(processor) = self.processor {
+            processor.service.stop();
+            processor.service.finish().await;
+        }
+    }
+}
+
+impl Books {
+    pub fn new(
+        payments: SocketAddr,
+        processor: SocketAddr,
+        db: PgPool,
+        charges_db: PgPool,
+    ) -> Self {
+        let payments = PaymentsServiceClient::new(channel(payments));
+        Self { payments, processor: channel(processor), db, charges_db }
+    }
+
     /// A payment of 12.50 EUR by a new card with this number.
     pub async fn payment_by(&self, number: &str) -> AuthorizePaymentRequest {
-        let mut cards = CardsServiceClient::new(channel(self.processor_addr));
+        let mut cards = CardsServiceClient::new(self.processor.clone());
         let (request_id, card_number) = (new_id(), number.to_owned());
         let card =
             TokenizeCardRequest { request_id, card_number, expiry_month: 1, expiry_year: 2030 };
@@ -155,7 +193,7 @@ impl Till {
 
     /// The processor's side of a payment.
     pub async fn charge(&self, payment: &str) -> Result<Charge, Status> {
-        let mut processor = ProcessorServiceClient::new(channel(self.processor_addr));
+        let mut processor = ProcessorServiceClient::new(self.processor.clone());
         let request = GetChargeRequest { charge_id: payment.to_owned() };
         Ok(processor.get_charge(request).await?.into_inner().charge.unwrap())
     }
@@ -208,18 +246,6 @@ impl Till {
         .await
         .unwrap();
         assert_eq!(tokens, 0, "no token outlives the authorization");
-    }
-
-    /// Audits, then ends both services in order.
-    pub async fn close(mut self) {
-        self.audit().await;
-        drop(self.payments);
-        self.own.service.stop();
-        self.own.service.finish().await;
-        if let Some(processor) = self.processor.take() {
-            processor.service.stop();
-            processor.service.finish().await;
-        }
     }
 }
 
