@@ -4,5 +4,6 @@
 mod architecture;
 mod checkout;
 mod contracts;
+mod crash_grid;
 mod money;
 mod shop;

@@ -165,6 +165,22 @@ impl Shop {
         .await
     }
 
+    /// Waits until the order's saga has nothing left to do.
+    pub async fn rests(&self, order_id: &str) {
+        let id = Uuid::parse_str(order_id).unwrap();
+        let url = self.platform.database_url("orders");
+        let pool = sqlx::PgPool::connect(&url).await.unwrap();
+        eventually("the order's saga to rest", async || {
+            sqlx::query_scalar("SELECT awake_since IS NULL FROM streams WHERE id = $1")
+                .bind(id)
+                .fetch_one(&pool)
+                .await
+                .unwrap_or(false)
+        })
+        .await;
+        pool.close().await;
+    }
+
     /// A placed order of one piece, paid by a card that is good.
     pub async fn simple_order(&self) -> Order {
         let sku = self.stocked(10).await;

@@ -1,4 +1,5 @@
 //! `up`, `status`, `down`: the real program on this machine, with real kills.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -41,16 +42,11 @@ fn the_shop_comes_up_survives_kills_and_goes_down() {
     // After a killed supervisor the next `up` ends what it left, and begins anew.
     let orphan = pid(&second["services"]["payments"][0]["pid"]);
     assert!(shop.supervisor().signal(Signal::KILL));
-    shop.eventually("the killed supervisor to be gone", || {
-        (!shop.supervisor_runs()).then_some(())
-    });
+    shop.eventually("the killed supervisor to be gone", || (!shop.supervisor_runs()).then_some(()));
     shop.succeeds(&["up", "--detach", "--in-process", "catalog,inventory,payments"]);
     assert!(!orphan.alive());
     let third = shop.state();
-    assert_eq!(
-        third["services"]["catalog"][0]["pid"],
-        third["services"]["payments"][0]["pid"]
-    );
+    assert_eq!(third["services"]["catalog"][0]["pid"], third["services"]["payments"][0]["pid"]);
     assert_ne!(third["services"]["catalog"][0]["pid"], third["services"]["orders"][0]["pid"]);
 
     let processes = processes(&third);
@@ -89,7 +85,8 @@ struct Shop {
 
 impl Shop {
     fn clean(name: &str) -> Shop {
-        let project = Home::of_project(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")).unwrap();
+        let project =
+            Home::of_project(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")).unwrap();
         let root = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("up-{name}"));
         let shop = Shop { home: Home::at(&root).unwrap() };
         shop.run(&["down", "--wipe"]);

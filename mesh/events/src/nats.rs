@@ -21,7 +21,15 @@ const RECONNECT_PAUSE: (Duration, Duration) = (Duration::from_millis(50), Durati
 pub struct Nats {
     client: Client,
     jetstream: jetstream::Context,
-    connected: watch::Receiver<bool>,
+    link: watch::Receiver<Link>,
+}
+
+/// How the connection stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Link {
+    connected: bool,
+    /// How often it was made: one that came back at once is another one all the same.
+    made: u64,
 }
 
 /// Connects to the broker of `config`, in the background and as often as needed.
@@ -35,17 +43,17 @@ pub async fn connect(service: &Service, config: &ServiceConfig) -> anyhow::Resul
     condition.degraded("connecting");
     let nats =
         Nats::open(url.expose(), &format!("{}/{}", service.name(), service.instance())).await?;
-    let mut connected = nats.connected.clone();
+    let mut link = nats.link.clone();
     let stopped = service.stopped();
     service.spawn("broker", async move {
         let report = async {
             loop {
-                if *connected.borrow_and_update() {
+                if link.borrow_and_update().connected {
                     condition.ready();
                 } else {
                     condition.degraded("away");
                 }
-                if connected.changed().await.is_err() {
+                if link.changed().await.is_err() {
                     return;
                 }
             }
@@ -61,7 +69,7 @@ impl Nats {
     /// Returns at once; the connection is made in the background. `url` may be several addresses
     /// of one cluster, with commas between them. Fails if it is none.
     pub async fn open(url: &str, name: &str) -> anyhow::Result<Self> {
-        let (sender, connected) = watch::channel(false);
+        let (sender, link) = watch::channel(Link::default());
         let addresses: Vec<_> = url
             .split(',')
             .map(ServerAddr::from_str)
@@ -89,7 +97,7 @@ impl Nats {
             .timeout(ACK_LIMIT)
             .ack_timeout(ACK_LIMIT)
             .build(client.clone());
-        Ok(Self { client, jetstream, connected })
+        Ok(Self { client, jetstream, link })
     }
 
     /// The client, for plain messages.
@@ -104,37 +112,47 @@ impl Nats {
 
     /// True while the broker is connected.
     pub fn is_connected(&self) -> bool {
-        *self.connected.borrow()
+        self.link.borrow().connected
     }
 
     /// Waits until the broker is connected.
     pub async fn connected(&self) {
-        self.wait_for(true).await;
+        self.wait_for(|link| link.connected).await;
     }
 
     /// Waits until the broker is away.
     pub async fn disconnected(&self) {
-        self.wait_for(false).await;
+        self.wait_for(|link| !link.connected).await;
     }
 
-    async fn wait_for(&self, state: bool) {
-        let mut connected = self.connected.clone();
-        if connected.wait_for(|now| *now == state).await.is_err() {
+    /// Names the connection of now, for [`Nats::lost`].
+    pub(crate) fn connection(&self) -> u64 {
+        self.link.borrow().made
+    }
+
+    /// Waits until `connection` is gone, even if another one has taken its place since.
+    pub(crate) async fn lost(&self, connection: u64) {
+        self.wait_for(|link| !link.connected || link.made != connection).await;
+    }
+
+    async fn wait_for(&self, state: impl FnMut(&Link) -> bool) {
+        let mut link = self.link.clone();
+        if link.wait_for(state).await.is_err() {
             // The client has ended, and with it everything that could happen.
             std::future::pending::<()>().await;
         }
     }
 }
 
-fn report(connected: &watch::Sender<bool>, event: &Event) {
+fn report(link: &watch::Sender<Link>, event: &Event) {
     match event {
         Event::Connected => {
             tracing::info!("broker connected");
-            connected.send_replace(true);
+            link.send_modify(|link| *link = Link { connected: true, made: link.made + 1 });
         }
         Event::Disconnected | Event::Closed => {
             tracing::warn!("broker disconnected");
-            connected.send_replace(false);
+            link.send_modify(|link| link.connected = false);
         }
         Event::ServerError(error) => tracing::warn!(%error, "broker refused"),
         Event::SlowConsumer(subscription) => {

@@ -1,13 +1,16 @@
 //! What happens when the broker has lost what it had acknowledged.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
-use mesh_local::Signal;
+use futures::FutureExt as _;
 use mesh_testkit::{Database, eventually};
 
 use crate::consumer::settled;
 use crate::support::{
-    Broker, Effects, Node, Proxy, SUBJECTS, copy_directory, counted, key, migrations,
+    Broker, Closure, Effects, Node, Proxy, SUBJECTS, copy_directory, counted, key, migrations,
 };
 
 /// Longer than a replica takes to start.
@@ -121,38 +124,68 @@ async fn a_consumer_that_was_deleted_is_made_anew_and_repeats_no_effect() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_that_is_ahead_of_its_stream_is_made_anew() {
-    let broker = Broker::start().await;
-    let effects = Effects::empty().await;
-    for version in 1..=5 {
-        broker.publish(uuid::Uuid::now_v7(), key(1), version).await;
-    }
-    let consumer = Node::start("effects", &effects.database, &broker.url()).await;
-    consumer.consume(consumer.counting("only"));
-    eventually("five effects", async || effects.count().await == 5).await;
-    eventually("acknowledged", async || {
-        broker.consumer("effects").await.is_some_and(|info| info.num_ack_pending == 0)
-    })
-    .await;
-    consumer.stop().await;
-    // In order, so that the consumer's state is on disk; the stream's messages are lost.
-    broker.server.process().down(Signal::TERM, mesh_testkit::patience()).await;
-    lose_messages(&broker.server.data());
-    broker.server.up().await;
-    let left = eventually("an answer", async || broker.count().await).await;
+    let (broker, effects) = delivered_and_lost().await;
     let first = broker.consumer("effects").await.unwrap();
     broker.publish(uuid::Uuid::now_v7(), key(2), 1).await;
 
     let successor = Node::start("effects", &effects.database, &broker.url()).await;
     successor.consume(successor.counting("only"));
 
-    eventually("the new effect", async || effects.count().await >= 6).await;
-    assert_eq!((left, first.delivered.stream_sequence), (0, 5), "ahead of its stream");
+    eventually("the new effect", async || effects.count().await >= 1).await;
+    assert_eq!(first.delivered.stream_sequence, 5, "ahead of its stream");
     let again = broker.consumer("effects").await.unwrap();
     assert_ne!(first.created, again.created, "the consumer was made anew");
     assert_eq!(effects.versions().await[&key(2)], [1]);
 }
 
-fn lose_messages(data: &std::path::Path) {
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_delivered_but_not_applied_before_a_loss_is_applied_after_the_refill() {
+    let (broker, effects) = delivered_and_lost().await;
+    for version in 1..=7 {
+        broker.publish(uuid::Uuid::now_v7(), key(1), version).await;
+    }
+
+    let successor = Node::start("effects", &effects.database, &broker.url()).await;
+    successor.consume(successor.counting("only"));
+
+    eventually("all effects", async || effects.count().await >= 7).await;
+    assert_eq!(effects.versions().await[&key(1)], [1, 2, 3, 4, 5, 6, 7]);
+}
+
+/// A stream that has lost its five messages, and a consumer that had them delivered and not
+/// applied.
+async fn delivered_and_lost() -> (Broker, Effects) {
+    let broker = Broker::start().await;
+    let effects = Effects::empty().await;
+    for version in 1..=5 {
+        broker.publish(uuid::Uuid::now_v7(), key(1), version).await;
+    }
+    let stuck = Node::start("effects", &effects.database, &broker.url()).await;
+    stuck.consume(Closure(|_, _| std::future::pending().boxed()));
+    let data = broker.server.data();
+    eventually("five deliveries on disk", async || {
+        consumer_state(&data).is_some_and(|state| state.get(2..6) == Some(&[0, 0, 5, 5]))
+    })
+    .await;
+    stuck.kill();
+    broker.server.down().await;
+    lose_messages(&data);
+    broker.server.up().await;
+    let left = eventually("an answer", async || broker.count().await).await;
+    assert_eq!(left, 0);
+    (broker, effects)
+}
+
+/// What the broker has written down about the consumer: two bytes of header, then consumer and
+/// stream sequence of what was acknowledged, then of what was delivered.
+fn consumer_state(data: &Path) -> Option<Vec<u8>> {
+    std::fs::read_dir(data).ok()?.flatten().find_map(|entry| match entry.file_name().to_str() {
+        Some("o.dat") => std::fs::read(entry.path()).ok(),
+        _ => consumer_state(&entry.path()),
+    })
+}
+
+fn lose_messages(data: &Path) {
     for entry in std::fs::read_dir(data).unwrap().map(Result::unwrap) {
         if entry.file_name() == "msgs" {
             std::fs::remove_dir_all(entry.path()).unwrap();

@@ -1,4 +1,5 @@
 //! The servers run on this machine, found or installed, and come back when they are killed.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

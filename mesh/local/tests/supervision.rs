@@ -1,4 +1,5 @@
 //! Processes are kept running, taken down on request, and found again after their keeper died.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use mesh_runtime::{Started, telemetry};
-use tokio::signal::unix::{SignalKind, signal};
 
+use super::Ending;
 use crate::platform::ServeEntry;
 
 const FLUSHING: Duration = Duration::from_secs(2);
@@ -23,8 +23,7 @@ pub struct Args {
 
 /// Runs the command until SIGTERM has drained every service.
 pub async fn run(args: Args) -> Result<ExitCode> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut ending = Ending::listen()?;
     let text = fs::read_to_string(&args.file);
     let text = text.with_context(|| format!("cannot read {}", args.file.display()))?;
     let entries: Vec<ServeEntry> = serde_json::from_str(&text)?;
@@ -34,10 +33,7 @@ pub async fn run(args: Args) -> Result<ExitCode> {
         let started = start(entry).await;
         running.push(started.with_context(|| format!("{} did not start", entry.service))?);
     }
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    ending.wished().await;
     for started in running.iter().rev() {
         started.service.stop();
         started.service.finish().await;

@@ -32,14 +32,11 @@ struct ServiceStatus {
 /// Runs the command. Exits 1 unless everything is ready.
 pub async fn run(args: Args) -> Result<ExitCode> {
     let project = Project::find()?;
-    let Some(state) = State::find(&project.home)? else {
-        if args.json {
-            println!("{}", json!({ "up": false }));
-        } else {
-            println!("  nothing is up; `{} up --detach` starts the shop", output::program());
-        }
+    if args.json && State::find(&project.home)?.is_none() {
+        println!("{}", json!({ "up": false }));
         return Ok(ExitCode::FAILURE);
-    };
+    }
+    let state = State::load(&project.home)?;
     let mut services: BTreeMap<&str, Vec<ServiceStatus>> = BTreeMap::new();
     for (name, _, instance) in state.instances() {
         services.entry(name).or_default().push(ask(instance).await);
@@ -123,7 +120,8 @@ fn troubles(conditions: &Value) -> String {
     let all = conditions.as_object().into_iter().flatten();
     let bad = all.filter(|(_, condition)| condition["state"] != "ready");
     let texts = bad.map(|(name, condition)| {
-        let why = condition["why"].as_str().or(condition["state"].as_str()).unwrap_or_default();
+        let why =
+            condition["why"].as_str().or_else(|| condition["state"].as_str()).unwrap_or_default();
         format!("{name}: {why}")
     });
     texts.collect::<Vec<_>>().join(", ")

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use mesh_local::Progress;
-use tokio::signal::unix::{SignalKind, signal};
 
+use super::Ending;
 use crate::platform::{Claim, Plan, Running};
 use crate::project::Project;
 
@@ -15,8 +15,7 @@ pub async fn run() -> Result<ExitCode> {
     if let Err(error) = rustix::process::setsid() {
         eprintln!("cannot leave the terminal: {error}");
     }
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut ending = Ending::listen()?;
     let project = Project::find()?;
     let Some(claim) = Claim::take(&project.home)? else {
         bail!("another process looks after {}", project.home.root().display());
@@ -24,10 +23,7 @@ pub async fn run() -> Result<ExitCode> {
     let plan = Plan::load(&project.home)?;
     let mut progress = Progress::stderr();
     let running = Running::start(&project.home, claim, &plan, &mut progress).await?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    ending.wished().await;
     running.shut_down(&mut progress).await?;
     Ok(ExitCode::SUCCESS)
 }

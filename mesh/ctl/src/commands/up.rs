@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use mesh_local::{Progress, Servers, tail};
 use tokio::process::{Child, Command};
-use tokio::signal::unix::{SignalKind, signal};
 
+use super::Ending;
 use crate::output::{self, Tone};
 use crate::platform::{Claim, Plan, Running, wait_ready};
 use crate::project::Project;
@@ -53,7 +53,9 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     // Here rather than in the background: the first time it takes a while, and is shown.
     Servers::find(home, &mut progress).await?;
     if args.detach {
+        claim.clean_up().await?;
         plan.save(home)?;
+        // For the supervisor to take.
         drop(claim);
         detached(&project, &mut progress).await
     } else {
@@ -68,46 +70,36 @@ async fn attached(
     plan: &Plan,
     progress: &mut Progress,
 ) -> Result<ExitCode> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut ending = Ending::listen()?;
     let home = &project.home;
     let running = Running::start(home, claim, plan, progress).await?;
     let state = running.state().clone();
     let begin = async {
-        progress.step("waiting until every service is ready");
-        wait_ready(home, &state).await?;
-        progress.step("seeding the shop");
-        let shop = seed::seed(&state).await?;
-        progress.finish();
+        let shop = healthy_and_seeded(project, &state, progress).await?;
         welcome(project, &state, &shop);
         println!("\n  Ctrl-C ends it.");
         Ok::<_, anyhow::Error>(())
     };
     let begun = tokio::select! {
-        begun = begin => begun,
-        _ = interrupt.recv() => Ok(()),
-        _ = terminate.recv() => Ok(()),
+        begun = begin => begun.map(|()| true),
+        () = ending.wished() => Ok(false),
     };
-    if begun.is_ok() {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
+    if matches!(begun, Ok(true)) {
+        ending.wished().await;
     }
     let mut progress = Progress::stderr();
     tokio::select! {
         ended = running.shut_down(&mut progress) => ended?,
         // The second time: at once. Whatever is left ends with us.
-        _ = interrupt.recv() => bail!("ended without draining"),
+        () = ending.wished() => bail!("ended without draining"),
     }
-    begun.map(|()| ExitCode::SUCCESS)
+    begun.map(|_| ExitCode::SUCCESS)
 }
 
 /// Starts a supervisor in the background and waits until everything is healthy.
 async fn detached(project: &Project, progress: &mut Progress) -> Result<ExitCode> {
     let home = &project.home;
     progress.step("starting PostgreSQL, nats-server and the services");
-    State::remove(home)?;
     let log = home.logs()?.join("supervisor.log");
     let mut supervisor = supervisor(project, &log)?;
     let begun = Instant::now();
@@ -123,14 +115,26 @@ async fn detached(project: &Project, progress: &mut Progress) -> Result<ExitCode
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
-    progress.step("waiting until every service is ready");
-    wait_ready(home, &state).await?;
-    progress.step("seeding the shop");
-    let shop = seed::seed(&state).await?;
-    progress.finish();
+    let shop = healthy_and_seeded(project, &state, progress).await;
+    let shop = shop.with_context(|| {
+        format!("what was started does not work; `{} down` ends it", output::program())
+    })?;
     welcome(project, &state, &shop);
     println!("\n  `{} down` ends it.", output::program());
     Ok(ExitCode::SUCCESS)
+}
+
+async fn healthy_and_seeded(
+    project: &Project,
+    state: &State,
+    progress: &mut Progress,
+) -> Result<Shop> {
+    progress.step("waiting until every service is ready");
+    wait_ready(&project.home, state).await?;
+    progress.step("seeding the shop");
+    let shop = seed::seed(state).await?;
+    progress.finish();
+    Ok(shop)
 }
 
 fn supervisor(project: &Project, log: &Path) -> Result<Child> {

@@ -172,9 +172,10 @@ impl Work {
         while !ended.is_cancelled() && !stopped.is_cancelled() {
             let work = async {
                 self.nats.connected().await;
+                let connection = self.nats.connection();
                 *self.blocked() = dead_letters::keys(&self.db, self.stream).await?;
                 let (consumer, info) = durable::open(self).await?;
-                Session::open(self, consumer, &info).await
+                Session::open(self, connection, consumer, &info).await
             };
             let opened = tokio::select! {
                 opened = work => opened,

@@ -35,6 +35,9 @@ const PARTING: Duration = Duration::from_secs(5);
 /// The messages of a consumer that are delivered and not acknowledged, and what happens to them.
 pub(super) struct Session {
     work: Arc<Work>,
+    /// The connection over which the consumer was opened: behind another one may be a broker that
+    /// has lost messages.
+    connection: u64,
     consumer: PullConsumer,
     /// None once the session ends.
     messages: Option<pull::Stream>,
@@ -62,6 +65,7 @@ struct Held {
 impl Session {
     pub(super) async fn open(
         work: &Arc<Work>,
+        connection: u64,
         consumer: PullConsumer,
         info: &Info,
     ) -> Result<Self, Trouble> {
@@ -87,6 +91,7 @@ impl Session {
         }
         Ok(Self {
             work: Arc::clone(work),
+            connection,
             inquiry: Inquiry::every(INQUIRY.0, &consumer),
             consumer,
             messages: Some(messages),
@@ -109,11 +114,13 @@ impl Session {
         let mut progress = tokio::time::interval(self.work.options.ack_wait / 3);
         progress.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.recover(None);
+        let (nats, connection) = (self.work.nats.clone(), self.connection);
         loop {
             let done = tokio::select! {
                 biased;
                 () = lost.cancelled() => Err("the lease is lost".to_owned()),
                 () = stopped.cancelled() => Err("the service has stopped".to_owned()),
+                () = nats.lost(connection) => Err("the broker is away".to_owned()),
                 Some(ended) = self.running.join_next() => match ended {
                     Ok((sequence, end)) => { self.ended(sequence, end).await; Ok(()) }
                     Err(error) => Err(format!("a delivery ended: {error}")),

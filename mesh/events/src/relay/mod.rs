@@ -97,6 +97,7 @@ impl Work {
         let mut refused = None;
         while !lease.lost().is_cancelled() {
             self.nats.connected().await;
+            let connection = self.nats.connection();
             let cursor = match cursor::find(&self.nats, &self.db, self.stream).await {
                 Ok(cursor) => cursor,
                 Err(trouble) => {
@@ -111,7 +112,7 @@ impl Work {
                 tokio::time::sleep(window).await;
             }
             let start = cursor.clone();
-            let mut publisher = Publisher::new(self, cursor);
+            let mut publisher = Publisher::new(self, cursor, connection);
             let why = publisher.run().await;
             if publisher.position() > start.position {
                 backoff.reset();

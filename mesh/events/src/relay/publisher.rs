@@ -33,6 +33,8 @@ type Acked = (u64, i64, Result<PublishAck, PublishError>);
 /// Publishes rows in order until something is in doubt.
 pub(super) struct Publisher<'a> {
     work: &'a Work,
+    /// The connection over which the cursor was read.
+    connection: u64,
     /// What the broker has acknowledged.
     stored: Cursor,
     /// Sequence that the last message sent is to get.
@@ -57,9 +59,9 @@ pub(super) enum Interrupted {
 }
 
 impl<'a> Publisher<'a> {
-    pub(super) fn new(work: &'a Work, stored: Cursor) -> Self {
+    pub(super) fn new(work: &'a Work, stored: Cursor, connection: u64) -> Self {
         let sent = stored.sequence;
-        Self { work, stored, sent, noted: -1, flight: FuturesOrdered::new() }
+        Self { work, connection, stored, sent, noted: -1, flight: FuturesOrdered::new() }
     }
 
     /// Log position of the last row that the broker has acknowledged.
@@ -77,11 +79,11 @@ impl<'a> Publisher<'a> {
         )));
         let mut check = tokio::time::interval(CHECK);
         check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let nats = self.work.nats.clone();
+        let (nats, connection) = (self.work.nats.clone(), self.connection);
         loop {
             let done = tokio::select! {
                 biased;
-                () = nats.disconnected() => Err(Interrupted::Disconnected),
+                () = nats.lost(connection) => Err(Interrupted::Disconnected),
                 Some(acked) = self.flight.next() => self.acknowledged(acked),
                 _ = check.tick() => self.check().await,
                 Some(row) = rows.recv(), if self.flight.len() < IN_FLIGHT => self.send(row).await,

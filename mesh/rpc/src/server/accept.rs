@@ -2,7 +2,6 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use futures::FutureExt as _;
 use hyper::{server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use mesh_runtime::{Hold, Service};
@@ -43,11 +42,9 @@ pub(super) async fn run(listener: TcpListener, stack: Arc<Stack>, service: Servi
         () = accept(&listener, &stack, &connections, &cut) => {}
         () = until => {}
     }
-    // Their callers think that they are connected, and have sent calls.
-    while let Some(Ok((stream, _))) = listener.accept().now_or_never() {
+    for stream in leftovers(listener) {
         begin(stream, &stack, &connections, &cut);
     }
-    drop(listener);
     stack.closing.cancel();
     connections.close();
     if timeout(service.drain_limit(), connections.wait()).await.is_err() {
@@ -74,6 +71,20 @@ async fn accept(
             }
         }
     }
+}
+
+/// Closes the listener and returns the connections that it still had: their callers believe that
+/// they are connected, and have sent calls.
+fn leftovers(listener: TcpListener) -> Vec<TcpStream> {
+    let mut streams = Vec::new();
+    // Asked of the system, because tokio learns of new connections only when it polls for events.
+    if let Ok(listener) = listener.into_std() {
+        while let Ok((stream, _)) = listener.accept() {
+            let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+            streams.extend(stream);
+        }
+    }
+    streams
 }
 
 fn begin(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use mesh_log::{Database, Gather};
 use shop::money::Money;
-use tracing::info;
+use tracing::{field::display, info};
 use uuid::Uuid;
 
 use super::{Action, Command, Error, Writer};
@@ -99,8 +99,8 @@ impl Payments {
         {
             let answer = self.processor.ask(payment.id, &call, step).await?;
             payment = self.write(payment.id, Action::Record { step, answer }).await?;
-            let order_id = payment.terms.as_ref().map(|terms| terms.order_id);
-            info!(payment_id = %payment.id, ?order_id, state = ?payment.state, "payment moved on");
+            let order_id = payment.terms.as_ref().map(|terms| display(terms.order_id));
+            info!(payment_id = %payment.id, order_id, state = ?payment.state, "payment moved on");
         }
         Ok(payment)
     }

@@ -57,8 +57,8 @@ async fn payments_may_die_at_any_point_of_any_step_and_charges_once() {
     let books = Books::new(
         platform.grpc("payments"),
         platform.grpc("processor"),
-        PgPool::connect(&platform.database_url("payments")).await.unwrap(),
-        PgPool::connect(&platform.database_url("processor")).await.unwrap(),
+        PgPool::connect(platform.database_url("payments")).await.unwrap(),
+        PgPool::connect(platform.database_url("processor")).await.unwrap(),
     );
     let payments = platform.service("payments");
 

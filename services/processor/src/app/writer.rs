@@ -53,10 +53,10 @@ pub struct Outcome {
 impl Command {
     fn name(&self) -> &'static str {
         match self.action {
-            Action::Authorize { .. } => "authorize_charge",
-            Action::Capture => "capture_charge",
-            Action::Void => "void_charge",
-            Action::Refund { .. } => "refund_charge",
+            Action::Authorize { .. } => "authorize",
+            Action::Capture => "capture",
+            Action::Void => "void",
+            Action::Refund { .. } => "refund",
         }
     }
 

@@ -1,0 +1,140 @@
+//! The doors of a shop that customers use, and clients that go through them.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result};
+use mesh_rpc::Channel;
+use shop::catalog::v1::catalog_service_client::CatalogServiceClient;
+use shop::catalog::v1::{ListProductsRequest, Product};
+use shop::inventory::v1::ReceiveStockRequest;
+use shop::inventory::v1::inventory_service_client::InventoryServiceClient;
+use shop::orders::v1::carts_service_client::CartsServiceClient;
+use shop::orders::v1::orders_service_client::OrdersServiceClient;
+use shop::processor::v1::TokenizeCardRequest;
+use shop::processor::v1::cards_service_client::CardsServiceClient;
+use tonic::Status;
+use uuid::Uuid;
+
+use crate::persist::Persistence;
+
+/// Products of one page.
+const PAGE: i32 = 200;
+/// The most pieces that one delivery brings.
+const DELIVERY: i64 = 1_000_000;
+
+/// Where the services answer gRPC that customers need: every replica of each.
+#[derive(Clone, Debug)]
+pub struct Doors {
+    /// What is sold.
+    pub catalog: Vec<SocketAddr>,
+    /// Where suppliers deliver.
+    pub inventory: Vec<SocketAddr>,
+    /// Carts and orders.
+    pub orders: Vec<SocketAddr>,
+    /// Where a card becomes a token.
+    pub processor: Vec<SocketAddr>,
+}
+
+impl Doors {
+    /// Finds the doors by the services' names.
+    pub fn find(addresses: impl Fn(&str) -> Vec<SocketAddr>) -> Doors {
+        Doors {
+            catalog: addresses("catalog"),
+            inventory: addresses("inventory"),
+            orders: addresses("orders"),
+            processor: addresses("processor"),
+        }
+    }
+}
+
+/// Clients with one connection to every replica; cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Clients {
+    pub catalog: CatalogServiceClient<Channel>,
+    pub inventory: InventoryServiceClient<Channel>,
+    pub carts: CartsServiceClient<Channel>,
+    pub orders: OrdersServiceClient<Channel>,
+    pub cards: CardsServiceClient<Channel>,
+}
+
+impl Clients {
+    /// Connects when the first call is made.
+    pub fn new(doors: &Doors) -> Result<Clients> {
+        let channel =
+            |name: &str, addresses: &[SocketAddr]| Channel::new("meshctl", name, addresses);
+        let orders = channel("orders", &doors.orders)?;
+        Ok(Clients {
+            catalog: CatalogServiceClient::new(channel("catalog", &doors.catalog)?),
+            inventory: InventoryServiceClient::new(channel("inventory", &doors.inventory)?),
+            carts: CartsServiceClient::new(orders.clone()),
+            orders: OrdersServiceClient::new(orders),
+            cards: CardsServiceClient::new(channel("processor", &doors.processor)?),
+        })
+    }
+
+    /// Everything that the shop sells.
+    pub async fn products(&self, persistence: &Persistence<'_>) -> Result<Vec<Product>> {
+        let mut products = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request = ListProductsRequest { page_size: PAGE, page_token };
+            let page = persistence
+                .call("ListProducts", &request, |request| {
+                    let mut catalog = self.catalog.clone();
+                    async move { answer(catalog.list_products(request).await) }
+                })
+                .await?;
+            products.extend(page.products);
+            if page.next_page_token.is_empty() {
+                break;
+            }
+            page_token = page.next_page_token;
+        }
+        anyhow::ensure!(!products.is_empty(), "the catalog lists no product");
+        Ok(products)
+    }
+
+    /// Lets a supplier deliver pieces of a product.
+    pub async fn receive(
+        &self,
+        persistence: &Persistence<'_>,
+        sku: &str,
+        pieces: i64,
+    ) -> Result<()> {
+        let mut left = pieces;
+        while left > 0 {
+            let request = ReceiveStockRequest {
+                request_id: Uuid::now_v7().to_string(),
+                sku: sku.to_owned(),
+                quantity: left.min(DELIVERY),
+            };
+            left -= request.quantity;
+            let received = persistence.call("ReceiveStock", &request, |request| {
+                let mut inventory = self.inventory.clone();
+                async move { answer(inventory.receive_stock(request).await) }
+            });
+            received.await.with_context(|| format!("cannot restock {sku}"))?;
+        }
+        Ok(())
+    }
+
+    /// Returns a token that stands for a card.
+    pub async fn token(&self, persistence: &Persistence<'_>, number: &str) -> Result<String> {
+        let request = TokenizeCardRequest {
+            request_id: Uuid::now_v7().to_string(),
+            card_number: number.to_owned(),
+            expiry_month: 12,
+            expiry_year: 2099,
+        };
+        let card = persistence.call("TokenizeCard", &request, |request| {
+            let mut cards = self.cards.clone();
+            async move { answer(cards.tokenize_card(request).await) }
+        });
+        Ok(card.await?.card_token)
+    }
+}
+
+/// The message of an answer.
+pub(crate) fn answer<T>(answer: Result<tonic::Response<T>, Status>) -> Result<T, Status> {
+    answer.map(tonic::Response::into_inner)
+}

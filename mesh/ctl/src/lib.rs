@@ -1,0 +1,8 @@
+//! What `meshctl` does to a running shop, as a library: tests do the same.
+
+pub mod bench;
+pub mod demo;
+pub mod doors;
+pub mod operate;
+
+mod persist;
