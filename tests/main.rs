@@ -5,5 +5,6 @@ mod architecture;
 mod checkout;
 mod contracts;
 mod crash_grid;
+mod killer_run;
 mod money;
 mod shop;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mesh_proto::operator::v1::sagas_service_client::SagasServiceClient;
 use mesh_testkit::{Platform, PlatformOptions, eventually};
 use shop::{
     catalog::v1::catalog_service_client::CatalogServiceClient,
@@ -61,6 +62,18 @@ impl Shop {
 
     pub fn orders(&self) -> OrdersServiceClient<Channel> {
         OrdersServiceClient::new(self.channel("orders"))
+    }
+
+    /// The orders service as one of its replicas serves it.
+    pub fn orders_at(&self, replica: u32) -> OrdersServiceClient<Channel> {
+        let address = self.platform.replica("orders", replica).grpc();
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+        OrdersServiceClient::new(endpoint.connect_lazy())
+    }
+
+    /// The operator's view of the checkouts.
+    pub fn sagas(&self) -> SagasServiceClient<Channel> {
+        SagasServiceClient::new(self.channel("orders"))
     }
 
     pub fn carts(&self) -> CartsServiceClient<Channel> {
@@ -147,9 +160,11 @@ impl Shop {
 
     /// The order, once it is settled.
     pub async fn settled(&self, order_id: &str) -> Order {
+        let orders = self.orders();
         eventually("the order to settle", async || {
             let request = GetOrderRequest { order_id: order_id.to_owned(), as_of_version: 0 };
-            let order = self.orders().get_order(request).await.ok()?.into_inner().order.unwrap();
+            let answer = orders.clone().get_order(request).await.ok()?;
+            let order = answer.into_inner().order.unwrap();
             is_settled(order.state()).then_some(order)
         })
         .await
@@ -157,9 +172,11 @@ impl Shop {
 
     /// The order, once it is in a state.
     pub async fn comes_to(&self, order_id: &str, state: OrderState) -> Order {
+        let orders = self.orders();
         eventually(&format!("the order to be {state:?}"), async || {
             let request = GetOrderRequest { order_id: order_id.to_owned(), as_of_version: 0 };
-            let order = self.orders().get_order(request).await.ok()?.into_inner().order.unwrap();
+            let answer = orders.clone().get_order(request).await.ok()?;
+            let order = answer.into_inner().order.unwrap();
             (order.state() == state).then_some(order)
         })
         .await

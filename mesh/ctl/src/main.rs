@@ -5,14 +5,14 @@ mod output;
 mod platform;
 mod project;
 mod seed;
-mod services;
 mod state;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use meshctl::services;
 
-use commands::{down, logs, serve, status, supervise, test, up};
+use commands::{audit, bench, demo, dlq, down, logs, sagas, serve, status, supervise, test, up};
 
 /// Runs the shop on this machine: services, PostgreSQL and nats-server, with data in `.mesh/`.
 #[derive(Parser)]
@@ -33,6 +33,16 @@ enum Command {
     Status(status::Args),
     /// Shows what a service logged.
     Logs(logs::Args),
+    /// Orders as customers would, and follows every order until it is settled.
+    Demo(demo::Args),
+    /// Says whether money, stock and messages are right.
+    Audit(audit::Args),
+    /// Shows sagas, and moves those that wait for an operator.
+    Sagas(sagas::Args),
+    /// Shows dead letters, and tries them again.
+    Dlq(dlq::Args),
+    /// Measures how fast the running shop is.
+    Bench(bench::Args),
     /// Runs the tests, with the servers they need.
     Test(test::Args),
     /// Looks after the processes of `up --detach`.
@@ -60,6 +70,11 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Down(args) => down::run(args).await,
         Command::Status(args) => status::run(args).await,
         Command::Logs(args) => logs::run(args).await,
+        Command::Demo(args) => Box::pin(demo::run(args)).await,
+        Command::Audit(args) => Box::pin(audit::run(args)).await,
+        Command::Sagas(args) => Box::pin(sagas::run(args)).await,
+        Command::Dlq(args) => Box::pin(dlq::run(args)).await,
+        Command::Bench(args) => Box::pin(bench::run(args)).await,
         Command::Test(args) => test::run(args).await,
         Command::Supervise => supervise::run().await,
         Command::Serve(args) => serve::run(args).await,

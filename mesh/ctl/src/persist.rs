@@ -101,8 +101,7 @@ impl Persistence<'_> {
     {
         let mut backoff = Backoff::new();
         loop {
-            let patience =
-                self.patience.min(self.until.saturating_duration_since(Instant::now()));
+            let patience = self.patience.min(self.until.saturating_duration_since(Instant::now()));
             match call(timeout_request(message.clone(), patience)).await {
                 Ok(answer) => return Ok(answer),
                 Err(status) if is_passing(&status) && Instant::now() < self.until => {

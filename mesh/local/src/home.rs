@@ -98,7 +98,11 @@ impl Home {
         } else {
             remove_dir(&here)?;
         }
-        remove_dir(&self.outside_path().join(name))
+        let outside = self.outside_path();
+        remove_dir(&outside.join(name))?;
+        // Stays while something else is in it.
+        let _ = fs::remove_dir(outside);
+        Ok(())
     }
 
     /// Removes the home with all its data.

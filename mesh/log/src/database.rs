@@ -13,7 +13,7 @@ use sqlx::{
 use crate::{Replica, Wake, streams::Watchers};
 
 /// How long a caller waits for a connection of the pool before the service counts as overloaded.
-const ACQUIRE_LIMIT: Duration = Duration::from_millis(1000);
+const ACQUIRE_LIMIT: Duration = Duration::from_secs(2);
 /// Pause between attempts to reach a database that does not answer.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
 /// What no statement of a service may take longer than.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mesh_log::{Outcome, Stored};
+use mesh_log::{Awake, Outcome, Stored};
 use mesh_runtime::crash;
 use tokio::{sync::Notify, time::Instant};
 use tracing::Instrument as _;
@@ -155,10 +155,17 @@ impl<S: Saga> Driver<S> {
     ) -> Record {
         let (state, mut change) = inner.saga.record(id, &self.state, step, verdict);
         change.owner = inner.streams.database().replica().id();
+        let is_over = change.awake == Awake::No;
         match inner.streams.commit(change).await {
             Ok(Outcome::Accepted(_) | Outcome::Already(_)) => {
                 self.state = state;
                 self.due_since = Instant::now();
+                // At rest with work left to do: only a person can let it go on.
+                if !is_over && inner.saga.next(&self.state) == Next::Rest {
+                    let label = inner.saga.label(step);
+                    inner.metrics.parked(label);
+                    tracing::warn!(saga_id = %id, step = label, ?verdict, "saga parked");
+                }
                 Record::Accepted
             }
             Ok(Outcome::Conflict) => {

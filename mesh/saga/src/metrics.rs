@@ -13,6 +13,7 @@ pub(crate) struct Metrics {
     steps: Counter<u64>,
     duration: Histogram<f64>,
     conflicts: Counter<u64>,
+    parked: Counter<u64>,
 }
 
 impl Metrics {
@@ -24,6 +25,7 @@ impl Metrics {
             steps: meter.u64_counter("mesh.saga.steps").with_unit("{step}").build(),
             duration: meter.f64_histogram("mesh.saga.step.duration").with_unit("s").build(),
             conflicts: meter.u64_counter("mesh.saga.conflicts").with_unit("{change}").build(),
+            parked: meter.u64_counter("mesh.saga.parked").with_unit("{saga}").build(),
         }
     }
 
@@ -40,5 +42,10 @@ impl Metrics {
 
     pub(crate) fn conflict(&self) {
         self.conflicts.add(1, std::slice::from_ref(&self.service));
+    }
+
+    /// Counts a saga that stopped at a step and waits for a person.
+    pub(crate) fn parked(&self, label: &'static str) {
+        self.parked.add(1, &[self.service.clone(), KeyValue::new("step", label)]);
     }
 }

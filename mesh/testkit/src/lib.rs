@@ -19,4 +19,4 @@ pub use database::{Database, superuser_url};
 pub use eventually::{Awaited, eventually, patience};
 pub use isolated::{IsolatedNats, IsolatedPostgres, isolated_nats, isolated_postgres};
 pub use paths::workspace;
-pub use platform::{Platform, PlatformOptions};
+pub use platform::{Platform, PlatformOptions, ServiceProcess};

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{Line, Order, OrderEvent, Placement, Reason},
-    store::{ACTIONS, UNDOS, by_number, number},
+    numbers::{ACTIONS, UNDOS, by_number, number},
 };
 
 /// One step of the checkout. `kind`: 1 done, 2 refused, 3 timed out, 4 undone, 5 undoing ordered.

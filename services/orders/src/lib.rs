@@ -7,6 +7,8 @@ mod config;
 mod consume;
 mod domain;
 mod events;
+mod neighbours;
+mod numbers;
 mod store;
 mod wire;
 
@@ -16,8 +18,9 @@ use mesh_rpc::{Discovery, Server};
 use mesh_runtime::{Service, Started};
 use mesh_saga::Engine;
 
-use checkout::{Checkout, Neighbours, PrivateCache};
+use checkout::{Checkout, PrivateCache};
 pub use config::Config;
+use neighbours::Neighbours;
 
 /// The schema of this service's database.
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");

@@ -1,7 +1,12 @@
 //! One file per subcommand.
 
+pub mod audit;
+pub mod bench;
+pub mod demo;
+pub mod dlq;
 pub mod down;
 pub mod logs;
+pub mod sagas;
 pub mod serve;
 pub mod status;
 pub mod supervise;

@@ -141,7 +141,8 @@ impl Mix {
 
     /// The errand with this number.
     pub fn errand(&self, number: u64) -> Errand {
-        let mut dice = StdRng::seed_from_u64(self.seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut dice =
+            StdRng::seed_from_u64(self.seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let card = self.card(number);
         Errand { lines: self.lines(&mut dice), card, address: self.address(number, &mut dice) }
     }
@@ -159,10 +160,7 @@ impl Mix {
             .into_iter()
             .map(|index| chosen[index].clone())
             .collect::<Vec<_>>();
-        chosen
-            .into_iter()
-            .map(|sku| CartLine { sku, quantity: dice.random_range(1..=3) })
-            .collect()
+        chosen.into_iter().map(|sku| CartLine { sku, quantity: dice.random_range(1..=3) }).collect()
     }
 
     fn card(&self, number: u64) -> Card {

@@ -16,13 +16,14 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-pub use crate::doors::Doors;
 use crate::doors::Clients;
+pub use crate::doors::Doors;
 use crate::persist::Persistence;
 use customer::Visit;
 use mix::{Card, Mix};
 use report::Ledger;
 pub use report::{Percentiles, Report, Unsettled};
+pub(crate) use report::{histogram, record, rounded};
 
 /// How long the preparations may take: the shop may be on its knees already.
 const PREPARING: Duration = Duration::from_secs(60);

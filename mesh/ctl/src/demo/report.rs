@@ -177,7 +177,11 @@ impl Ledger {
             rejected,
             cancelled: entries.cancelled,
             unfinished,
-            orders_per_second: if confirmed == 0 { 0.0 } else { rounded(confirmed as f64 / seconds) },
+            orders_per_second: if confirmed == 0 {
+                0.0
+            } else {
+                rounded(confirmed as f64 / seconds)
+            },
             confirmed_ms: Percentiles::read(&entries.confirmed),
             elapsed,
             rejections: entries.rejections.clone(),

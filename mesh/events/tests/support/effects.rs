@@ -1,6 +1,6 @@
 //! What the consuming service has done.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use futures::FutureExt as _;
 use mesh_events::{Consumer, ConsumerOptions, HandleError, Handler, transactional};
@@ -79,7 +79,10 @@ impl Node {
 
     /// Consumes everything with `handler`.
     pub fn consume(&self, handler: impl Handler) -> Consumer {
-        self.consume_with(handler, ConsumerOptions::default())
+        // What is not acknowledged comes back soon, so that takeovers take no longer.
+        let options =
+            ConsumerOptions { ack_wait: Duration::from_secs(1), ..ConsumerOptions::default() };
+        self.consume_with(handler, options)
     }
 
     pub fn consume_with(&self, handler: impl Handler, options: ConsumerOptions) -> Consumer {

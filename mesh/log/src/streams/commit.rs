@@ -64,7 +64,8 @@ impl<C: Companion> Work for Commit<C> {
 
     fn committed(&self, changes: &[Change<C>], outcomes: &[Outcome]) {
         for (change, outcome) in changes.iter().zip(outcomes) {
-            if matches!(outcome, Outcome::Accepted(_) | Outcome::Already(_)) {
+            let committed = matches!(outcome, Outcome::Accepted(_) | Outcome::Already(_));
+            if committed && change.events.iter().any(|event| event.public) {
                 let version = change.expected + i32::try_from(change.events.len()).unwrap_or(0);
                 self.watchers.notify(change.key, version);
             }

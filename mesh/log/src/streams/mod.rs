@@ -91,7 +91,7 @@ impl<C: Companion> Streams<C> {
         load::events(self.db.pool(), id, after_version).await
     }
 
-    /// Follows a stream's version.
+    /// Follows a stream's version: tells of every public event soon, of others perhaps.
     pub fn watch(&self, id: Uuid) -> Subscription {
         self.db.watchers().subscribe(id)
     }

@@ -12,6 +12,7 @@ use crate::{
     DOMAIN,
     app::Error,
     domain::{CartRefusal, NotCancellable, Unpriceable},
+    neighbours::Unpriced,
 };
 
 /// Everything that can keep a call from its answer.
@@ -51,18 +52,20 @@ impl Fault for Failure {
             Error::Cart(CartRefusal::Changed) | Error::Contended => Code::Aborted,
             Error::Cart(CartRefusal::Empty)
             | Error::Unpriceable(_)
-            | Error::NotSold { .. }
+            | Error::Unpriced(Unpriced::NotSold { .. })
             | Error::NotCancellable(_)
             | Error::ContentDiffers => Code::FailedPrecondition,
             Error::Unreadable => Code::Internal,
-            Error::Catalog(status) if status.code() == Code::DeadlineExceeded => {
+            Error::Unpriced(Unpriced::Unanswered(status))
+                if status.code() == Code::DeadlineExceeded =>
+            {
                 Code::DeadlineExceeded
             }
             Error::NotDone(SubmitError::Overloaded) | Error::Database(sqlx::Error::PoolTimedOut) => {
                 Code::ResourceExhausted
             }
             Error::NotDone(SubmitError::Expired) => Code::DeadlineExceeded,
-            Error::Catalog(_) | Error::NotDone(_) | Error::Database(_) => Code::Unavailable,
+            Error::Unpriced(_) | Error::NotDone(_) | Error::Database(_) => Code::Unavailable,
         }
     }
 
@@ -79,13 +82,13 @@ impl Fault for Failure {
             Error::Unpriceable(Unpriceable::CurrenciesMixed) => "CURRENCIES_MIXED",
             Error::Unpriceable(Unpriceable::TooLarge) => "TOTAL_TOO_LARGE",
             Error::Unpriceable(Unpriceable::Nothing) => "NOTHING_TO_PAY",
-            Error::NotSold { .. } => "PRODUCT_NOT_SOLD",
+            Error::Unpriced(Unpriced::NotSold { .. }) => "PRODUCT_NOT_SOLD",
             Error::NotCancellable(NotCancellable::Dispatched) => "ORDER_DISPATCHED",
             Error::NotCancellable(NotCancellable::Ended) => "ORDER_NOT_CANCELLABLE",
             Error::ContentDiffers => "REQUEST_CONTENT_DIFFERS",
             Error::Contended => "ORDER_CONTENDED",
             Error::Unreadable => "ORDER_UNREADABLE",
-            Error::Catalog(_) => "CATALOG_UNAVAILABLE",
+            Error::Unpriced(Unpriced::Unanswered(_)) => "CATALOG_UNAVAILABLE",
             Error::NotDone(SubmitError::Overloaded) | Error::Database(sqlx::Error::PoolTimedOut) => {
                 "OVERLOADED"
             }
@@ -110,7 +113,7 @@ impl Fault for Failure {
 
     fn metadata(&self) -> HashMap<String, String> {
         match self {
-            Self::NotDone(Error::NotSold { sku }) => {
+            Self::NotDone(Error::Unpriced(Unpriced::NotSold { sku })) => {
                 HashMap::from([("sku".to_owned(), sku.clone())])
             }
             _ => HashMap::new(),

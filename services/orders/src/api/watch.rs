@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::status::to_status;
 use crate::{
-    app::{Error, Orders, history},
+    app::{Error, Orders, Story},
     wire,
 };
 
@@ -55,26 +55,23 @@ pub async fn changes(
 async fn tell(
     orders: &Orders,
     id: Uuid,
-    mut told: i32,
+    after: i32,
     mut subscription: mesh_log::Subscription,
     sender: &mpsc::Sender<Answer>,
 ) -> Result<(), Error> {
+    let mut story = Story::new(id);
     loop {
-        let history = history(orders, id).await?;
-        let is_final = history.last().is_some_and(|(.., shown)| shown.order.is_final());
-        let seen = history.last().map_or(0, |(.., shown)| shown.order.version);
-        for (event, kind, shown) in history {
-            let version = shown.order.version;
-            if version > told && !kind.is_empty() {
-                let change = Some(wire::change(&event, kind, &shown));
+        for chapter in story.go_on(orders).await? {
+            let Some(kind) = chapter.kind else { continue };
+            if chapter.shown.order.version > after {
+                let change = Some(wire::change(&chapter.event, kind, &chapter.shown));
                 // A reader that has gone away ends the task by `closed`.
                 let _ = sender.send(Ok(WatchOrderResponse { change })).await;
             }
-            told = told.max(version);
         }
-        if is_final {
+        if story.is_over() {
             return Ok(());
         }
-        subscription.past(seen).await;
+        subscription.past(story.version()).await;
     }
 }

@@ -1,5 +1,6 @@
 //! Orders as they are, and as they were.
 
+use mesh_log::Recorded;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -35,29 +36,64 @@ pub async fn get_order(
 }
 
 async fn order_at(orders: &Orders, id: Uuid, version: i32) -> Result<Shown, Error> {
-    let history = history(orders, id).await?;
-    let wanted = usize::try_from(version).map_err(|_| Error::VersionAhead)?;
-    history.into_iter().nth(wanted.saturating_sub(1)).map(|(_, _, shown)| shown).ok_or(Error::VersionAhead)
+    let mut story = Story::new(id);
+    for chapter in story.go_on(orders).await? {
+        if chapter.shown.order.version == version {
+            return Ok(chapter.shown);
+        }
+    }
+    Err(if story.version() == 0 { Error::NotFound } else { Error::VersionAhead })
 }
 
-/// Every event of an order, with its log type and the order after it, oldest first.
-pub async fn history(
-    orders: &Orders,
+/// An order's events, read as they come.
+pub struct Story {
     id: Uuid,
-) -> Result<Vec<(OrderEvent, String, Shown)>, Error> {
-    let recorded = orders.engine.streams().events(id, 0).await?;
-    let created = recorded.first().ok_or(Error::NotFound)?.at;
-    let mut order: Option<Order> = None;
-    let mut history = Vec::with_capacity(recorded.len());
-    for row in recorded {
-        let event = events::from_log(&row.kind, &row.body).ok_or(Error::Unreadable)?;
-        match &mut order {
-            Some(order) => order.apply(&event),
-            None => order = Order::fold(id, [event.clone()]),
-        }
-        let order = order.clone().ok_or(Error::Unreadable)?;
-        let kind = if row.public { row.kind } else { String::new() };
-        history.push((event, kind, Shown { order, created, updated: row.at }));
+    now: Option<Shown>,
+}
+
+/// One event of an order, and the order after it.
+pub struct Chapter {
+    pub event: OrderEvent,
+    /// The event's type, if it is public.
+    pub kind: Option<String>,
+    pub shown: Shown,
+}
+
+impl Story {
+    /// The story of an order, from its beginning.
+    pub fn new(id: Uuid) -> Self {
+        Self { id, now: None }
     }
-    Ok(history)
+
+    /// Version of the order after what was read; 0 if nothing was.
+    pub fn version(&self) -> i32 {
+        self.now.as_ref().map_or(0, |shown| shown.order.version)
+    }
+
+    /// True if nothing can come any more.
+    pub fn is_over(&self) -> bool {
+        self.now.as_ref().is_some_and(|shown| shown.order.is_final())
+    }
+
+    /// Reads what has happened since the last time.
+    pub async fn go_on(&mut self, orders: &Orders) -> Result<Vec<Chapter>, Error> {
+        let recorded = orders.engine.streams().events(self.id, self.version()).await?;
+        recorded.into_iter().map(|row| self.turn(row)).collect()
+    }
+
+    fn turn(&mut self, row: Recorded) -> Result<Chapter, Error> {
+        let event = events::from_log(&row.kind, &row.body).ok_or(Error::Unreadable)?;
+        let shown = match self.now.take() {
+            Some(Shown { mut order, created, .. }) => {
+                order.apply(&event);
+                Shown { order, created, updated: row.at }
+            }
+            None => {
+                let order = Order::fold(self.id, [event.clone()]).ok_or(Error::Unreadable)?;
+                Shown { order, created: row.at, updated: row.at }
+            }
+        };
+        self.now = Some(shown.clone());
+        Ok(Chapter { event, kind: row.public.then_some(row.kind), shown })
+    }
 }

@@ -4,20 +4,18 @@ mod cancel_order;
 mod carts;
 mod get_order;
 mod place_order;
-mod prices;
 
 use mesh_log::{Database, SubmitError};
-use mesh_rpc::Channel;
-use shop::catalog::v1::catalog_service_client::CatalogServiceClient;
 
 pub use cancel_order::{CancelOrder, cancel_order};
 pub use carts::{Carts, SetCartLines};
-pub use get_order::{Shown, get_order, history};
+pub use get_order::{Shown, Story, get_order};
 pub use place_order::{PlaceOrder, place_order};
 
 use crate::{
-    checkout::{Engine, Neighbours, PrivateCache},
+    checkout::{Engine, PrivateCache},
     domain::{CartRefusal, NotCancellable, Unpriceable},
+    neighbours::{Neighbours, Unpriced},
 };
 
 /// What the use cases of orders need. Cheap to clone.
@@ -29,12 +27,6 @@ pub struct Orders {
     pub private: PrivateCache,
 }
 
-impl Orders {
-    fn catalog(&self) -> CatalogServiceClient<Channel> {
-        self.neighbours.catalog.clone()
-    }
-}
-
 /// Why a use case did not complete.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -42,8 +34,8 @@ pub enum Error {
     Cart(#[from] CartRefusal),
     #[error(transparent)]
     Unpriceable(#[from] Unpriceable),
-    #[error("nobody sells {sku}")]
-    NotSold { sku: String },
+    #[error(transparent)]
+    Unpriced(#[from] Unpriced),
     #[error(transparent)]
     NotCancellable(#[from] NotCancellable),
     #[error("there is no such order")]
@@ -54,8 +46,6 @@ pub enum Error {
     ContentDiffers,
     #[error("the order was changed by too many at once, ask again")]
     Contended,
-    #[error("the catalog does not answer")]
-    Catalog(#[source] tonic::Status),
     #[error("the order's stream cannot be read")]
     Unreadable,
     #[error(transparent)]

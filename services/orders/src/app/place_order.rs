@@ -4,7 +4,7 @@ use mesh_log::{Change, Outcome};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Error, Orders, Shown, prices::price};
+use super::{Error, Orders, Shown};
 use crate::{
     checkout,
     domain::{CartLine, CartRefusal, Order, OrderEvent, Placement, total},
@@ -64,7 +64,7 @@ async fn placement(
     command: &PlaceOrder,
     lines: &[CartLine],
 ) -> Result<Placement, Error> {
-    let lines = price(orders, lines).await?;
+    let lines = orders.neighbours.price(lines).await?;
     let total = total(&lines)?;
     let PlaceOrder { customer, cart_version, .. } = *command;
     Ok(Placement { customer, lines, total, cart_version })

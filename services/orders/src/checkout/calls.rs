@@ -5,17 +5,15 @@
 
 use std::time::Duration;
 
-use mesh_rpc::{Channel, Discovery, reason, timeout_request};
-use mesh_runtime::Service;
+use mesh_rpc::{reason, timeout_request};
 use mesh_saga::Answer;
 use prost::Message as _;
 use shop::{
-    catalog::v1::catalog_service_client::CatalogServiceClient,
     common::v1::Address,
-    inventory::v1::{self as inventory, inventory_service_client::InventoryServiceClient},
+    inventory::v1 as inventory,
     money,
-    payments::v1::{self as payments, payments_service_client::PaymentsServiceClient},
-    shipping::v1::{self as shipping, shipping_service_client::ShippingServiceClient},
+    payments::v1 as payments,
+    shipping::v1 as shipping,
 };
 use tonic::{Code, Request, Status};
 use uuid::Uuid;
@@ -25,28 +23,6 @@ use crate::domain::{Action, Order, Step, Undo};
 
 /// How long one call may take; a step is repeated for as long as its patience lasts.
 const CALL: Duration = Duration::from_secs(4);
-
-/// The services that orders calls. Cheap to clone.
-#[derive(Clone)]
-pub struct Neighbours {
-    pub catalog: CatalogServiceClient<Channel>,
-    inventory: InventoryServiceClient<Channel>,
-    payments: PaymentsServiceClient<Channel>,
-    shipping: ShippingServiceClient<Channel>,
-}
-
-impl Neighbours {
-    /// Clients of the neighbours; connections are made when they are needed.
-    pub fn connect(service: &Service, discovery: &Discovery) -> anyhow::Result<Self> {
-        let channel = |target| discovery.channel(service, target);
-        Ok(Self {
-            catalog: CatalogServiceClient::new(channel("catalog")?),
-            inventory: InventoryServiceClient::new(channel("inventory")?),
-            payments: PaymentsServiceClient::new(channel("payments")?),
-            shipping: ShippingServiceClient::new(channel("shipping")?),
-        })
-    }
-}
 
 /// The key of a step's call, which is the id of what the step makes.
 pub fn key(order: Uuid, step: Step) -> String {

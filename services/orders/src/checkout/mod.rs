@@ -10,12 +10,12 @@ use mesh_log::{Change, Stored};
 use mesh_saga::{Answer, Broken, Describe, Next, Saga, Standing, Verdict};
 use uuid::Uuid;
 
-pub use calls::Neighbours;
 pub use changes::{awake, change};
 pub use private::PrivateCache;
 
 use crate::{
     domain::{Action, Limits, OrderEvent, Progress, Step, Undo},
+    neighbours::Neighbours,
     store::{Kept, OrderRows, decode},
 };
 

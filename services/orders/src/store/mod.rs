@@ -9,4 +9,3 @@ pub use carts::{LockedCart, changed_at, get_cart, lock_carts, save_carts};
 pub use private::{Private, get_private};
 pub use rows::{AuditRow, CartEnd, CartTake, Forget, OrderRows, RequestSeen};
 pub use snapshot::{Kept, decode, encode};
-pub(crate) use snapshot::{ACTIONS, UNDOS, by_number, number};

@@ -4,7 +4,10 @@ use prost::Message;
 use shop::money::{Currency, Money};
 use uuid::Uuid;
 
-use crate::domain::{Action, Line, Order, Placement, Progress, Reason, State, Undo};
+use crate::{
+    domain::{Line, Order, Placement, Progress, Reason, State},
+    numbers::{ACTIONS, UNDOS, by_number, number},
+};
 
 /// An order, and the digest of the request that placed it.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,20 +88,6 @@ const STATES: [State; 9] = [
     State::Returned,
 ];
 
-/// In the order of their numbers, from 1.
-pub(crate) const ACTIONS: [Action; 6] = [
-    Action::ReserveStock,
-    Action::AuthorizePayment,
-    Action::CreateShipment,
-    Action::CommitStock,
-    Action::CapturePayment,
-    Action::ReleaseShipment,
-];
-
-/// In the order of their numbers, from 1.
-pub(crate) const UNDOS: [Undo; 4] =
-    [Undo::UndoPayment, Undo::RestockStock, Undo::CancelShipment, Undo::ReleaseStock];
-
 /// The bytes that a stream's row holds.
 pub fn encode(Kept { order, digest }: &Kept) -> Vec<u8> {
     let Placement { customer, lines, total, cart_version } = &order.placement;
@@ -176,13 +165,4 @@ fn progress_in(progress: &SnapshotProgress) -> Option<Progress> {
         4 => Progress::Ended,
         _ => return None,
     })
-}
-
-pub(crate) fn number<T: PartialEq>(all: &[T], one: &T) -> u32 {
-    let place = all.iter().position(|each| each == one).expect("every variant is listed");
-    u32::try_from(place + 1).expect("a handful")
-}
-
-pub(crate) fn by_number<T>(all: &[T], number: u32) -> Option<&T> {
-    all.get(usize::try_from(number).ok()?.checked_sub(1)?)
 }

@@ -1,0 +1,38 @@
+//! Payments, their ledger, and the processor's charges.
+
+use uuid::Uuid;
+
+use super::super::Unreadable;
+use super::super::facts::{Account, Amounts, Charge, Payment};
+use super::database::Snapshot;
+
+pub async fn charges(url: &str) -> Result<Vec<Charge>, Unreadable> {
+    let query = sqlx::query_as::<_, (Uuid, String, i64, i64, i64)>(
+        "SELECT key, currency, authorized_minor, captured_minor, refunded_minor
+         FROM audit_charges",
+    );
+    let rows = Snapshot::open("processor", url).await?.all("audit_charges", query).await?;
+    let charge = |(key, currency, authorized, captured, refunded)| {
+        Charge { key, currency, amounts: Amounts { authorized, captured, refunded } }
+    };
+    Ok(rows.into_iter().map(charge).collect())
+}
+
+/// Payments and ledger, at one moment.
+pub async fn payments(url: &str) -> Result<(Vec<Payment>, Vec<Account>), Unreadable> {
+    let mut snapshot = Snapshot::open("payments", url).await?;
+    let query = sqlx::query_as::<_, (Uuid, Uuid, String, i64, i64, i64)>(
+        "SELECT order_id, key, currency, authorized_minor, captured_minor, refunded_minor
+         FROM audit_payments",
+    );
+    let payment = |(order, key, currency, authorized, captured, refunded)| {
+        Payment { order, key, currency, amounts: Amounts { authorized, captured, refunded } }
+    };
+    let payments = snapshot.all("audit_payments", query).await?;
+    let query = sqlx::query_as::<_, (String, String, i64)>(
+        "SELECT currency, account, amount_minor FROM audit_ledger",
+    );
+    let ledger = snapshot.all("audit_ledger", query).await?;
+    let account = |(currency, name, amount)| Account { currency, name, amount };
+    Ok((payments.into_iter().map(payment).collect(), ledger.into_iter().map(account).collect()))
+}
