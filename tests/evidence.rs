@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use async_nats::jetstream::{self, consumer};
 use futures::StreamExt as _;
-use mesh_testkit::eventually;
+use mesh_local::Declaration;
+use mesh_testkit::{eventually, patience, workspace};
+use meshctl::audit;
 use prost::{Message, Name};
 use shop::{
     common::v1::Money,
@@ -175,6 +177,18 @@ impl Shop {
         rows
     }
 
+    /// Asserts that an auditor who knows no service's code finds nothing to complain about.
+    pub async fn audit_is_clean(&self) {
+        let [orders, payments, processor, inventory, shipping] =
+            ["orders", "payments", "processor", "inventory", "shipping"]
+                .map(|service| self.platform.superuser_url(service));
+        let nats = self.platform.nats().url();
+        let places = audit::Places { orders, payments, processor, inventory, shipping, nats };
+        let options = audit::Options::new(declarations()).waiting(patience());
+        let report = audit::run(&places, options).await.unwrap();
+        assert!(report.clean, "{report:#?}");
+    }
+
     /// Waits until no order is in motion and no saga has work to do.
     pub async fn quiet(&self) {
         let pool = self.pool("orders").await;
@@ -207,6 +221,14 @@ impl Shop {
         .await;
         pool.close().await;
     }
+}
+
+fn declarations() -> Vec<Declaration> {
+    let read = |service: &&str| {
+        let file = workspace().join("services").join(service).join("mesh.toml");
+        Declaration::parse(&std::fs::read_to_string(file).unwrap()).unwrap()
+    };
+    crate::shop::SERVICES.iter().map(read).collect()
 }
 
 /// The answer, or none if there is no such thing.

@@ -9,7 +9,7 @@ use mesh_testkit::{PlatformOptions, eventually};
 use rand::Rng as _;
 use shop::{
     inventory::v1::{ReceiveStockRequest, ReservationLine, ReserveStockRequest},
-    orders::v1::{CartLine, GetOrderRequest, OrderState, PlaceOrderRequest, SetCartLinesRequest},
+    orders::v1::{Cart, CartLine, GetOrderRequest, OrderState, PlaceOrderRequest, SetCartLinesRequest},
     processor::v1::TokenizeCardRequest,
 };
 use sqlx::{PgConnection, Row as _};
@@ -33,10 +33,11 @@ async fn a_storm_of_cancelled_calls_leaves_no_connection_inside_a_transaction() 
     let order = shop.simple_order().await;
     let sku = order.lines[0].sku.clone();
     shop.comes_to(&order.order_id, OrderState::Confirmed).await;
+    let card = shop.card(GOOD_CARD).await;
     let mut watcher = connect(&shop.platform.postgres().superuser_url()).await;
     let over = AtomicBool::new(false);
 
-    let callers = (0..CALLERS).map(|_| hang_up_again_and_again(&shop, &sku, &order.order_id));
+    let callers = (0..CALLERS).map(|_| hang_up_again_and_again(&shop, &sku, &card, &order.order_id));
     let storm = async {
         futures::future::join_all(callers).await;
         over.store(true, Ordering::Relaxed);
@@ -69,13 +70,14 @@ async fn a_storm_of_cancelled_calls_leaves_no_connection_inside_a_transaction() 
 }
 
 /// Makes calls of every kind and drops most of them before they are answered.
-async fn hang_up_again_and_again(shop: &Shop, sku: &str, order_id: &str) {
+async fn hang_up_again_and_again(shop: &Shop, sku: &str, card: &str, order_id: &str) {
     let (mut orders, mut carts) = (shop.orders(), shop.carts());
     let (mut inventory, mut cards) = (shop.inventory(), shop.cards());
     let line = ReservationLine { sku: sku.to_owned(), quantity: 1 };
     for n in 0..CALLS {
         let patience = LONGEST_WAIT.mul_f64(rand::rng().random_range(0.05..1.0));
-        let customer_id = uuid();
+        // The cart in peace, so that there is something to order in a hurry.
+        let order = if n % 6 == 5 { Some(place(shop.cart(sku, 1).await, card)) } else { None };
         // Whether it was answered in time is a matter of luck, and no matter here.
         let _ = timeout(patience, async {
             match n % 6 {
@@ -83,11 +85,8 @@ async fn hang_up_again_and_again(shop: &Shop, sku: &str, order_id: &str) {
                 1 => drop(inventory.receive_stock(receive(sku)).await),
                 2 => drop(cards.tokenize_card(tokenize()).await),
                 3 => drop(orders.get_order(get(order_id)).await),
-                4 => drop(carts.set_cart_lines(fill(&customer_id, sku)).await),
-                _ => {
-                    // The cart in peace, so that there is something to order in a hurry.
-                    drop(orders.place_order(place(&customer_id)).await);
-                }
+                4 => drop(carts.set_cart_lines(fill(sku)).await),
+                _ => drop(orders.place_order(order.unwrap()).await),
             }
         })
         .await;
@@ -117,22 +116,22 @@ fn get(order_id: &str) -> GetOrderRequest {
     GetOrderRequest { order_id: order_id.to_owned(), as_of_version: 0 }
 }
 
-fn fill(customer_id: &str, sku: &str) -> SetCartLinesRequest {
+fn fill(sku: &str) -> SetCartLinesRequest {
     SetCartLinesRequest {
         request_id: uuid(),
-        customer_id: customer_id.to_owned(),
+        customer_id: uuid(),
         lines: vec![CartLine { sku: sku.to_owned(), quantity: 1 }],
         etag: String::new(),
     }
 }
 
-fn place(customer_id: &str) -> PlaceOrderRequest {
+fn place(cart: Cart, card: &str) -> PlaceOrderRequest {
     PlaceOrderRequest {
         request_id: uuid(),
-        customer_id: customer_id.to_owned(),
-        cart_etag: "1".to_owned(),
+        customer_id: cart.customer_id,
+        cart_etag: cart.etag,
         address: Some(address("DE")),
-        card_token: "tok".to_owned(),
+        card_token: card.to_owned(),
     }
 }
 

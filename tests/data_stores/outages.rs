@@ -30,7 +30,10 @@ use tonic_health::pb::{
 };
 
 use super::channel;
-use crate::shop::{GOOD_CARD, Shop, address, uuid};
+use crate::{
+    doors::contract_services,
+    shop::{GOOD_CARD, Shop, address, uuid},
+};
 
 /// Customers at the same time.
 const CUSTOMERS: usize = 8;
@@ -193,15 +196,14 @@ async fn without_its_database_a_service_is_alive_unready_and_quick_to_say_no() {
         assert!(http::is_ok(process.admin(), "/healthz").await, "{name} is alive");
         let health = HealthClient::new(channel(process.grpc()));
         assert_eq!(serving(&health, "liveness").await, ServingStatus::Serving, "{name}");
-        for door in ["", "readiness", "mesh.operator.v1.DeadLettersService"] {
-            if door.is_empty() || door == "readiness" || name == "orders" {
-                assert_eq!(serving(&health, door).await, ServingStatus::NotServing, "{name} {door}");
-            }
+        let mut doors = contract_services(name);
+        doors.extend([String::new(), "readiness".to_owned()]);
+        for door in doors {
+            assert_eq!(serving(&health, &door).await, ServingStatus::NotServing, "{name} {door}");
         }
     }
     // All at once and more than a pool has connections: nobody waits for what is not there.
-    let calls = (0..20).flat_map(|_| calls(&shop, &order.order_id));
-    for (name, elapsed, answer) in join_all(calls).await {
+    for (name, elapsed, answer) in join_all(calls(&shop, &order.order_id, 12)).await {
         let status = answer.expect_err(&format!("{name} answered without its database"));
         assert_eq!(status.code(), Code::Unavailable, "{name}: {status:?}");
         assert!(elapsed < Duration::from_secs(1), "{name} took {elapsed:?} to say no");
@@ -227,9 +229,8 @@ fn pids(platform: &Platform) -> Vec<(u32, u64)> {
 
 type Timed = (&'static str, Duration, Result<(), Status>);
 
-/// One call that reads and one that writes, where there are such, of every service.
-fn calls(shop: &Shop, order_id: &str) -> Vec<BoxFuture<'static, Timed>> {
-    let id = order_id.to_owned();
+/// So many times one call that reads and one that writes, where there are such, of every service.
+fn calls(shop: &Shop, order_id: &str, times: usize) -> Vec<BoxFuture<'static, Timed>> {
     let (catalog, inventory, payments) = (shop.catalog(), shop.inventory(), shop.payments());
     let (orders, carts, shipping) = (shop.orders(), shop.carts(), shop.shipping());
     let cards = shop.cards();
@@ -245,31 +246,32 @@ fn calls(shop: &Shop, order_id: &str) -> Vec<BoxFuture<'static, Timed>> {
         }};
     }
     let sku = || "MUG".to_owned();
-    let fill = SetCartLinesRequest {
+    let receive = || ReceiveStockRequest { request_id: uuid(), sku: sku(), quantity: 1 };
+    let get = || GetOrderRequest { order_id: order_id.to_owned(), as_of_version: 0 };
+    let fill = || SetCartLinesRequest {
         request_id: uuid(),
         customer_id: uuid(),
         lines: vec![CartLine { sku: sku(), quantity: 1 }],
         etag: String::new(),
     };
-    let tokenize = TokenizeCardRequest {
+    let tokenize = || TokenizeCardRequest {
         request_id: uuid(),
         card_number: GOOD_CARD.to_owned(),
         expiry_month: 12,
         expiry_year: 2040,
     };
-    vec![
-        timed!(catalog.list_products(ListProductsRequest::default())),
-        timed!(inventory.get_stock(GetStockRequest { sku: sku() })),
-        timed!(inventory.receive_stock(ReceiveStockRequest {
-            request_id: uuid(),
-            sku: sku(),
-            quantity: 1,
-        })),
-        timed!(orders.get_order(GetOrderRequest { order_id: id, as_of_version: 0 })),
-        timed!(carts.get_cart(GetCartRequest { customer_id: uuid() })),
-        timed!(carts.set_cart_lines(fill)),
-        timed!(payments.get_payment(GetPaymentRequest { payment_id: uuid() })),
-        timed!(shipping.get_shipment(GetShipmentRequest { shipment_id: uuid() })),
-        timed!(cards.tokenize_card(tokenize)),
-    ]
+    let round = |_| {
+        [
+            timed!(catalog.list_products(ListProductsRequest::default())),
+            timed!(inventory.get_stock(GetStockRequest { sku: sku() })),
+            timed!(inventory.receive_stock(receive())),
+            timed!(orders.get_order(get())),
+            timed!(carts.get_cart(GetCartRequest { customer_id: uuid() })),
+            timed!(carts.set_cart_lines(fill())),
+            timed!(payments.get_payment(GetPaymentRequest { payment_id: uuid() })),
+            timed!(shipping.get_shipment(GetShipmentRequest { shipment_id: uuid() })),
+            timed!(cards.tokenize_card(tokenize())),
+        ]
+    };
+    (0..times).flat_map(round).collect()
 }

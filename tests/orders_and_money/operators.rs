@@ -140,7 +140,10 @@ async fn it_is_seen(shop: &Shop, parked: &Order, step: &str) {
     assert_eq!(parked.reason.as_ref().unwrap().reason, "CHECKOUT_OVERDUE");
     let told: OrderNeedsAttention = shop.told(id).await;
     assert_eq!(told.reason.unwrap().reason, "CHECKOUT_OVERDUE");
-    assert_eq!(shop.metric("orders", "mesh_saga_parked_total", &[("step", step)]).await, 1.0);
+    eventually("the metric to show it", async || {
+        shop.metric("orders", "mesh_saga_parked", &[]).await == 1.0
+    })
+    .await;
     assert_eq!(shop.steps(step, "out_of_time").await, 1.0);
     let sagas = listed(shop).await;
     assert_eq!(sagas.len(), 1);

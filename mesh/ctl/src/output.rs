@@ -1,6 +1,8 @@
 //! What people see: aligned, coloured only on a terminal.
 
 use std::fmt::Write as _;
+use std::io::{self, ErrorKind, Write as _};
+use std::process;
 
 /// How this program was called: `cargo mesh` when cargo runs it.
 pub fn program() -> &'static str {
@@ -14,6 +16,20 @@ pub fn error(error: &anyhow::Error) {
     for cause in error.chain().skip(1) {
         eprintln!("  because {cause}");
     }
+}
+
+/// Prints to stdout. Ends the program in silence if the reader has seen enough.
+pub fn put(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => process::exit(0),
+        done => done,
+    }
+}
+
+/// Prints JSON and nothing else.
+pub fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    Ok(put(&format!("{}\n", serde_json::to_string_pretty(value)?))?)
 }
 
 /// How a word stands out on a terminal.

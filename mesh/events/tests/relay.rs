@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mesh_testkit::{Database, eventually};
+use uuid::Uuid;
 
 use crate::support::{Broker, Effects, Node, Proxy, counted, key, migrations};
 
@@ -161,4 +162,27 @@ async fn a_stream_whose_messages_have_expired_is_not_filled_again() {
     assert_eq!(broker.events().await[0].1, 6);
     let last = broker.stream().await.get_info().await.unwrap().state.last_sequence;
     assert_eq!(last, 6, "nothing was published twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_published_by_hand_makes_the_relay_neither_skip_nor_repeat() {
+    let broker = Broker::start().await;
+    let things = Database::empty("things", migrations()).await;
+    let publisher = Node::start("things", &things, &broker.url()).await;
+    publisher.relay();
+    publisher.record(counted(key(1), 1..=3)).await;
+    eventually("three", async || broker.count().await == Some(3)).await;
+
+    broker.publish(Uuid::now_v7(), key(9), 90).await;
+    publisher.record(counted(key(1), 4..=5)).await;
+    eventually("two more", async || broker.count().await == Some(6)).await;
+    publisher.kill();
+    broker.publish(Uuid::now_v7(), key(9), 91).await;
+    let successor = Node::start("things", &things, &broker.url()).await;
+    successor.relay();
+    successor.record(counted(key(1), 6..=6)).await;
+
+    eventually("the last", async || broker.count().await >= Some(8)).await;
+    let versions: Vec<_> = broker.events().await.into_iter().map(|(_, version)| version).collect();
+    assert_eq!(versions, [1, 2, 3, 90, 4, 5, 91, 6]);
 }

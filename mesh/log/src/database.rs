@@ -5,7 +5,7 @@ use std::{str::FromStr as _, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use mesh_runtime::{Service, ServiceConfig};
 use sqlx::{
-    PgConnection, PgPool,
+    ConnectOptions as _, Connection as _, PgConnection, PgPool,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -52,7 +52,7 @@ pub async fn connect(
     let stop = service.draining();
     let condition = service.health().condition("database");
     let migrated = async {
-        while let Err(error) = migrate(&pool, migrations).await {
+        while let Err(error) = migrate(&options, migrations).await {
             if !is_unreachable(&error) {
                 return Err(error).context("the database cannot be migrated");
             }
@@ -93,7 +93,6 @@ impl Database {
 
     /// A connection of its own, which carries the replica's id so that a successor can end it.
     pub(crate) async fn dedicated(&self) -> sqlx::Result<PgConnection> {
-        use sqlx::ConnectOptions as _;
         let name = self.replica.id().map(|id| id.to_string());
         let options = match &name {
             Some(name) => self.options.clone().application_name(name),
@@ -106,9 +105,17 @@ impl Database {
     }
 }
 
-async fn migrate(pool: &PgPool, migrations: &Migrator) -> Result<(), sqlx::migrate::MigrateError> {
-    let mut connection = pool.acquire().await?;
-    migrations.run(&mut *connection).await
+/// On a connection of its own: a migration, and the wait for another replica's, may take longer than
+/// any statement of the service.
+async fn migrate(
+    options: &PgConnectOptions,
+    migrations: &Migrator,
+) -> Result<(), sqlx::migrate::MigrateError> {
+    let options = options.clone().options([("statement_timeout", "0")]);
+    let connecting = tokio::time::timeout(ACQUIRE_LIMIT * 2, options.connect());
+    let mut connection = connecting.await.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
+    migrations.run(&mut connection).await?;
+    Ok(connection.close().await?)
 }
 
 fn is_unreachable(error: &sqlx::migrate::MigrateError) -> bool {

@@ -163,7 +163,6 @@ impl<S: Saga> Driver<S> {
                 // At rest with work left to do: only a person can let it go on.
                 if !is_over && inner.saga.next(&self.state) == Next::Rest {
                     let label = inner.saga.label(step);
-                    inner.metrics.parked(label);
                     tracing::warn!(saga_id = %id, step = label, ?verdict, "saga parked");
                 }
                 Record::Accepted

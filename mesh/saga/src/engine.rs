@@ -7,11 +7,15 @@ use std::{
 };
 
 use mesh_log::{Stored, Streams};
-use mesh_runtime::Service;
+use mesh_runtime::{
+    Service,
+    trace::{self, TraceContext},
+};
 use tokio::sync::{Notify, Semaphore};
+use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
-use crate::{Saga, drive::Driver, metrics::Metrics};
+use crate::{Describe, Saga, drive::Driver, metrics::Metrics};
 
 /// How many sagas run their calls at once; others wait.
 const CONCURRENCY: usize = 1024;
@@ -44,7 +48,7 @@ pub(crate) struct Inner<S: Saga> {
     driven: Mutex<HashMap<Uuid, Arc<Notify>>>,
 }
 
-impl<S: Saga> Engine<S> {
+impl<S: Describe> Engine<S> {
     /// Starts driving: first what an earlier process left, then what is handed in.
     pub fn start(service: &Service, streams: Streams<S::Companion>, saga: S) -> Self {
         let inner = Inner {
@@ -64,6 +68,47 @@ impl<S: Saga> Engine<S> {
         engine
     }
 
+    /// Picks up what this replica owns and does not drive: after a start, a takeover, a new id.
+    async fn recover(&self) {
+        let replica = self.inner.streams.database().replica();
+        let (mut ids, mut takeovers) = (replica.ids(), replica.takeovers());
+        loop {
+            ids.mark_unchanged();
+            takeovers.mark_unchanged();
+            if let Some(owner) = replica.id() {
+                match self.inner.streams.awake(owner).await {
+                    Ok(awake) => self.sweep(&awake),
+                    Err(error) => tracing::warn!(%error, "sagas could not be looked up"),
+                }
+            }
+            tokio::select! {
+                _ = ids.changed() => (),
+                _ = takeovers.changed() => (),
+                () = tokio::time::sleep(SWEEP) => (),
+            }
+        }
+    }
+
+    fn sweep(&self, awake: &[(Uuid, Stored)]) {
+        let (mut parked, mut oldest) = (0, 0.0_f64);
+        for (id, stored) in awake {
+            let standing = self.inner.saga.decode(*id, stored);
+            if standing.is_ok_and(|state| self.inner.saga.describe(&state).parked) {
+                parked += 1;
+                continue;
+            }
+            let age = stored.awake_for.unwrap_or_default().as_secs_f64();
+            oldest = oldest.max(age);
+            // Those that run are not disturbed.
+            if !self.inner.lock().contains_key(id) {
+                self.resume(*id, stored);
+            }
+        }
+        self.inner.metrics.swept(awake.len() as u64, parked, oldest);
+    }
+}
+
+impl<S: Saga> Engine<S> {
     /// The saga that is driven.
     pub fn saga(&self) -> &S {
         &self.inner.saga
@@ -82,19 +127,23 @@ impl<S: Saga> Engine<S> {
     /// Drives a stream that was just changed here. If it is driven already, its driver looks at it
     /// again at once.
     pub fn drive(&self, id: Uuid, state: S::State) {
-        self.begin(id, Driver::fresh(state));
+        self.begin(id, Driver::fresh(state), trace::current());
     }
 
     /// As [`drive`](Self::drive), for a stream that was loaded.
     pub fn resume(&self, id: Uuid, stored: &Stored) {
+        self.resume_for(id, stored, None);
+    }
+
+    fn resume_for(&self, id: Uuid, stored: &Stored, cause: Option<TraceContext>) {
         match self.inner.saga.decode(id, stored) {
-            Ok(state) => self.begin(id, Driver::resumed(state, stored)),
+            Ok(state) => self.begin(id, Driver::resumed(state, stored), cause),
             // It stays awake, and is seen by every sweep and by its age in the metrics.
             Err(error) => tracing::error!(saga_id = %id, %error, "saga cannot be resumed"),
         }
     }
 
-    fn begin(&self, id: Uuid, driver: Driver<S>) {
+    fn begin(&self, id: Uuid, driver: Driver<S>, cause: Option<TraceContext>) {
         let changed = Arc::new(Notify::new());
         {
             let mut driven = self.inner.lock();
@@ -106,7 +155,7 @@ impl<S: Saga> Engine<S> {
         }
         let inner = Arc::clone(&self.inner);
         let stopped = inner.service.stopped();
-        tokio::spawn(async move {
+        let driving = async move {
             inner.metrics.driving(1);
             let ended = stopped.run_until_cancelled(driver.run(&inner, id, &changed)).await;
             inner.lock().remove(&id);
@@ -115,46 +164,15 @@ impl<S: Saga> Engine<S> {
             if ended.is_some() && changed.notified_now() {
                 Engine { inner }.look_again(id).await;
             }
-        });
+        };
+        tokio::spawn(driving.instrument(span(id, cause)));
     }
 
     async fn look_again(&self, id: Uuid) {
         if let Ok(Some(stored)) = self.inner.streams.load(id).await
             && stored.awake_for.is_some()
         {
-            self.resume(id, &stored);
-        }
-    }
-
-    /// Picks up what this replica owns and does not drive: after a start, a takeover, a new id.
-    async fn recover(&self) {
-        let replica = self.inner.streams.database().replica();
-        let (mut ids, mut takeovers) = (replica.ids(), replica.takeovers());
-        loop {
-            ids.mark_unchanged();
-            takeovers.mark_unchanged();
-            if let Some(owner) = replica.id() {
-                match self.inner.streams.awake(owner).await {
-                    Ok(awake) => {
-                        for (id, stored) in awake {
-                            self.pick_up(id, &stored);
-                        }
-                    }
-                    Err(error) => tracing::warn!(%error, "sagas could not be looked up"),
-                }
-            }
-            tokio::select! {
-                _ = ids.changed() => (),
-                _ = takeovers.changed() => (),
-                () = tokio::time::sleep(SWEEP) => (),
-            }
-        }
-    }
-
-    /// Resumes a saga unless it is driven: a sweep must not disturb those that run.
-    fn pick_up(&self, id: Uuid, stored: &Stored) {
-        if !self.inner.lock().contains_key(&id) {
-            self.resume(id, stored);
+            self.resume_for(id, &stored, trace::current());
         }
     }
 }
@@ -163,6 +181,16 @@ impl<S: Saga> Inner<S> {
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Notify>>> {
         self.driven.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The span of a saga: in the trace of what set it going, but not inside that span,
+/// which ends sooner. It has the level of errors, so that a quieter log does not cost the trace.
+fn span(id: Uuid, cause: Option<TraceContext>) -> Span {
+    let span = tracing::error_span!(parent: None, "saga", otel.kind = "internal", saga_id = %id);
+    if let Some(cause) = cause {
+        trace::set_parent(&span, cause);
+    }
+    span
 }
 
 /// Whether a notification waits, without waiting for one.

@@ -2,7 +2,7 @@
 
 use opentelemetry::{
     KeyValue,
-    metrics::{Counter, Histogram, UpDownCounter},
+    metrics::{Counter, Gauge, Histogram, UpDownCounter},
 };
 
 /// Instruments of one engine.
@@ -12,8 +12,10 @@ pub(crate) struct Metrics {
     driven: UpDownCounter<i64>,
     steps: Counter<u64>,
     duration: Histogram<f64>,
+    awake: Gauge<u64>,
+    parked: Gauge<u64>,
+    oldest: Gauge<f64>,
     conflicts: Counter<u64>,
-    parked: Counter<u64>,
 }
 
 impl Metrics {
@@ -24,8 +26,10 @@ impl Metrics {
             driven: meter.i64_up_down_counter("mesh.saga.driven").with_unit("{saga}").build(),
             steps: meter.u64_counter("mesh.saga.steps").with_unit("{step}").build(),
             duration: meter.f64_histogram("mesh.saga.step.duration").with_unit("s").build(),
+            awake: meter.u64_gauge("mesh.saga.awake").with_unit("{saga}").build(),
+            parked: meter.u64_gauge("mesh.saga.parked").with_unit("{saga}").build(),
+            oldest: meter.f64_gauge("mesh.saga.oldest.age").with_unit("s").build(),
             conflicts: meter.u64_counter("mesh.saga.conflicts").with_unit("{change}").build(),
-            parked: meter.u64_counter("mesh.saga.parked").with_unit("{saga}").build(),
         }
     }
 
@@ -40,12 +44,16 @@ impl Metrics {
         self.duration.record(seconds, &attributes[..2]);
     }
 
-    pub(crate) fn conflict(&self) {
-        self.conflicts.add(1, std::slice::from_ref(&self.service));
+    /// What a sweep has found: sagas that have not ended, those of them that wait for an operator,
+    /// and the age of the oldest that does not wait.
+    pub(crate) fn swept(&self, awake: u64, parked: u64, oldest_seconds: f64) {
+        let service = std::slice::from_ref(&self.service);
+        self.awake.record(awake, service);
+        self.parked.record(parked, service);
+        self.oldest.record(oldest_seconds, service);
     }
 
-    /// Counts a saga that stopped at a step and waits for a person.
-    pub(crate) fn parked(&self, label: &'static str) {
-        self.parked.add(1, &[self.service.clone(), KeyValue::new("step", label)]);
+    pub(crate) fn conflict(&self) {
+        self.conflicts.add(1, std::slice::from_ref(&self.service));
     }
 }

@@ -65,3 +65,6 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
         .await?;
     Ok(Started { service, grpc })
 }
+
+#[cfg(test)]
+mod model;

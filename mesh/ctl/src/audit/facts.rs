@@ -58,10 +58,7 @@ pub enum Motion {
 pub struct Orders(HashMap<Uuid, (OrderRow, Motion)>);
 
 impl Orders {
-    pub fn between(
-        first: &HashMap<Uuid, OrderRow>,
-        last: HashMap<Uuid, OrderRow>,
-    ) -> Orders {
+    pub fn between(first: &HashMap<Uuid, OrderRow>, last: HashMap<Uuid, OrderRow>) -> Orders {
         let judged = last.into_iter().map(|(id, row)| {
             let motion = motion(first.get(&id), &row);
             (id, (row, motion))
@@ -83,9 +80,8 @@ impl Orders {
 }
 
 fn motion(first: Option<&OrderRow>, last: &OrderRow) -> Motion {
-    let shown = |row: &OrderRow| {
-        (row.state.clone(), row.currency.clone(), row.total, row.refund_due)
-    };
+    let shown =
+        |row: &OrderRow| (row.state.clone(), row.currency.clone(), row.total, row.refund_due);
     let Some(first) = first.filter(|first| shown(first) == shown(last)) else {
         return Motion::Moving;
     };

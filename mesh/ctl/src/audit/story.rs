@@ -109,9 +109,8 @@ mod tests {
     use super::*;
 
     fn states(names: &[&str]) -> Vec<&'static str> {
-        let euros = |units| {
-            Some(common::Money { currency_code: "EUR".to_owned(), units, nanos: 0 })
-        };
+        let euros =
+            |units| Some(common::Money { currency_code: "EUR".to_owned(), units, nanos: 0 });
         let placed = orders::OrderPlaced { total: euros(5), ..Default::default() };
         let lost = orders::OrderLost { refund: euros(5), ..Default::default() };
         let mut teller = Teller::default();

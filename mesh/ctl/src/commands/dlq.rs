@@ -48,27 +48,27 @@ pub async fn run(args: Args) -> Result<ExitCode> {
             let letters = desk.dead_letters().await?;
             if json {
                 let letters: Value = letters.iter().map(dead_letter_json).collect();
-                println!("{}", serde_json::to_string_pretty(&letters)?);
+                output::json(&letters)?;
             } else {
-                print_all(&letters);
+                print_all(&letters)?;
             }
         }
         Action::Show { stream, event_id } => {
             let letter = desk.dead_letter(&stream, &event_id).await?;
             let value = dead_letter_json(&letter);
             if json {
-                println!("{}", serde_json::to_string_pretty(&value)?);
+                output::json(&value)?;
             } else {
-                print_one(&letter, &value);
+                print_one(&letter, &value)?;
             }
         }
         Action::Redrive { stream, key } => {
             let answers = desk.redrive(&stream, &key.unwrap_or_default()).await?;
             if json {
                 let answers: Value = answers.iter().map(redriven_json).collect();
-                println!("{}", serde_json::to_string_pretty(&answers)?);
+                output::json(&answers)?;
             } else {
-                print_redriven(&answers);
+                print_redriven(&answers)?;
             }
             if answers.iter().any(|answer| answer.thing.remaining > 0) {
                 return Ok(ExitCode::FAILURE);
@@ -78,10 +78,9 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_all(letters: &[Held<DeadLetter>]) {
+fn print_all(letters: &[Held<DeadLetter>]) -> Result<()> {
     if letters.is_empty() {
-        println!("  no dead letters");
-        return;
+        return Ok(output::put("  no dead letters\n")?);
     }
     let titles = ["service", "stream", "event", "type", "key", "why", "tries", "error"];
     let mut rows = vec![titles.map(|title| (title.to_owned(), Tone::Faint)).to_vec()];
@@ -97,10 +96,10 @@ fn print_all(letters: &[Held<DeadLetter>]) {
             (letter.error.clone(), Tone::Plain),
         ]);
     }
-    print!("{}", output::table(&rows));
+    Ok(output::put(&output::table(&rows))?)
 }
 
-fn print_one(held: &Held<DeadLetter>, value: &Value) {
+fn print_one(held: &Held<DeadLetter>, value: &Value) -> Result<()> {
     let letter = &held.thing;
     let time = letter.create_time.as_ref().map(|time| written_time(time.seconds));
     let rows = [
@@ -119,7 +118,7 @@ fn print_one(held: &Held<DeadLetter>, value: &Value) {
         .into_iter()
         .map(|(name, value)| vec![(name.to_owned(), Tone::Faint), (value, Tone::Plain)])
         .collect();
-    print!("{}", output::table(&rows));
+    Ok(output::put(&output::table(&rows))?)
 }
 
 fn redriven_json(held: &Held<RedriveDeadLettersResponse>) -> Value {
@@ -131,7 +130,7 @@ fn redriven_json(held: &Held<RedriveDeadLettersResponse>) -> Value {
     })
 }
 
-fn print_redriven(answers: &[Held<RedriveDeadLettersResponse>]) {
+fn print_redriven(answers: &[Held<RedriveDeadLettersResponse>]) -> Result<()> {
     let rows: Vec<_> = answers
         .iter()
         .map(|Held { service, thing }| {
@@ -144,5 +143,5 @@ fn print_redriven(answers: &[Held<RedriveDeadLettersResponse>]) {
             ]
         })
         .collect();
-    print!("{}", output::table(&rows));
+    Ok(output::put(&output::table(&rows))?)
 }

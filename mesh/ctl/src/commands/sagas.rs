@@ -89,9 +89,9 @@ pub async fn run(args: Args) -> Result<ExitCode> {
             let sagas = desk.sagas(parked.then_some(SagaState::Parked)).await?;
             if json {
                 let sagas: Value = sagas.iter().map(saga_json).collect();
-                println!("{}", serde_json::to_string_pretty(&sagas)?);
+                output::json(&sagas)?;
             } else {
-                print_all(&sagas);
+                print_all(&sagas)?;
             }
         }
         Action::Show { id } => show(&desk.saga(&id).await?, json)?,
@@ -102,10 +102,9 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_all(sagas: &[Held<Saga>]) {
+fn print_all(sagas: &[Held<Saga>]) -> Result<()> {
     if sagas.is_empty() {
-        println!("  every saga has ended");
-        return;
+        return Ok(output::put("  every saga has ended\n")?);
     }
     let titles = ["service", "saga", "state", "step", "age", "reason"];
     let mut rows = vec![titles.map(|title| (title.to_owned(), Tone::Faint)).to_vec()];
@@ -119,13 +118,12 @@ fn print_all(sagas: &[Held<Saga>]) {
             (saga.reason.clone(), Tone::Plain),
         ]);
     }
-    print!("{}", output::table(&rows));
+    Ok(output::put(&output::table(&rows))?)
 }
 
 fn show(held: &Held<Saga>, json: bool) -> Result<()> {
     if json {
-        println!("{}", serde_json::to_string_pretty(&saga_json(held))?);
-        return Ok(());
+        return output::json(&saga_json(held));
     }
     let saga = &held.thing;
     let row = |name: &str, value: String, tone| vec![(name.to_owned(), Tone::Faint), (value, tone)];
@@ -140,7 +138,7 @@ fn show(held: &Held<Saga>, json: bool) -> Result<()> {
             rows.push(row(name, value.clone(), Tone::Plain));
         }
     }
-    print!("{}", output::table(&rows));
+    output::put(&output::table(&rows))?;
     let events: Vec<_> = saga
         .events
         .iter()
@@ -155,7 +153,7 @@ fn show(held: &Held<Saga>, json: bool) -> Result<()> {
         })
         .collect();
     if !events.is_empty() {
-        print!("\n{}", output::table(&events));
+        output::put(&format!("\n{}", output::table(&events)))?;
     }
     Ok(())
 }

@@ -95,6 +95,7 @@ impl<'a> Publisher<'a> {
     }
 
     async fn send(&mut self, row: LogRow) -> Result<(), Interrupted> {
+        eprintln!("DBG send {}", row.seq);
         crash::point("relay", "before_publish");
         let message = PublishMessage::build()
             .headers(envelope::headers(self.work.service, &row))
@@ -168,6 +169,7 @@ async fn read(work: Work, position: i64, rows: mpsc::Sender<LogRow>) {
                 tokio::time::sleep(LINGER).await;
             }
             Ok(found) => {
+                eprintln!("DBG found {:?}", found.iter().map(|r| r.seq).collect::<Vec<_>>());
                 for row in found.into_iter().filter(|row| row.public) {
                     if rows.send(row).await.is_err() {
                         return;

@@ -24,6 +24,8 @@ const TICK: Duration = Duration::from_millis(1000);
 const LEASE_POLL: Duration = Duration::from_millis(250);
 /// Pause between attempts to join again.
 const REJOIN_PAUSE: Duration = Duration::from_millis(200);
+/// No directory, and so nobody's socket: connecting fails at once, and is not tried again.
+const NOWHERE: &str = "/dev/null";
 
 /// This process among those that work on one database.
 #[derive(Debug)]
@@ -127,9 +129,14 @@ impl Member {
                     self.condition.down(format!("session lost: {error}"));
                     tracing::warn!(replica = %id, %error, "replica lost its session");
                 }
-                Err(error) => self.condition.down(format!("unreachable: {error}")),
+                Err(error) => {
+                    self.condition.down(format!("unreachable: {error}"));
+                    // Whoever wants a connection now hears at once that there is none, instead of
+                    // waiting for one as if the service were overloaded.
+                    self.pool.set_connect_options(self.options.clone().socket(NOWHERE));
+                    tokio::time::sleep(REJOIN_PAUSE).await;
+                }
             }
-            tokio::time::sleep(REJOIN_PAUSE).await;
         }
     }
 

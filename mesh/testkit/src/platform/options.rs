@@ -28,8 +28,9 @@ impl PlatformOptions {
         self
     }
 
-    /// An environment variable for one service. It is set again at every restart: arm crash points
-    /// with [`ServiceProcess::arm`](super::ServiceProcess::arm) instead.
+    /// An environment variable for one service, or for one replica of it: `orders.1`. It is set
+    /// again at every restart: arm crash points with
+    /// [`ServiceProcess::arm`](super::ServiceProcess::arm) instead.
     pub fn env(mut self, service: &str, name: &str, value: &str) -> PlatformOptions {
         self.env.push((Some(service.to_owned()), name.to_owned(), value.to_owned()));
         self

@@ -131,7 +131,9 @@ fn spec(
     if let Some((_, url)) = platform.databases.iter().find(|(name, _)| name == service) {
         env.push(("DATABASE_URL".to_owned(), url.clone()));
     }
-    let asked = options.env.iter().filter(|(to, ..)| to.as_ref().is_none_or(|to| to == service));
+    let itself = format!("{service}.{replica}");
+    let meant = |to: &String| to == service || *to == itself;
+    let asked = options.env.iter().filter(|(to, ..)| to.as_ref().is_none_or(meant));
     env.extend(asked.map(|(_, name, value)| (name.clone(), value.clone())));
     let unique = unique_of(&platform.home);
     Ok(ProcessSpec {

@@ -10,5 +10,3 @@ pub use checkout::{Action, Limits, Progress, Step, Undo};
 pub use event::OrderEvent;
 pub use order::{Line, NotCancellable, Order, Placement, Reason, State, Unpriceable, total};
 
-#[cfg(test)]
-mod tests;

@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status};
 
 use self::status::to_status;
 use crate::{
-    app::{Command, Shipments},
+    app::{Command, Done, Shipments},
     domain::Refusal,
     store, wire,
 };
@@ -29,7 +29,15 @@ impl Api {
     async fn submit(&self, command: Result<Command, Invalid>) -> Result<Option<Shipment>, Status> {
         let command = command.map_err(to_status)?;
         let outcome = self.writer.submit(command).await.map_err(to_status)?;
-        let shipment = outcome.map_err(to_status)?;
+        let Done { shipment, changed } = outcome.map_err(to_status)?;
+        if changed {
+            tracing::info!(
+                shipment_id = %shipment.id,
+                order_id = shipment.order_id.map(tracing::field::display),
+                state = %shipment.state,
+                "shipment changed",
+            );
+        }
         Ok(Some(wire::shipment(&shipment)))
     }
 }

@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Action, Command};
+use super::{Action, Command, Done};
 use crate::{
     domain::{Refusal, Shipment},
     events,
@@ -21,7 +21,7 @@ use crate::{
 pub async fn apply(
     tx: &mut PgConnection,
     commands: &[Command],
-) -> sqlx::Result<Vec<Result<Shipment, Refusal>>> {
+) -> sqlx::Result<Vec<Result<Done, Refusal>>> {
     let mut batch = load(tx, commands).await?;
     let outcomes = commands.iter().map(|command| batch.decide(command)).collect();
     batch.save(tx).await?;
@@ -73,9 +73,9 @@ fn sorted(mut ids: Vec<Uuid>) -> Vec<Uuid> {
 }
 
 impl Batch {
-    fn decide(&mut self, command: &Command) -> Result<Shipment, Refusal> {
+    fn decide(&mut self, command: &Command) -> Result<Done, Refusal> {
         match self.first_outcome(command) {
-            Some(outcome) => outcome,
+            Some(outcome) => Ok(Done { shipment: outcome?, changed: false }),
             None => self.decide_new(command),
         }
     }
@@ -93,7 +93,7 @@ impl Batch {
         self.row(command.shipment_id).map(|row| Ok(row.shipment.at(version)))
     }
 
-    fn decide_new(&mut self, command: &Command) -> Result<Shipment, Refusal> {
+    fn decide_new(&mut self, command: &Command) -> Result<Done, Refusal> {
         let id = command.shipment_id;
         let entry = self.entries.get_mut(&id).ok_or(Refusal::NotFound)?;
         let now = entry.now;
@@ -124,7 +124,7 @@ impl Batch {
         let shipment =
             self.row(id).expect("every arm that comes here leaves a row").shipment.clone();
         self.note(command, &shipment, changed);
-        Ok(shipment)
+        Ok(Done { shipment, changed })
     }
 
     fn note(&mut self, command: &Command, shipment: &Shipment, changed: bool) {

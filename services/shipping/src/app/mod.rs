@@ -28,12 +28,18 @@ pub enum Action {
     Report { key: Key, report: Report },
 }
 
+/// What a command came to, and whether that is news.
+pub struct Done {
+    pub shipment: Shipment,
+    pub changed: bool,
+}
+
 /// The work of the one writer of this service's shipments.
 pub struct Shipments;
 
 impl Work for Shipments {
     type Command = Command;
-    type Outcome = Result<Shipment, Refusal>;
+    type Outcome = Result<Done, Refusal>;
 
     fn label(command: &Command) -> &'static str {
         match command.action {

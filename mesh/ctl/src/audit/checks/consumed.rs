@@ -18,9 +18,7 @@ pub fn check(facts: &Facts, options: &Options, moving: &mut Vec<InMotion>) -> (C
         let lags = consume(consumption, source, options.grace, &mut check, moving);
         shipping_lags |= lags && consumption.stream == "shipping";
     }
-    let figure = |it: &Consumption| {
-        format!("{} by {}", it.inbox.len(), it.service)
-    };
+    let figure = |it: &Consumption| format!("{} by {}", it.inbox.len(), it.service);
     let figures: Vec<_> = facts.consumptions.iter().map(figure).collect();
     check.figures = format!("taken: {}", figures.join(", "));
     (check, shipping_lags)
@@ -34,7 +32,8 @@ fn consume(
     check: &mut Check,
     moving: &mut Vec<InMotion>,
 ) -> bool {
-    let wanted = source.log.iter().filter(|row| takes(consumption, row) && !source.has_expired(row));
+    let wanted =
+        source.log.iter().filter(|row| takes(consumption, row) && !source.has_expired(row));
     let (mut young, mut missing, mut on_the_way) = (false, false, 0_usize);
     for row in wanted {
         check.checked += 1;

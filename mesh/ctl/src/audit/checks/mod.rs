@@ -46,9 +46,10 @@ pub fn all(facts: &Facts, options: &Options) -> Report {
 }
 
 fn orders_in_motion(facts: &Facts) -> Vec<InMotion> {
-    let moves = facts.orders.iter().filter(|(_, order, motion)| {
-        *motion != Motion::Settled || order.awake_for.is_some()
-    });
+    let moves = facts
+        .orders
+        .iter()
+        .filter(|(_, order, motion)| *motion != Motion::Settled || order.awake_for.is_some());
     moves
         .map(|(id, order, motion)| InMotion {
             what: order_name(id),

@@ -28,10 +28,7 @@ pub fn check(facts: &Facts, moving: &mut Vec<InMotion>) -> Check {
                 age_seconds: order.age.as_secs_f64(),
                 parked: motion == Motion::Parked,
             }),
-            _ => check.find(
-                || format!("payment {} of order {}", payment.key, payment.order),
-                told,
-            ),
+            _ => check.find(|| format!("payment {} of order {}", payment.key, payment.order), told),
         }
     }
     // The processor was read first: whatever it holds, payments has meant before.
@@ -46,9 +43,7 @@ pub fn check(facts: &Facts, moving: &mut Vec<InMotion>) -> Check {
 /// A charge without money on it is as good as none: the processor may never have been asked.
 fn agree(payment: &Payment, charge: Option<&Charge>) -> bool {
     match charge {
-        Some(charge) => {
-            payment.amounts == charge.amounts && payment.currency == charge.currency
-        }
+        Some(charge) => payment.amounts == charge.amounts && payment.currency == charge.currency,
         None => payment.amounts == Amounts::default(),
     }
 }

@@ -43,7 +43,8 @@ pub fn check(facts: &Facts, shipping_lags: bool, moving: &mut Vec<InMotion>) -> 
                 *has.entry(it.at.sku.clone()).or_default() += it.quantity;
             }
             if has != story.lines {
-                let problem = || format!("has {} {home}; ordered {}", list(&has), list(&story.lines));
+                let problem =
+                    || format!("has {} {home}; ordered {}", list(&has), list(&story.lines));
                 check.find(|| format!("{} ({})", order_name(id), order.state), problem);
             }
         }

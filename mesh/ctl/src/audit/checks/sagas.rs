@@ -17,8 +17,12 @@ pub fn check(facts: &Facts, options: &Options) -> Check {
         }
         check.checked += 1;
         if awake_for > limit {
-            let problem =
-                || format!("its saga has been at work for {} s, and is not parked", awake_for.as_secs());
+            let problem = || {
+                format!(
+                    "its saga has been at work for {} s, and is not parked",
+                    awake_for.as_secs()
+                )
+            };
             check.find(|| format!("{} ({})", order_name(id), order.state), problem);
         }
     }

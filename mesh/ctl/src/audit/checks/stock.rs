@@ -33,8 +33,12 @@ pub fn check(facts: &Facts) -> Check {
         of_name.map(|(_, quantity)| quantity).sum()
     };
     let figure = |name: &str| format!("{} {}", pieces(name), name.replace('_', " "));
-    check.figures =
-        ["on_hand"].iter().chain(&OF_ORDERS).map(|name| figure(name)).collect::<Vec<_>>().join(", ");
+    check.figures = ["on_hand"]
+        .iter()
+        .chain(&OF_ORDERS)
+        .map(|name| figure(name))
+        .collect::<Vec<_>>()
+        .join(", ");
     check
 }
 

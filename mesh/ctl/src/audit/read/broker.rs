@@ -5,9 +5,7 @@ use std::{collections::HashMap, str::FromStr, sync::Arc, time::Duration};
 use async_nats::{
     HeaderMap,
     jetstream::{
-        self, ErrorCode,
-        consumer::push::OrderedConfig,
-        context::ConsumerInfoErrorKind,
+        self, ErrorCode, consumer::push::OrderedConfig, context::ConsumerInfoErrorKind,
         stream::Stream,
     },
 };
@@ -28,7 +26,7 @@ pub struct Broker {
 
 impl Broker {
     pub async fn connect(url: &str) -> Result<Broker, Unreadable> {
-        let away = |error| Unreadable::away("the broker".to_owned(), error);
+        let away = |error: async_nats::Error| Unreadable::away("the broker".to_owned(), error);
         let client = match timeout(PATIENCE, mesh_local::connect_nats(url)).await {
             Ok(connected) => connected.map_err(|error| away(error.into()))?,
             Err(elapsed) => return Err(away(elapsed.into())),
@@ -59,7 +57,8 @@ impl Broker {
         count: u64,
         last: u64,
     ) -> Result<Vec<Message>, Unreadable> {
-        let away = |error| Unreadable::away(format!("the stream `{name}`"), error);
+        let away =
+            |error: async_nats::Error| Unreadable::away(format!("the stream `{name}`"), error);
         let config = OrderedConfig {
             deliver_subject: self.client.new_inbox(),
             headers_only: true,

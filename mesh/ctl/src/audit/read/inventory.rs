@@ -18,9 +18,8 @@ pub async fn read(url: &str, facts: &mut Facts) -> Result<(), Unreadable> {
         "SELECT order_id, sku, bucket, quantity FROM audit_reservations",
     );
     let reservations = snapshot.all("audit_reservations", reservations).await?;
-    let reservation = |(order, sku, name, quantity)| {
-        Reservation { order, at: Bucket { sku, name }, quantity }
-    };
+    let reservation =
+        |(order, sku, name, quantity)| Reservation { order, at: Bucket { sku, name }, quantity };
     facts.reservations = reservations.into_iter().map(reservation).collect();
     Ok(())
 }

@@ -18,11 +18,7 @@ use super::database::{Snapshot, seconds};
 const SERVICES: [&str; 5] = ["orders", "payments", "processor", "inventory", "shipping"];
 
 /// Reads what publishers published, and what consumers took.
-pub async fn read(
-    places: &Places,
-    options: &Options,
-    facts: &mut Facts,
-) -> Result<(), Unreadable> {
+pub async fn read(places: &Places, options: &Options, facts: &mut Facts) -> Result<(), Unreadable> {
     let broker = Broker::connect(&places.nats).await?;
     for service in SERVICES {
         let declared = options.declarations.iter().find(|it| it.service == service);
@@ -121,8 +117,13 @@ async fn dead_letters(
         "SELECT consumer, event_id, subject, reason, error FROM dead_letters ORDER BY position",
     );
     let rows = open(places, service).await?.all("dead_letters", query).await?;
-    let letter = |(stream, event, subject, reason, error)| {
-        DeadLetter { service: service.to_owned(), stream, event, subject, reason, error }
+    let letter = |(stream, event, subject, reason, error)| DeadLetter {
+        service: service.to_owned(),
+        stream,
+        event,
+        subject,
+        reason,
+        error,
     };
     Ok(rows.into_iter().map(letter).collect())
 }

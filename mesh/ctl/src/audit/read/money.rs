@@ -12,8 +12,10 @@ pub async fn charges(url: &str) -> Result<Vec<Charge>, Unreadable> {
          FROM audit_charges",
     );
     let rows = Snapshot::open("processor", url).await?.all("audit_charges", query).await?;
-    let charge = |(key, currency, authorized, captured, refunded)| {
-        Charge { key, currency, amounts: Amounts { authorized, captured, refunded } }
+    let charge = |(key, currency, authorized, captured, refunded)| Charge {
+        key,
+        currency,
+        amounts: Amounts { authorized, captured, refunded },
     };
     Ok(rows.into_iter().map(charge).collect())
 }
@@ -25,8 +27,11 @@ pub async fn payments(url: &str) -> Result<(Vec<Payment>, Vec<Account>), Unreada
         "SELECT order_id, key, currency, authorized_minor, captured_minor, refunded_minor
          FROM audit_payments",
     );
-    let payment = |(order, key, currency, authorized, captured, refunded)| {
-        Payment { order, key, currency, amounts: Amounts { authorized, captured, refunded } }
+    let payment = |(order, key, currency, authorized, captured, refunded)| Payment {
+        order,
+        key,
+        currency,
+        amounts: Amounts { authorized, captured, refunded },
     };
     let payments = snapshot.all("audit_payments", query).await?;
     let query = sqlx::query_as::<_, (String, String, i64)>(

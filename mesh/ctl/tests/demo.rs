@@ -1,0 +1,40 @@
+//! The demo against real processes, one of which dies meanwhile.
+
+use std::sync::Arc;
+
+use mesh_testkit::{Platform, PlatformOptions, eventually};
+use meshctl::demo::{self, Amount, Doors, Options, Tally};
+use meshctl::operate::Desk;
+
+const SERVICES: [&str; 6] = ["catalog", "inventory", "orders", "payments", "processor", "shipping"];
+const ORDERS: u64 = 60;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_order_of_a_demo_settles_though_the_orders_service_is_killed() {
+    let platform = Platform::start(PlatformOptions::new(&SERVICES)).await;
+    let doors = Doors::find(|name| vec![platform.grpc(name)]);
+    let options = Options { amount: Amount::Orders(ORDERS), ..Options::default() };
+    let tally = Arc::new(Tally::default());
+
+    let demo = tokio::spawn({
+        let tally = Arc::clone(&tally);
+        async move { demo::run(&doors, options, tally).await }
+    });
+    eventually("some orders to be settled", async || tally.done() >= ORDERS / 6).await;
+    platform.service("orders").kill().await;
+    let report = demo.await.unwrap().unwrap();
+
+    assert!(report.unsettled.is_empty(), "{:?}", report.unsettled);
+    assert!(report.parked.is_empty(), "{:?}", report.parked);
+    assert_eq!((report.orders, report.cancelled), (ORDERS, 0));
+    assert!(report.confirmed > 0 && report.rejected > 0, "{report:?}");
+    assert!(report.retried > 0, "nobody noticed that the service was gone");
+
+    // What customers see as settled is settled for the operator too, a moment later.
+    let desk = Desk::open(SERVICES.map(|name| (name.to_owned(), vec![platform.grpc(name)])));
+    let desk = desk.unwrap();
+    eventually("every saga to end", async || desk.sagas(None).await.unwrap().is_empty()).await;
+    assert!(desk.dead_letters().await.unwrap().is_empty());
+    assert!(desk.saga("no-uuid").await.is_err());
+    platform.shutdown().await;
+}
