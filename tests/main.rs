@@ -2,15 +2,18 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod architecture;
+mod bad_input;
 mod audit;
 mod checkout;
 mod contracts;
 mod crash_grid;
 mod data_stores;
+mod demo;
 mod doors;
 mod evidence;
 mod isolation;
 mod killer_run;
 mod money;
 mod orders_and_money;
+mod scorecard;
 mod shop;

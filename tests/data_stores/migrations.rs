@@ -57,7 +57,7 @@ impl Held {
     /// Waits until the server has ended what a dead process left.
     async fn abandoned_sessions_end(&self) {
         eventually("the dead process's session to end", async || {
-            sqlx::query_scalar(
+            sqlx::query_scalar::<_, bool>(
                 "SELECT count(*) = 0 FROM pg_stat_activity
                  WHERE datname = current_database() AND usename = $1",
             )

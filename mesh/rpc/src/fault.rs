@@ -76,6 +76,8 @@ pub(crate) enum StackFault {
     UnknownService,
     #[error("the server is stopping")]
     Stopping,
+    #[error("the message is larger than 4 MiB")]
+    MessageTooLarge,
 }
 
 /// The domain of [`StackFault`]s.
@@ -88,6 +90,7 @@ impl Fault for StackFault {
             Self::Panicked => Code::Internal,
             Self::UnknownService => Code::Unimplemented,
             Self::Stopping => Code::Unavailable,
+            Self::MessageTooLarge => Code::ResourceExhausted,
         }
     }
 
@@ -97,6 +100,7 @@ impl Fault for StackFault {
             Self::Panicked => "PANICKED",
             Self::UnknownService => "SERVICE_UNKNOWN",
             Self::Stopping => "STOPPING",
+            Self::MessageTooLarge => "MESSAGE_TOO_LARGE",
         }
     }
 }

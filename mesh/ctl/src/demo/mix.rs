@@ -127,13 +127,12 @@ impl Mix {
     }
 
     /// How many pieces of each SKU the first so many errands want.
-    pub fn demand(&self, errands: u64) -> Vec<(&str, i64)> {
-        let mut demand: BTreeMap<&str, i64> = self.skus().map(|sku| (sku, 0)).collect();
+    pub fn demand(&self, errands: u64) -> Vec<(String, i64)> {
+        let mut demand: BTreeMap<String, i64> =
+            self.skus().map(|sku| (sku.to_owned(), 0)).collect();
         for number in 0..errands {
             for line in self.errand(number).lines {
-                if let Some(pieces) = demand.get_mut(line.sku.as_str()) {
-                    *pieces += line.quantity;
-                }
+                *demand.entry(line.sku).or_default() += line.quantity;
             }
         }
         demand.into_iter().collect()

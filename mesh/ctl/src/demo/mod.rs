@@ -140,12 +140,12 @@ async fn restock(
     mix: &Mix,
     amount: Amount,
 ) -> Result<()> {
-    let deliveries: Vec<(&str, i64)> = match amount {
+    let deliveries: Vec<(String, i64)> = match amount {
         Amount::Orders(orders) => mix.demand(orders),
-        Amount::During(_) => mix.skus().map(|sku| (sku, PLENTY)).collect(),
+        Amount::During(_) => mix.skus().map(|sku| (sku.to_owned(), PLENTY)).collect(),
     };
     stream::iter(deliveries)
-        .map(|(sku, pieces)| clients.receive(persistence, sku, pieces))
+        .map(|(sku, pieces)| async move { clients.receive(persistence, &sku, pieces).await })
         .buffer_unordered(DELIVERIES)
         .try_collect()
         .await
@@ -191,5 +191,24 @@ impl Shift {
             self.tally.begun.fetch_add(1, Ordering::Relaxed);
         }
         wanted.then_some(number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_demo_can_be_spawned_and_says_that_nobody_is_there() {
+        let doors = Doors::find(|_| vec![([127, 0, 0, 1], 1).into()]);
+        let nobody = Doors { catalog: Vec::new(), ..doors };
+
+        let demo = tokio::spawn(async move { demo_of(&nobody).await });
+
+        assert!(demo.await.unwrap().unwrap_err().to_string().contains("catalog"));
+    }
+
+    async fn demo_of(doors: &Doors) -> Result<Report> {
+        run(doors, Options::default(), Arc::default()).await
     }
 }

@@ -98,7 +98,6 @@ impl Work {
         while !lease.lost().is_cancelled() {
             self.nats.connected().await;
             let connection = self.nats.connection();
-            eprintln!("DBG find");
             let cursor = match cursor::find(&self.nats, &self.db, self.stream).await {
                 Ok(cursor) => cursor,
                 Err(trouble) => {
@@ -112,7 +111,6 @@ impl Work {
                 tracing::warn!(stream = self.stream, ?window, "duplicate window is waited out");
                 tokio::time::sleep(window).await;
             }
-            eprintln!("DBG cursor {cursor:?}");
             let start = cursor.clone();
             let mut publisher = Publisher::new(self, cursor, connection);
             let why = publisher.run().await;

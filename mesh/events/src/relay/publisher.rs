@@ -39,6 +39,8 @@ pub(super) struct Publisher<'a> {
     stored: Cursor,
     /// Sequence that the last message sent is to get.
     sent: u64,
+    /// Its message id; none before the first one of this run.
+    previous: Option<String>,
     noted: i64,
     flight: FuturesOrdered<BoxFuture<'static, Acked>>,
 }
@@ -61,7 +63,15 @@ pub(super) enum Interrupted {
 impl<'a> Publisher<'a> {
     pub(super) fn new(work: &'a Work, stored: Cursor, connection: u64) -> Self {
         let sent = stored.sequence;
-        Self { work, connection, stored, sent, noted: -1, flight: FuturesOrdered::new() }
+        Self {
+            work,
+            connection,
+            stored,
+            sent,
+            previous: None,
+            noted: -1,
+            flight: FuturesOrdered::new(),
+        }
     }
 
     /// Log position of the last row that the broker has acknowledged.
@@ -95,13 +105,17 @@ impl<'a> Publisher<'a> {
     }
 
     async fn send(&mut self, row: LogRow) -> Result<(), Interrupted> {
-        eprintln!("DBG send {}", row.seq);
         crash::point("relay", "before_publish");
-        let message = PublishMessage::build()
+        let mut message = PublishMessage::build()
             .headers(envelope::headers(self.work.service, &row))
             .payload(row.body)
             .expected_stream(self.work.stream)
             .expected_last_sequence(self.sent);
+        // The sequence alone leaves a hole if somebody else's message takes the place of one of
+        // ours: that one is refused, but the next one would fit.
+        if let Some(previous) = self.previous.replace(row.id.to_string()) {
+            message = message.expected_last_message_id(previous);
+        }
         let ack = self
             .work
             .nats
@@ -169,7 +183,6 @@ async fn read(work: Work, position: i64, rows: mpsc::Sender<LogRow>) {
                 tokio::time::sleep(LINGER).await;
             }
             Ok(found) => {
-                eprintln!("DBG found {:?}", found.iter().map(|r| r.seq).collect::<Vec<_>>());
                 for row in found.into_iter().filter(|row| row.public) {
                     if rows.send(row).await.is_err() {
                         return;
@@ -202,7 +215,12 @@ impl fmt::Display for Interrupted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Disconnected => f.write_str("the broker is away"),
-            Self::Refused(error) if error.kind() == PublishErrorKind::WrongLastSequence => {
+            Self::Refused(error)
+                if matches!(
+                    error.kind(),
+                    PublishErrorKind::WrongLastSequence | PublishErrorKind::WrongLastMessageId
+                ) =>
+            {
                 f.write_str("the stream ends elsewhere")
             }
             Self::Refused(error) => write!(f, "a message was refused: {error}"),

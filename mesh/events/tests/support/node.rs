@@ -48,7 +48,7 @@ impl Node {
         let config = ServiceConfig {
             database_url: Some(Secret::new(database.url())),
             nats_url: Some(Secret::new(nats)),
-            log_level: "info".to_owned(),
+            log_level: "error".to_owned(),
             ..ServiceConfig::default()
         };
         let starting = tokio::task::spawn_blocking(move || {

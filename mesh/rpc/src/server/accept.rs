@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Stack, call};
+use super::{Stack, call, socket::Socket};
 
 /// A connection that says nothing for this long is no client.
 const PREFACE_LIMIT: Duration = Duration::from_secs(10);
@@ -100,16 +100,23 @@ fn begin(
 }
 
 async fn serve(stream: TcpStream, stack: Arc<Stack>) {
-    let closing = stack.closing.clone();
     // A connection without a word would hold up the drain: HTTP/2 cannot say good-bye to it yet.
-    if !speaks(&stream, &closing).await {
+    if !speaks(&stream, &stack.closing).await {
         return;
     }
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "nodelay not set");
     }
+    let (socket, rest) = Socket::new(stream);
+    converse(socket, stack).await;
+    rest.linger().await;
+}
+
+/// Answers calls until the peer leaves, or was told good-bye and has had its answers.
+async fn converse(socket: Socket, stack: Arc<Stack>) {
+    let closing = stack.closing.clone();
     let answer = service_fn(move |request| call::answer(Arc::clone(&stack), request));
-    let mut connection = pin!(http().serve_connection(TokioIo::new(stream), answer));
+    let mut connection = pin!(http().serve_connection(TokioIo::new(socket), answer));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = closing.cancelled() => {

@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use mesh_runtime::trace;
 use opentelemetry::StringValue;
 use tokio::time::timeout_at;
-use tonic::body::Body;
+use tonic::{Code, Status, body::Body};
 use tracing::Instrument as _;
 
 use super::{Stack, body::ServerBody};
@@ -105,7 +105,18 @@ async fn guarded(stack: &Stack, request: Request<Body>) -> Response<Body> {
     };
     // Whatever a handler shares was either left whole or is behind a lock that says so.
     let handled = AssertUnwindSafe(async { route(request).await }).catch_unwind().await;
-    handled.unwrap_or_else(|_| refusal(StackFault::Panicked))
+    match handled {
+        Ok(response) if is_unread(&response) => refusal(StackFault::MessageTooLarge),
+        Ok(response) => response,
+        Err(_) => refusal(StackFault::Panicked),
+    }
+}
+
+/// True if the generated server gave up on a request that is too large. It says OUT_OF_RANGE, which
+/// means something else in our contracts, and gives no reason; ours never come without one.
+fn is_unread(response: &Response<Body>) -> bool {
+    Status::from_header_map(response.headers())
+        .is_some_and(|it| it.code() == Code::OutOfRange && it.details().is_empty())
 }
 
 fn refusal(fault: StackFault) -> Response<Body> {

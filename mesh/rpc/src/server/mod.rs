@@ -5,6 +5,7 @@ mod body;
 mod call;
 mod health;
 mod reflection;
+mod socket;
 
 use std::{collections::HashMap, convert::Infallible, net::SocketAddr, sync::Arc};
 

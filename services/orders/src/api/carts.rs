@@ -7,7 +7,7 @@ use shop::orders::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::status::to_status;
+use super::status::{Failure, to_status};
 use crate::{app::Carts, domain::Cart, store, wire};
 
 /// The service, ready to be mounted.
@@ -33,10 +33,7 @@ impl CartsService for Api {
         let cart = store::get_cart(self.db.pool(), customer).await.map_err(to_status)?;
         let cart = match cart {
             Some((cart, changed)) => wire::cart(&cart, Some(changed)),
-            None => {
-                let empty = Cart { customer, version: 0, lines: Vec::new(), taken_by: None };
-                wire::cart(&empty, None)
-            }
+            None => wire::cart(&Cart::empty(customer), None),
         };
         Ok(Response::new(GetCartResponse { cart: Some(cart) }))
     }
@@ -47,7 +44,7 @@ impl CartsService for Api {
     ) -> Result<Response<SetCartLinesResponse>, Status> {
         let command = wire::set_cart_lines(request.get_ref()).map_err(to_status)?;
         let outcome = self.carts.submit(command).await.map_err(to_status)?;
-        let answer = outcome.map_err(to_status)?;
+        let answer = outcome.map_err(|error| to_status(Failure::InCart(error)))?;
         let cart = Some(wire::cart(&answer.cart, Some(answer.changed)));
         Ok(Response::new(SetCartLinesResponse { cart }))
     }

@@ -22,6 +22,9 @@ pub enum Failure {
     Invalid(#[from] Invalid),
     #[error(transparent)]
     NotDone(#[from] Error),
+    /// In a call about the cart itself.
+    #[error(transparent)]
+    InCart(Error),
 }
 
 impl From<SubmitError> for Failure {
@@ -44,7 +47,7 @@ impl Fault for Failure {
     fn code(&self) -> Code {
         let error = match self {
             Self::Invalid(invalid) => return invalid.code(),
-            Self::NotDone(error) => error,
+            Self::NotDone(error) | Self::InCart(error) => error,
         };
         match error {
             Error::NotFound => Code::NotFound,
@@ -72,7 +75,7 @@ impl Fault for Failure {
     fn reason(&self) -> &'static str {
         let error = match self {
             Self::Invalid(invalid) => return invalid.reason(),
-            Self::NotDone(error) => error,
+            Self::NotDone(error) | Self::InCart(error) => error,
         };
         match error {
             Error::NotFound => "ORDER_NOT_FOUND",
@@ -107,7 +110,10 @@ impl Fault for Failure {
             Self::NotDone(error @ Error::Cart(CartRefusal::Changed)) => {
                 details.add_bad_request_violation("cart_etag", error.to_string());
             }
-            Self::NotDone(_) => (),
+            Self::InCart(error @ Error::Cart(CartRefusal::Changed)) => {
+                details.add_bad_request_violation("etag", error.to_string());
+            }
+            Self::NotDone(_) | Self::InCart(_) => (),
         }
     }
 

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::Error;
 use crate::{
     domain::{Cart, CartLine},
-    store::{LockedCart, changed_at, lock_carts, save_carts},
+    store::{LockedCart, changed_at, drop_unused_carts, lock_carts, save_carts},
 };
 
 /// Asks for a cart's lines to be replaced.
@@ -81,11 +81,12 @@ async fn apply(
     }
 
     let changed: Vec<_> = done.values().map(|seen| seen.thing).collect();
-    let carts: Vec<_> =
-        carts.values().map(|l| &l.cart).filter(|cart| changed.contains(&cart.customer)).collect();
+    let (changed, others): (Vec<_>, Vec<_>) =
+        carts.values().map(|l| &l.cart).partition(|cart| changed.contains(&cart.customer));
     let mut done: Vec<_> = done.into_iter().collect();
     done.sort_unstable_by_key(|(key, _)| *key);
-    save_carts(tx, &carts, &done).await?;
+    save_carts(tx, &changed, &done).await?;
+    drop_unused_carts(tx, &others).await?;
     Ok(outcomes)
 }
 

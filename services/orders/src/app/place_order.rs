@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{Error, Orders, Shown};
 use crate::{
     checkout,
-    domain::{CartLine, CartRefusal, Order, OrderEvent, Placement, total},
+    domain::{Cart, CartRefusal, Order, OrderEvent, Placement, total},
     events,
     store::{AuditRow, CartTake, Kept, OrderRows, Private, decode, encode, get_cart},
 };
@@ -31,16 +31,20 @@ pub async fn place_order(orders: &Orders, command: PlaceOrder) -> Result<Shown, 
     let pool = orders.db.pool();
     let (known, cart) =
         tokio::try_join!(earlier(orders, id, &command), async {
-            Ok(get_cart(pool, command.customer).await?)
+            let cart = get_cart(pool, command.customer).await?;
+            Ok(cart.map_or_else(|| Cart::empty(command.customer), |(cart, _)| cart))
         })?;
     if let Some(known) = known {
         return Ok(known);
     }
-    let (cart, _) = cart.ok_or(CartRefusal::Changed)?;
-    let lines = cart.take(id, command.cart_version)?;
-    let placement = placement(orders, &command, lines).await?;
-    let (order, event) = Order::place(id, placement);
-    accept(orders, &command, order, event).await
+    match placement(orders, id, &command, cart).await {
+        Ok(placement) => {
+            let (order, event) = Order::place(id, placement);
+            accept(orders, &command, order, event).await
+        }
+        // The same request may have been accepted since, and even have ended and emptied the cart.
+        Err(refusal) => earlier(orders, id, &command).await?.ok_or(refusal),
+    }
 }
 
 /// The order that an earlier call with the same request made.
@@ -61,9 +65,11 @@ fn accepted(id: Uuid, placement: Placement, at: OffsetDateTime) -> Shown {
 
 async fn placement(
     orders: &Orders,
+    id: Uuid,
     command: &PlaceOrder,
-    lines: &[CartLine],
+    cart: Cart,
 ) -> Result<Placement, Error> {
+    let lines = cart.take(id, command.cart_version)?;
     let lines = orders.neighbours.price(lines).await?;
     let total = total(&lines)?;
     let PlaceOrder { customer, cart_version, .. } = *command;

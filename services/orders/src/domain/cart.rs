@@ -30,6 +30,11 @@ pub enum CartRefusal {
 }
 
 impl Cart {
+    /// The cart of a customer who never put anything in.
+    pub fn empty(customer: Uuid) -> Self {
+        Self { customer, version: 0, lines: Vec::new(), taken_by: None }
+    }
+
     /// Replaces the lines; `seen` is the version that the caller knows, if that matters to them.
     pub fn set(&mut self, lines: Vec<CartLine>, seen: Option<i64>) -> Result<(), CartRefusal> {
         if seen.is_some_and(|seen| seen != self.version) {

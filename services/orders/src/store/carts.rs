@@ -88,6 +88,17 @@ pub async fn save_carts(
     Ok(())
 }
 
+/// Deletes carts that were only made to be locked: version 0 is committed of none.
+pub async fn drop_unused_carts(tx: &mut PgConnection, carts: &[&Cart]) -> sqlx::Result<()> {
+    let unused = carts.iter().filter(|cart| cart.version == 0);
+    let unused: Vec<_> = unused.map(|cart| cart.customer).collect();
+    if unused.is_empty() {
+        return Ok(());
+    }
+    let delete = sqlx::query("DELETE FROM carts WHERE customer_id = ANY($1) AND version = 0");
+    delete.bind(unused).execute(tx).await.map(drop)
+}
+
 /// When the requests with these keys took effect.
 pub async fn changed_at(
     tx: &mut PgConnection,

@@ -6,12 +6,13 @@ use mesh_testkit::{Platform, PlatformOptions, eventually};
 use meshctl::demo::{self, Amount, Doors, Options, Tally};
 use meshctl::operate::Desk;
 
-const SERVICES: [&str; 6] = ["catalog", "inventory", "orders", "payments", "processor", "shipping"];
+use crate::shop::SERVICES;
+
 const ORDERS: u64 = 60;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_order_of_a_demo_settles_though_the_orders_service_is_killed() {
-    let platform = Platform::start(PlatformOptions::new(&SERVICES)).await;
+    let platform = Platform::start(PlatformOptions::new(SERVICES)).await;
     let doors = Doors::find(|name| vec![platform.grpc(name)]);
     let options = Options { amount: Amount::Orders(ORDERS), ..Options::default() };
     let tally = Arc::new(Tally::default());
@@ -31,7 +32,8 @@ async fn every_order_of_a_demo_settles_though_the_orders_service_is_killed() {
     assert!(report.retried > 0, "nobody noticed that the service was gone");
 
     // What customers see as settled is settled for the operator too, a moment later.
-    let desk = Desk::open(SERVICES.map(|name| (name.to_owned(), vec![platform.grpc(name)])));
+    let desk =
+        Desk::open(SERVICES.iter().map(|name| ((*name).to_owned(), vec![platform.grpc(name)])));
     let desk = desk.unwrap();
     eventually("every saga to end", async || desk.sagas(None).await.unwrap().is_empty()).await;
     assert!(desk.dead_letters().await.unwrap().is_empty());
