@@ -114,7 +114,7 @@ async fn an_order_survives_a_crash_at_every_point_of_every_step() {
         table.push('\n');
     }
     println!("\n{table}\n{cells} cells, each hit");
-    //AUDIT
+    shop.audit_is_clean().await;
     shop.platform.shutdown().await;
 }
 

@@ -56,7 +56,7 @@ async fn every_order_settles_while_services_and_servers_are_killed_and_stopped()
     for process in shop.platform.services() {
         process.ready().await;
     }
-    //AUDIT
+    shop.audit_is_clean().await;
     shop.platform.shutdown().await;
 }
 

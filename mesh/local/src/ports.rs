@@ -1,23 +1,27 @@
 //! Loopback ports for servers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::{fs, io};
 
 use rand::Rng;
 
 use crate::replace;
 
-/// A loopback port that nobody listens on.
+/// A loopback port that nobody listens on, and that this process was not given before: who was may
+/// not have come to listen on it yet.
 ///
 /// It lies below the range from which systems take the ports of outgoing connections: there,
 /// such a connection could take a server's port while the server restarts.
 pub fn free_port() -> io::Result<u16> {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
     let mut random = rand::rng();
     (0..1000)
         .map(|_| random.random_range(20_000..32_000))
-        .find(|port| is_free(*port))
+        .find(|port| is_free(*port) && given.insert(*port))
         .ok_or_else(|| io::Error::other("no free loopback port between 20000 and 32000"))
 }
 

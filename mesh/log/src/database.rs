@@ -12,12 +12,16 @@ use sqlx::{
 
 use crate::{Replica, Wake, streams::Watchers};
 
-/// How long a caller waits for a connection of the pool before the service counts as overloaded.
-const ACQUIRE_LIMIT: Duration = Duration::from_secs(2);
+/// How long a caller waits for a connection of the pool before the service counts as overloaded. Long
+/// enough to make one on a machine that is busy: a caller who gives up takes the attempt along.
+const ACQUIRE_LIMIT: Duration = Duration::from_secs(5);
 /// Pause between attempts to reach a database that does not answer.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
 /// What no statement of a service may take longer than.
 const STATEMENT_LIMIT_MS: &str = "10000";
+/// How long a transaction may wait for its next statement: a stopped process holds its locks no
+/// longer, and less than what a batch that waits for them has ([`crate::Gather`]).
+const IDLE_IN_TRANSACTION_LIMIT_MS: &str = "5000";
 
 /// A service's database, its pool, and this process's place in it. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -42,7 +46,10 @@ pub async fn connect(
     let options = PgConnectOptions::from_str(url.expose())
         .context("DATABASE_URL is not a PostgreSQL address")?
         .application_name(service.name())
-        .options([("statement_timeout", STATEMENT_LIMIT_MS)]);
+        .options([
+            ("statement_timeout", STATEMENT_LIMIT_MS),
+            ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_LIMIT_MS),
+        ]);
     let pool = PgPoolOptions::new()
         .max_connections(config.database_pool)
         .acquire_timeout(ACQUIRE_LIMIT)
@@ -99,7 +106,7 @@ impl Database {
             None => self.options.clone(),
         };
         let connecting = options.connect();
-        tokio::time::timeout(ACQUIRE_LIMIT * 2, connecting)
+        tokio::time::timeout(ACQUIRE_LIMIT, connecting)
             .await
             .unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
@@ -112,7 +119,7 @@ async fn migrate(
     migrations: &Migrator,
 ) -> Result<(), sqlx::migrate::MigrateError> {
     let options = options.clone().options([("statement_timeout", "0")]);
-    let connecting = tokio::time::timeout(ACQUIRE_LIMIT * 2, options.connect());
+    let connecting = tokio::time::timeout(ACQUIRE_LIMIT, options.connect());
     let mut connection = connecting.await.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
     migrations.run(&mut connection).await?;
     Ok(connection.close().await?)

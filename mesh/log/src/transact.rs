@@ -7,7 +7,7 @@ use mesh_runtime::crash;
 use sqlx::{PgConnection, PgPool, pool::PoolConnection};
 use tracing::Instrument as _;
 
-use crate::Database;
+use crate::{Database, database::is_connection_lost};
 
 /// How many connections are tried before the database counts as unreachable.
 const ATTEMPTS: usize = 3;
@@ -66,7 +66,7 @@ async fn begin(pool: &PgPool) -> sqlx::Result<PoolConnection<sqlx::Postgres>> {
             Err(error) => {
                 connection.close_on_drop();
                 // The pool may hold connections that the server has closed since.
-                if !matches!(error, sqlx::Error::Io(_)) || attempt == ATTEMPTS {
+                if !is_connection_lost(&error) || attempt == ATTEMPTS {
                     return Err(error);
                 }
                 attempt += 1;

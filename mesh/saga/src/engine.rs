@@ -156,10 +156,9 @@ impl<S: Saga> Engine<S> {
         let inner = Arc::clone(&self.inner);
         let stopped = inner.service.stopped();
         let driving = async move {
-            inner.metrics.driving(1);
+            let driven = Driven::new(&inner, id);
             let ended = stopped.run_until_cancelled(driver.run(&inner, id, &changed)).await;
-            inner.lock().remove(&id);
-            inner.metrics.driving(-1);
+            drop(driven);
             // Somebody asked for another look after the last one.
             if ended.is_some() && changed.notified_now() {
                 Engine { inner }.look_again(id).await;
@@ -180,6 +179,26 @@ impl<S: Saga> Engine<S> {
 impl<S: Saga> Inner<S> {
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Notify>>> {
         self.driven.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A saga that has a driver, until that ends: a panic must not keep the next sweep from driving it.
+struct Driven<'a, S: Saga> {
+    inner: &'a Inner<S>,
+    id: Uuid,
+}
+
+impl<'a, S: Saga> Driven<'a, S> {
+    fn new(inner: &'a Inner<S>, id: Uuid) -> Self {
+        inner.metrics.driving(1);
+        Self { inner, id }
+    }
+}
+
+impl<S: Saga> Drop for Driven<'_, S> {
+    fn drop(&mut self) {
+        self.inner.lock().remove(&self.id);
+        self.inner.metrics.driving(-1);
     }
 }
 

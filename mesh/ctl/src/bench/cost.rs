@@ -35,7 +35,7 @@ pub struct Share {
     pub cpu_ms_per_order: f64,
     /// How many cores it kept busy.
     pub cores: f64,
-    /// Resident memory afterwards, of all its processes.
+    /// Resident memory afterwards; what its processes share is counted once.
     pub rss_mib: f64,
 }
 
@@ -64,7 +64,7 @@ impl Sample {
             sum.cpu_seconds += usage.cpu_seconds;
             sum.rss_kib += usage.rss_kib;
         }
-        let own = usage(std::process::id()).context("/proc cannot be read")?;
+        let own = usage_with_children(std::process::id()).context("/proc cannot be read")?;
         programs.insert(GENERATOR.to_owned(), own);
 
         let mut postgres = PgConnection::connect(&subject.postgres_url).await?;
@@ -120,23 +120,49 @@ fn hundredths(value: f64) -> f64 {
 /// A process and its children: PostgreSQL has one per connection. Children that have ended are
 /// in their parent's account.
 fn usage_with_children(pid: u32) -> Option<Usage> {
-    let mut sum = usage(pid)?;
+    let (parent, mut memory) = (stat(pid)?, memory(pid)?);
+    let mut cpu_seconds = parent.cpu_seconds;
     let others = fs::read_dir("/proc").ok()?.flatten();
     let pids = others.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     for other in pids {
-        let is_child = stat(other).is_some_and(|stat| stat.parent == pid);
-        if let Some(usage) = is_child.then(|| usage(other)).flatten() {
-            sum.cpu_seconds += usage.cpu_seconds;
-            sum.rss_kib += usage.rss_kib;
+        if let Some(child) = stat(other).filter(|stat| stat.parent == pid) {
+            cpu_seconds += child.cpu_seconds;
+            memory.add(self::memory(other).unwrap_or_default());
         }
     }
-    Some(sum)
+    Some(Usage { cpu_seconds, rss_kib: memory.sum() })
 }
 
-fn usage(pid: u32) -> Option<Usage> {
-    let stat = stat(pid)?;
-    let rollup = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    Some(Usage { cpu_seconds: stat.cpu_seconds, rss_kib: resident(&rollup) })
+/// Resident memory in KiB, by who else has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Memory {
+    own: u64,
+    shared: u64,
+}
+
+impl Memory {
+    fn read(status: &str) -> Memory {
+        let part = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let number = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+            number.unwrap_or_default()
+        };
+        Memory { own: part("RssAnon:"), shared: part("RssFile:") + part("RssShmem:") }
+    }
+
+    /// Adds a process that shares what it can with these.
+    fn add(&mut self, other: Memory) {
+        self.own += other.own;
+        self.shared = self.shared.max(other.shared);
+    }
+
+    fn sum(self) -> u64 {
+        self.own + self.shared
+    }
+}
+
+fn memory(pid: u32) -> Option<Memory> {
+    Some(Memory::read(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?))
 }
 
 #[derive(Debug, PartialEq)]
@@ -160,12 +186,6 @@ fn parse_stat(text: &str) -> Option<Stat> {
     Some(Stat { parent: fields.get(1)?.parse().ok()?, cpu_seconds: ticks / TICKS_PER_SECOND })
 }
 
-fn resident(status: &str) -> u64 {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-    number.unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,9 +199,14 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_read_and_missing_memory_is_none() {
-        assert_eq!(resident("Name:\tx\nVmRSS:\t   2048 kB\nThreads:\t1\n"), 2048);
-        assert_eq!(resident("Name:\tkthreadd\n"), 0);
+    fn shared_memory_is_counted_once() {
+        let status = "RssAnon:\t  100 kB\nRssFile:\t 20 kB\nRssShmem:\t 3000 kB\nThreads:\t1\n";
+        let mut memory = Memory::read(status);
+        assert_eq!((memory, memory.sum()), (Memory { own: 100, shared: 3020 }, 3120));
+
+        memory.add(Memory::read("RssAnon: 50 kB\nRssShmem: 4000 kB"));
+        assert_eq!(memory.sum(), 4150);
+        assert_eq!(Memory::read("Name:\tkthreadd\n").sum(), 0);
     }
 
     #[test]

@@ -13,6 +13,9 @@ use crate::{Database, SubmitError, database::is_connection_lost};
 
 /// How many commands one commit carries at most.
 const BATCH: usize = 256;
+/// How many commands are put off at most before no more are looked at: the others stay in the
+/// queue, which is bounded.
+const PUT_OFF: usize = 1024;
 /// How long one batch may take before its connection is given up.
 const BATCH_LIMIT: Duration = Duration::from_secs(8);
 /// How often a batch is tried when it loses a deadlock or a serialization race, or its connection.
@@ -86,7 +89,7 @@ impl<W: Work> Runner<W> {
                     batch.push(entry);
                 }
             }
-            if batch.len() >= BATCH {
+            if batch.len() >= BATCH || later.len() >= PUT_OFF {
                 break;
             }
             next = self.deferred.pop_front().or_else(|| self.waiting.try_recv().ok());
@@ -199,9 +202,10 @@ fn failed(error: sqlx::Error) -> SubmitError {
     SubmitError::Database(Arc::new(error))
 }
 
-/// True for a lost race (deadlock, serialization) and for a connection that was lost.
+/// True for a lost race (deadlock, serialization, a key that another transaction took meanwhile,
+/// which the next attempt finds) and for a connection that was lost.
 fn is_worth_another(error: &sqlx::Error) -> bool {
-    let lost_race = |code: &str| matches!(code, "40001" | "40P01");
+    let lost_race = |code: &str| matches!(code, "40001" | "40P01" | "23505");
     is_connection_lost(error)
         || error.as_database_error().and_then(|error| error.code()).is_some_and(|c| lost_race(&c))
 }

@@ -57,6 +57,11 @@ impl<C: Companion> Work for Commit<C> {
             let arguments = arguments(changes)?;
             let statement = AssertSqlSafe(Arc::clone(&self.statement));
             let rows: Vec<Row> = sqlx::query_as_with(statement, arguments).fetch_all(tx).await?;
+            // Outcomes belong to changes by their place: better none than a neighbour's.
+            if rows.len() != changes.len() {
+                let error = format!("{} outcomes for {} changes", rows.len(), changes.len());
+                return Err(sqlx::Error::Decode(error.into()));
+            }
             Ok(rows.into_iter().map(outcome).collect())
         }
         .boxed()

@@ -65,9 +65,12 @@ pub(super) async fn locked(tx: &mut PgConnection, id: Uuid) -> sqlx::Result<Opti
 }
 
 pub(super) async fn awake(pool: &PgPool, owner: Uuid) -> sqlx::Result<Vec<(Uuid, Stored)>> {
+    // A change that was on its way while its replica was taken over names an owner that is gone:
+    // no takeover will ever find that stream again.
     let sql = AssertSqlSafe(format!(
         "SELECT {COLUMNS} FROM streams
-         WHERE awake_since IS NOT NULL AND (owner = $1 OR owner IS NULL)
+         WHERE awake_since IS NOT NULL
+           AND (owner = $1 OR NOT EXISTS (SELECT FROM replicas r WHERE r.id = streams.owner))
          ORDER BY awake_since"
     ));
     let rows = sqlx::query(sql).bind(owner).fetch_all(pool).await?;

@@ -63,7 +63,7 @@ impl Watchers {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
-            let ids: Vec<Uuid> = self.lock().keys().copied().collect();
+            let ids = self.followed();
             if ids.is_empty() {
                 continue;
             }
@@ -76,6 +76,14 @@ impl Watchers {
                 self.notify(id, version);
             }
         }
+    }
+
+    /// The streams that anybody follows. Forgets the others: two subscriptions that end at once can
+    /// each take the other for one that stays.
+    fn followed(&self) -> Vec<Uuid> {
+        let mut streams = self.lock();
+        streams.retain(|_, sender| sender.receiver_count() > 0);
+        streams.keys().copied().collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Map> {

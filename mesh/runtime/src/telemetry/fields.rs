@@ -2,19 +2,24 @@
 
 use std::{error::Error, fmt};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tracing::field::{Field, Visit};
 
 /// Collects fields, later ones replacing earlier ones of the same name.
 ///
 /// Names with a dot are attributes for traces (`rpc.method`, `otel.kind`), not for log lines.
 #[derive(Debug, Default)]
-pub(super) struct Fields(pub(super) Map<String, Value>);
+pub(super) struct Fields(pub(super) Vec<(&'static str, Value)>);
 
 impl Fields {
     fn put(&mut self, field: &Field, value: impl FnOnce() -> Value) {
-        if !field.name().contains('.') {
-            self.0.insert(field.name().to_owned(), value());
+        let name = field.name();
+        if name.contains('.') {
+            return;
+        }
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, old)) => *old = value(),
+            None => self.0.push((name, value())),
         }
     }
 }

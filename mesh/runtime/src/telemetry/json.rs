@@ -43,12 +43,14 @@ where
 
     fn on_record(&self, id: &Id, values: &Record<'_>, ctx: Context<'_, S>) {
         let Some(span) = ctx.span(id) else { return };
-        let mut added = Fields::default();
-        values.record(&mut added);
         let mut extensions = span.extensions_mut();
         match extensions.get_mut::<Fields>() {
-            Some(fields) => fields.0.extend(added.0),
-            None => extensions.insert(added),
+            Some(fields) => values.record(fields),
+            None => {
+                let mut fields = Fields::default();
+                values.record(&mut fields);
+                extensions.insert(fields);
+            }
         }
     }
 
@@ -62,7 +64,7 @@ where
         }
         let mut fields = Fields::default();
         event.record(&mut fields);
-        line.extend(fields.0);
+        line.extend(fields.0.into_iter().map(|(name, value)| (name.to_owned(), value)));
         // A line that cannot be written has nowhere to be reported.
         let _ = self.write(&Value::Object(line), event);
     }
@@ -81,7 +83,7 @@ fn add_span<S: for<'a> LookupSpan<'a>>(line: &mut Map<String, Value>, span: &Spa
         line.insert("trace_id".to_owned(), trace_id.into());
     }
     if let Some(fields) = span.extensions().get::<Fields>() {
-        line.extend(fields.0.iter().map(|(name, value)| (name.clone(), value.clone())));
+        line.extend(fields.0.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
     }
 }
 

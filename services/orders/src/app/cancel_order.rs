@@ -1,5 +1,6 @@
 //! Gives an order up.
 
+use futures::FutureExt as _;
 use mesh_log::{Outcome, requests};
 use uuid::Uuid;
 
@@ -29,8 +30,18 @@ pub async fn cancel_order(orders: &Orders, command: CancelOrder) -> Result<Shown
         let streams = orders.engine.streams();
         let stored = streams.load(command.order).await?.ok_or(Error::NotFound)?;
         let kept = decode(command.order, stored.version, &stored.state).ok_or(Error::Unreadable)?;
-        let Some(event) = kept.order.cancel()? else {
-            return get_order(orders, command.order, None).await;
+        let event = match kept.order.cancel() {
+            Ok(Some(event)) => event,
+            Ok(None) => match note(orders, &command, stored.version).await {
+                // The same request came twice at once.
+                Err(Error::Database(error)) if is_taken(&error) => continue,
+                noted => {
+                    noted?;
+                    return get_order(orders, command.order, Some(stored.version)).await;
+                }
+            },
+            // The same request may have been accepted since it was looked up.
+            Err(refused) => return earlier(orders, &command).await?.ok_or(refused.into()),
         };
         let version = stored.version + 1;
         let request =
@@ -61,4 +72,19 @@ async fn earlier(orders: &Orders, command: &CancelOrder) -> Result<Option<Shown>
         Some(seen) if seen.digest != command.digest => Err(Error::ContentDiffers),
         Some(seen) => get_order(orders, command.order, Some(seen.version)).await.map(Some),
     }
+}
+
+/// Remembers a request that found the order being given up already: its repeat is answered alike,
+/// whatever has become of the order by then.
+async fn note(orders: &Orders, command: &CancelOrder, version: i32) -> Result<(), Error> {
+    let seen = requests::Seen { digest: command.digest, thing: command.order, version };
+    let keys = [(command.key, seen)];
+    mesh_log::transact(&orders.db, "cancel_again", move |tx| {
+        async move { Ok(requests::record(tx, &keys).await?) }.boxed()
+    })
+    .await
+}
+
+fn is_taken(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.is_unique_violation())
 }

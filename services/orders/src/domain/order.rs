@@ -223,6 +223,8 @@ impl Order {
             OrderEvent::CancelRefused(reason) => {
                 self.reason = Some(reason.clone());
                 self.progress = Progress::Ended;
+                // Whatever it was parked for, nothing is left to undo.
+                self.parked = None;
             }
             OrderEvent::Shipped => self.state = State::Shipped,
             OrderEvent::Delivered => self.state = State::Delivered,

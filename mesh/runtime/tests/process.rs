@@ -1,0 +1,78 @@
+//! How a service's process ends.
+
+use std::{
+    env,
+    io::{BufRead as _, BufReader},
+    os::unix::process::ExitStatusExt as _,
+    process::{Child, Command, Stdio},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+#[test]
+fn bad_configuration_exits_64() {
+    let status = greeter().args(["--drain", "soon"]).stderr(Stdio::null()).status().unwrap();
+
+    assert_eq!(status.code(), Some(64));
+}
+
+#[test]
+fn help_documents_every_setting() {
+    let output = greeter().arg("--help").output().unwrap();
+
+    let help = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success());
+    for name in ["LISTEN_ADDR", "ADMIN_ADDR", "DATABASE_URL", "NATS_URL", "DISCOVERY", "GREETED"] {
+        assert!(help.contains(name), "{name}");
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_a_failure_and_no_matter_of_configuration() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+
+    let output = greeter().args(["--admin-addr", &address]).output().unwrap();
+
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stdout).unwrap().contains("cannot be bound"));
+}
+
+#[test]
+fn sigterm_and_sigint_end_it_in_order() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut child = greeter().stdout(Stdio::piped()).spawn().unwrap();
+        wait_for(&mut child, "\"message\":\"started\"");
+
+        kill_process(pid(&child), signal).unwrap();
+
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{signal:?}");
+    }
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn an_armed_crash_point_is_as_hard_as_kill_9() {
+    let mut child = greeter().env("CRASH_POINTS", "Greeting:after_call").spawn().unwrap();
+
+    assert_eq!(child.wait().unwrap().signal(), Some(Signal::KILL.as_raw()));
+}
+
+/// The example, which Cargo builds beside the tests.
+fn greeter() -> Command {
+    let tests = env::current_exe().expect("a test has a file");
+    let target = tests.ancestors().nth(2).expect("it lies in target/debug/deps");
+    let mut command = Command::new(target.join("examples/greeter"));
+    command.stdin(Stdio::null());
+    command
+}
+
+fn wait_for(child: &mut Child, text: &str) {
+    let log = BufReader::new(child.stdout.take().expect("it is piped"));
+    let mut lines = log.lines().map(|line| line.expect("text"));
+    assert!(lines.any(|line| line.contains(text)), "the log ends without {text}");
+}
+
+fn pid(child: &Child) -> Pid {
+    i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a process has an id")
+}
