@@ -89,7 +89,8 @@ async fn a_payment_that_was_undone_before_it_arrived_is_never_charged() {
     assert_eq!(reason(&never), "CHARGE_NOT_FOUND", "the processor never heard of it");
 
     let known = uuid();
-    payments.authorize_payment(authorize(&known)).await.unwrap();
+    let first = authorize(&known);
+    payments.authorize_payment(first.clone()).await.unwrap();
     let undone = payments.undo_payment(undo(&known)).await.unwrap().into_inner().payment.unwrap();
     assert_eq!(undone.state(), PaymentState::Undone);
     for id in [&known, &unknown] {
@@ -97,7 +98,7 @@ async fn a_payment_that_was_undone_before_it_arrived_is_never_charged() {
         overtaken("CapturePayment", payments.capture_payment(capture).await);
     }
     // The authorization was repeated by somebody who had not heard its answer.
-    overtaken("AuthorizePayment", payments.authorize_payment(authorize(&known)).await);
+    overtaken("AuthorizePayment", payments.authorize_payment(first).await);
     let charged = GetChargeRequest { charge_id: known };
     let charge = shop.processor().get_charge(charged).await.unwrap().into_inner().charge.unwrap();
     assert_eq!((charge.state(), minor(charge.captured.as_ref())), (ChargeState::Voided, 0));

@@ -19,7 +19,9 @@ const PUT_OFF: usize = 1024;
 /// How long one batch may take before its connection is given up.
 const BATCH_LIMIT: Duration = Duration::from_secs(8);
 /// How often a batch is tried when it loses a deadlock or a serialization race, or its connection.
-const ATTEMPTS: usize = 4;
+const ATTEMPTS: u32 = 4;
+/// Pause before a batch is tried on another connection; longer each time.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
 
 pub(super) struct Runner<W: Work> {
     db: Database,
@@ -147,7 +149,10 @@ impl<W: Work> Runner<W> {
                     return Ok(outcomes);
                 }
                 Err(error) if attempt < ATTEMPTS && is_worth_another(&error) => {
-                    unknown |= is_connection_lost(&error);
+                    if is_connection_lost(&error) {
+                        unknown = true;
+                        tokio::time::sleep(RECONNECT_PAUSE * attempt).await;
+                    }
                     attempt += 1;
                 }
                 Err(error) => return Err(error),

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use sqlx::PgPool;
@@ -12,12 +13,16 @@ use crate::store::{Private, get_private};
 
 /// How many orders are remembered; others are read from the table.
 const ORDERS: usize = 4096;
+/// How long an order is remembered at most, for instance one that another replica has taken over.
+const MEMORY: Duration = Duration::from_secs(600);
+
+type Orders = HashMap<Uuid, (Instant, Private)>;
 
 /// Remembers what PlaceOrder brought, until it is needed no more. Cheap to clone.
 #[derive(Clone)]
 pub struct PrivateCache {
     pool: PgPool,
-    orders: Arc<Mutex<HashMap<Uuid, Private>>>,
+    orders: Arc<Mutex<Orders>>,
 }
 
 impl PrivateCache {
@@ -28,8 +33,11 @@ impl PrivateCache {
     /// Remembers the data of an order that was just placed here.
     pub fn keep(&self, order: Uuid, private: Private) {
         let mut orders = self.lock();
+        if orders.len() >= ORDERS {
+            orders.retain(|_, (since, _)| since.elapsed() < MEMORY);
+        }
         if orders.len() < ORDERS {
-            orders.insert(order, private);
+            orders.insert(order, (Instant::now(), private));
         }
     }
 
@@ -39,14 +47,14 @@ impl PrivateCache {
 
     /// The data of an order; empty where it was deleted.
     pub async fn get(&self, order: Uuid) -> sqlx::Result<Private> {
-        let known = self.lock().get(&order).cloned();
+        let known = self.lock().get(&order).map(|(_, private)| private.clone());
         match known {
             Some(private) => Ok(private),
             None => get_private(&self.pool, order).await,
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Private>> {
+    fn lock(&self) -> MutexGuard<'_, Orders> {
         self.orders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use futures::future::try_join_all;
 use mesh_local::Subscription;
 use uuid::Uuid;
 
@@ -19,16 +20,14 @@ const SERVICES: [&str; 5] = ["orders", "payments", "processor", "inventory", "sh
 
 /// Reads what publishers published, and what consumers took.
 pub async fn read(places: &Places, options: &Options, facts: &mut Facts) -> Result<(), Unreadable> {
+    let publishes = |service: &&str| {
+        let declared = options.declarations.iter().find(|it| it.service == **service);
+        declared.is_some_and(|it| !it.publishes.is_empty())
+    };
+    let publishers = SERVICES.into_iter().filter(publishes);
+    facts.publications =
+        try_join_all(publishers.map(|service| publication(places, service))).await?;
     let broker = Broker::connect(&places.nats).await?;
-    for service in SERVICES {
-        let declared = options.declarations.iter().find(|it| it.service == service);
-        if declared.is_some_and(|it| !it.publishes.is_empty()) {
-            let (max_age, messages) = broker.messages(service).await?;
-            let log = log(places, service).await?;
-            let service = service.to_owned();
-            facts.publications.push(Publication { service, max_age, log, messages });
-        }
-    }
     for service in SERVICES {
         let declared = options.declarations.iter().filter(|it| it.service == service);
         for subscription in declared.flat_map(|it| &it.subscribes) {
@@ -39,6 +38,13 @@ pub async fn read(places: &Places, options: &Options, facts: &mut Facts) -> Resu
         facts.letter_boxes += 1;
     }
     Ok(())
+}
+
+/// A stream and its log. On a connection of its own: streams are long, and read side by side.
+async fn publication(places: &Places, service: &'static str) -> Result<Publication, Unreadable> {
+    let (max_age, messages) = Broker::connect(&places.nats).await?.messages(service).await?;
+    let log = log(places, service).await?;
+    Ok(Publication { service: service.to_owned(), max_age, log, messages })
 }
 
 async fn log(places: &Places, service: &'static str) -> Result<Vec<LogRow>, Unreadable> {
