@@ -40,7 +40,10 @@ async fn a_declined_card_rejects_the_order_and_gives_the_stock_back() {
 
     assert_eq!(order.state(), OrderState::Rejected);
     let reason = order.reason.unwrap();
-    assert_eq!((reason.reason.as_str(), reason.detail.as_str()), ("CARD_DECLINED", "INSUFFICIENT_FUNDS"));
+    assert_eq!(
+        (reason.reason.as_str(), reason.detail.as_str()),
+        ("CARD_DECLINED", "INSUFFICIENT_FUNDS")
+    );
     let stock = shop.stock(&sku).await;
     assert_eq!((stock.on_hand, stock.reserved, stock.committed), (5, 0, 0));
     shop.platform.shutdown().await;

@@ -62,19 +62,54 @@ const ROWS: &[Row] = &[
     row("authorize", Way::Confirmed, "authorize", "payments", "authorize", ALL),
     row("authorize (intent)", Way::Confirmed, "", "payments", "authorize_intent", COMMITS),
     row("authorize (processor)", Way::Confirmed, "", "processor", "authorize", COMMITS),
-    row("create shipment", Way::Confirmed, "create_shipment", "shipping", "create_shipment", COMMITS),
+    row(
+        "create shipment",
+        Way::Confirmed,
+        "create_shipment",
+        "shipping",
+        "create_shipment",
+        COMMITS,
+    ),
     row("commit", Way::Confirmed, "commit", "inventory", "commit_reservation", COMMITS),
     row("capture", Way::Confirmed, "capture", "payments", "capture", ALL),
     row("capture (intent)", Way::Confirmed, "", "payments", "capture_intent", COMMITS),
     row("capture (processor)", Way::Confirmed, "", "processor", "capture", COMMITS),
-    row("release shipment", Way::Confirmed, "release_shipment", "shipping", "release_shipment", COMMITS),
+    row(
+        "release shipment",
+        Way::Confirmed,
+        "release_shipment",
+        "shipping",
+        "release_shipment",
+        COMMITS,
+    ),
     row("undo: void", Way::CaptureRefused, "undo_payment", "payments", "undo", ALL),
     row("undo: void (intent)", Way::CaptureRefused, "", "payments", "undo_intent", COMMITS),
     row("undo: void (processor)", Way::CaptureRefused, "", "processor", "void", COMMITS),
-    row("undo: restock", Way::CaptureRefused, "restock", "inventory", "restock_reservation", COMMITS),
-    row("undo: cancel shipment", Way::CaptureRefused, "cancel_shipment", "shipping", "cancel_shipment", COMMITS),
+    row(
+        "undo: restock",
+        Way::CaptureRefused,
+        "restock",
+        "inventory",
+        "restock_reservation",
+        COMMITS,
+    ),
+    row(
+        "undo: cancel shipment",
+        Way::CaptureRefused,
+        "cancel_shipment",
+        "shipping",
+        "cancel_shipment",
+        COMMITS,
+    ),
     row("undo: release", Way::Declined, "release", "inventory", "release_reservation", COMMITS),
-    row("cancel: shipment", Way::Cancelled, "cancel_shipment", "shipping", "cancel_shipment", COMMITS),
+    row(
+        "cancel: shipment",
+        Way::Cancelled,
+        "cancel_shipment",
+        "shipping",
+        "cancel_shipment",
+        COMMITS,
+    ),
     row("cancel: refund", Way::Cancelled, "undo_payment", "payments", "undo", ALL),
     row("cancel: refund (processor)", Way::Cancelled, "", "processor", "refund", COMMITS),
     row("cancel: restock", Way::Cancelled, "restock", "inventory", "restock_reservation", COMMITS),
@@ -138,8 +173,7 @@ async fn cell(shop: &Shop, sku: &str, row: &Row, victim: &str, point: &str) -> &
     let process = shop.platform.service(victim);
     let late = matches!(row.way, Way::Cancelled | Way::Lost);
     let mut starts = if late { 0 } else { process.arm(point).await };
-    let order =
-        persist("to place", async || shop.place(request.clone()).await).await.unwrap();
+    let order = persist("to place", async || shop.place(request.clone()).await).await.unwrap();
     let id = order.order_id;
     if late {
         shop.comes_to(&id, OrderState::Confirmed).await;
@@ -177,9 +211,7 @@ async fn cell(shop: &Shop, sku: &str, row: &Row, victim: &str, point: &str) -> &
 
 async fn cancel(shop: &Shop, id: &str) {
     let request = CancelOrderRequest { request_id: uuid(), order_id: id.to_owned() };
-    persist("to cancel", async || shop.orders().cancel_order(request.clone()).await)
-        .await
-        .unwrap();
+    persist("to cancel", async || shop.orders().cancel_order(request.clone()).await).await.unwrap();
 }
 
 async fn lose(shop: &Shop, id: &str) {
@@ -190,11 +222,9 @@ async fn lose(shop: &Shop, id: &str) {
             shipment_id: shipment_id.clone(),
             state: state.into(),
         };
-        persist("to report", async || {
-            shop.shipping().record_carrier_update(update.clone()).await
-        })
-        .await
-        .unwrap();
+        persist("to report", async || shop.shipping().record_carrier_update(update.clone()).await)
+            .await
+            .unwrap();
     }
 }
 

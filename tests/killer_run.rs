@@ -24,12 +24,8 @@ async fn every_order_settles_while_services_and_servers_are_killed_and_stopped()
     println!("seed {seed}");
     let shop = Shop::open_with(|options| options.isolated_postgres()).await;
     let doors = Doors::find(|service| vec![shop.platform.grpc(service)]);
-    let options = Options {
-        amount: Amount::During(RUN),
-        concurrency: CUSTOMERS,
-        seed,
-        ..Options::default()
-    };
+    let options =
+        Options { amount: Amount::During(RUN), concurrency: CUSTOMERS, seed, ..Options::default() };
 
     let tally = Arc::new(Tally::default());
     let (report, kills) =
@@ -97,7 +93,9 @@ async fn strike(shop: &Shop, victim: &str, random: &mut StdRng) {
                 tokio::time::sleep(freeze).await;
                 // By pid: whoever came after it is none of our business.
                 if let Some(pid) = pid.and_then(|pid| i32::try_from(pid).ok()) {
-                    let _ = std::process::Command::new("kill").args(["-CONT", &pid.to_string()]).status();
+                    let _ = std::process::Command::new("kill")
+                        .args(["-CONT", &pid.to_string()])
+                        .status();
                 }
             });
         }

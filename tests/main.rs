@@ -2,8 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod architecture;
-mod bad_input;
 mod audit;
+mod bad_input;
 mod checkout;
 mod contracts;
 mod crash_grid;

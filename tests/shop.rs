@@ -8,7 +8,8 @@ use shop::{
     catalog::v1::catalog_service_client::CatalogServiceClient,
     common::v1::Address,
     inventory::v1::{
-        GetStockRequest, ReceiveStockRequest, Stock, inventory_service_client::InventoryServiceClient,
+        GetStockRequest, ReceiveStockRequest, Stock,
+        inventory_service_client::InventoryServiceClient,
     },
     orders::v1::{
         Cart, CartLine, GetOrderRequest, Order, OrderState, PlaceOrderRequest, SetCartLinesRequest,
@@ -106,8 +107,7 @@ impl Shop {
     }
 
     pub async fn receive(&self, sku: &str, quantity: i64) {
-        let request =
-            ReceiveStockRequest { request_id: uuid(), sku: sku.to_owned(), quantity };
+        let request = ReceiveStockRequest { request_id: uuid(), sku: sku.to_owned(), quantity };
         self.inventory().receive_stock(request).await.unwrap();
     }
 
@@ -134,7 +134,9 @@ impl Shop {
             lines: vec![CartLine { sku: sku.to_owned(), quantity }],
             etag: String::new(),
         };
-        self.carts().set_cart_lines(request).await.unwrap().into_inner().cart.unwrap()
+        let kept =
+            persist("to fill a cart", async || self.carts().set_cart_lines(request.clone()).await);
+        kept.await.unwrap().into_inner().cart.unwrap()
     }
 
     /// A request that orders so many pieces for a new customer.
@@ -225,7 +227,10 @@ pub fn uuid() -> String {
 }
 
 /// Calls again, with the same content, until there is an answer that is final.
-pub async fn persist<T>(what: &str, mut call: impl AsyncFnMut() -> Result<T, Status>) -> Result<T, Status> {
+pub async fn persist<T>(
+    what: &str,
+    mut call: impl AsyncFnMut() -> Result<T, Status>,
+) -> Result<T, Status> {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
     loop {
         match call().await {

@@ -31,12 +31,8 @@ async fn stock_that_cannot_be_is_neither_received_nor_reserved() {
         async move { inventory.reserve_stock(request).await }
     };
     let line = |sku: &str, quantity| ReservationLine { sku: sku.to_owned(), quantity };
-    let with = |lines| ReserveStockRequest {
-        request_id: uuid(),
-        order_id: uuid(),
-        lines,
-        hold: None,
-    };
+    let with =
+        |lines| ReserveStockRequest { request_id: uuid(), order_id: uuid(), lines, hold: None };
 
     for quantity in [0, -1, i64::MIN, 1_000_001, i64::MAX] {
         malformed(receive(&sku, quantity).await, "NUMBER_OUT_OF_RANGE", "quantity");

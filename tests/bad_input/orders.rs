@@ -65,7 +65,11 @@ pub(super) fn addresses_that_cannot_be() -> Vec<(Address, &'static str, &'static
     vec![
         (Address { recipient: String::new(), ..right() }, LENGTH, "address.recipient"),
         (Address { recipient: long.clone(), ..right() }, LENGTH, "address.recipient"),
-        (Address { recipient: "a\nb".to_owned(), ..right() }, "TEXT_MALFORMED", "address.recipient"),
+        (
+            Address { recipient: "a\nb".to_owned(), ..right() },
+            "TEXT_MALFORMED",
+            "address.recipient",
+        ),
         (Address { lines: Vec::new(), ..right() }, "COUNT_OUT_OF_RANGE", "address.lines"),
         (Address { lines: lines(&["x"; 6]), ..right() }, "COUNT_OUT_OF_RANGE", "address.lines"),
         (Address { lines: lines(&["x", &long]), ..right() }, LENGTH, "address.lines[1]"),
@@ -88,7 +92,8 @@ async fn an_order_that_its_cart_does_not_allow_is_refused() {
     let mixed = ordered(&shop, &[(&sku, 1), ("DOLLAR-THING", 1)]).await;
     let golden = ordered(&shop, &[("GOLDEN-THING", 3)]).await;
     let emptied = ordered(&shop, &[]).await;
-    let never = PlaceOrderRequest { customer_id: uuid(), cart_etag: "0".to_owned(), ..emptied.clone() };
+    let never =
+        PlaceOrderRequest { customer_id: uuid(), cart_etag: "0".to_owned(), ..emptied.clone() };
     let changed = ordered(&shop, &[(&sku, 1)]).await;
     let customer_id = changed.customer_id.clone();
     set_cart(&shop, customer_id, &[(&sku, 2)]).await;
@@ -99,7 +104,10 @@ async fn an_order_that_its_cart_does_not_allow_is_refused() {
     };
 
     let status = place(unsold).await.unwrap_err();
-    assert_eq!((status.code(), said(&status)), (Code::FailedPrecondition, "PRODUCT_NOT_SOLD".into()));
+    assert_eq!(
+        (status.code(), said(&status)),
+        (Code::FailedPrecondition, "PRODUCT_NOT_SOLD".into())
+    );
     assert_eq!(error_metadata(&status, "sku").unwrap(), "NO-SUCH-THING");
     refused(place(mixed).await, Code::FailedPrecondition, "CURRENCIES_MIXED", "");
     refused(place(golden).await, Code::FailedPrecondition, "TOTAL_TOO_LARGE", "");
@@ -132,10 +140,8 @@ async fn add_product(shop: &Shop, sku: &str, currency: &str, price: i64) {
 
 /// The cart's etag after its lines were set.
 async fn set_cart(shop: &Shop, customer_id: String, lines: &[(&str, i64)]) -> String {
-    let line = |(sku, quantity): &(&str, i64)| CartLine {
-        sku: (*sku).to_owned(),
-        quantity: *quantity,
-    };
+    let line =
+        |(sku, quantity): &(&str, i64)| CartLine { sku: (*sku).to_owned(), quantity: *quantity };
     let lines = lines.iter().map(line).collect();
     let request =
         SetCartLinesRequest { request_id: uuid(), customer_id, lines, etag: String::new() };

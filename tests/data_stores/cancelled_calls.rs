@@ -9,7 +9,9 @@ use mesh_testkit::{PlatformOptions, eventually};
 use rand::Rng as _;
 use shop::{
     inventory::v1::{ReceiveStockRequest, ReservationLine, ReserveStockRequest},
-    orders::v1::{Cart, CartLine, GetOrderRequest, OrderState, PlaceOrderRequest, SetCartLinesRequest},
+    orders::v1::{
+        Cart, CartLine, GetOrderRequest, OrderState, PlaceOrderRequest, SetCartLinesRequest,
+    },
     processor::v1::TokenizeCardRequest,
 };
 use sqlx::{PgConnection, Row as _};
@@ -37,7 +39,8 @@ async fn a_storm_of_cancelled_calls_leaves_no_connection_inside_a_transaction() 
     let mut watcher = connect(&shop.platform.postgres().superuser_url()).await;
     let over = AtomicBool::new(false);
 
-    let callers = (0..CALLERS).map(|_| hang_up_again_and_again(&shop, &sku, &card, &order.order_id));
+    let callers =
+        (0..CALLERS).map(|_| hang_up_again_and_again(&shop, &sku, &card, &order.order_id));
     let storm = async {
         futures::future::join_all(callers).await;
         over.store(true, Ordering::Relaxed);
@@ -160,7 +163,8 @@ async fn idle_in_transaction(watcher: &mut PgConnection, since: Duration) -> Vec
 /// How many calls ended because the caller had gone.
 fn cancelled(metrics: &str) -> u64 {
     let counts = metrics.lines().filter(|line| {
-        line.starts_with("rpc_server_call_duration_seconds_count{") && line.contains("\"CANCELLED\"")
+        line.starts_with("rpc_server_call_duration_seconds_count{")
+            && line.contains("\"CANCELLED\"")
     });
     counts.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>() as u64
 }

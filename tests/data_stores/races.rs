@@ -60,7 +60,11 @@ impl Stock {
         self.replicas[0].clone().receive_stock(request).await.unwrap();
     }
 
-    async fn reserve(&self, replica: usize, request: ReserveStockRequest) -> Result<String, Status> {
+    async fn reserve(
+        &self,
+        replica: usize,
+        request: ReserveStockRequest,
+    ) -> Result<String, Status> {
         let answer = self.replicas[replica].clone().reserve_stock(request).await?;
         Ok(answer.into_inner().reservation.unwrap().reservation_id)
     }

@@ -15,8 +15,7 @@ macro_rules! version {
         mod $version {
             use tonic::{Code, transport::Channel};
             use tonic_reflection::pb::$version::{
-                ServerReflectionRequest,
-                server_reflection_client::ServerReflectionClient,
+                ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
                 server_reflection_request::MessageRequest,
                 server_reflection_response::MessageResponse,
             };

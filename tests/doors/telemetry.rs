@@ -57,7 +57,10 @@ const BASICS: &[(&str, &[&str])] = &[
 ];
 /// What it must show at all: these are zero when all is well.
 const GAUGES: &[(&str, &[&str])] = &[
-    ("orders", &["mesh_relay_lag_rows", "mesh_consumer_lag", "mesh_dead_letters", "mesh_saga_driven"]),
+    (
+        "orders",
+        &["mesh_relay_lag_rows", "mesh_consumer_lag", "mesh_dead_letters", "mesh_saga_driven"],
+    ),
     ("inventory", &["mesh_relay_lag_rows", "mesh_consumer_lag", "mesh_dead_letters"]),
 ];
 

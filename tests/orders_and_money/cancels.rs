@@ -139,7 +139,10 @@ async fn it_was_done_and_undone(shop: &Shop, id: &str, step: &str) {
         "reserve" | "authorize" => assert_eq!(shop.shipment(id).await, None),
         _ => {
             let shipment = shop.shipment(id).await.unwrap();
-            assert_eq!((shipment.state(), shipment.order_id.as_str()), (ShipmentState::Cancelled, id));
+            assert_eq!(
+                (shipment.state(), shipment.order_id.as_str()),
+                (ShipmentState::Cancelled, id)
+            );
         }
     }
 }

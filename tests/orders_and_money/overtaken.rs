@@ -6,7 +6,9 @@ use shop::{
         CommitReservationRequest, ReleaseReservationRequest, ReservationLine, ReserveStockRequest,
         RestockReservationRequest,
     },
-    payments::v1::{AuthorizePaymentRequest, CapturePaymentRequest, PaymentState, UndoPaymentRequest},
+    payments::v1::{
+        AuthorizePaymentRequest, CapturePaymentRequest, PaymentState, UndoPaymentRequest,
+    },
     processor::v1::{
         AuthorizeChargeRequest, CaptureChargeRequest, ChargeState, GetChargeRequest,
         VoidChargeRequest,
@@ -141,7 +143,8 @@ async fn a_charge_that_was_voided_before_it_arrived_takes_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_parcel_that_was_cancelled_before_it_was_announced_never_leaves() {
     let shop = Shop::open().await;
-    let cancel = |id: &str| CancelShipmentRequest { request_id: uuid(), shipment_id: id.to_owned() };
+    let cancel =
+        |id: &str| CancelShipmentRequest { request_id: uuid(), shipment_id: id.to_owned() };
     let create = |id: &str| CreateShipmentRequest {
         request_id: id.to_owned(),
         order_id: uuid(),

@@ -54,8 +54,7 @@ async fn the_cart_can_be_ordered_again(shop: &Shop, refused: PlaceOrderRequest) 
     let request = GetCartRequest { customer_id: refused.customer_id.clone() };
     let cart = shop.carts().get_cart(request).await.unwrap().into_inner().cart.unwrap();
     assert_eq!((cart.lines.len(), &cart.etag), (1, &refused.cart_etag));
-    let again =
-        PlaceOrderRequest { request_id: uuid(), address: Some(address("DE")), ..refused };
+    let again = PlaceOrderRequest { request_id: uuid(), address: Some(address("DE")), ..refused };
     let order = shop.place(again).await.unwrap();
     shop.comes_to(&order.order_id, OrderState::Confirmed).await;
     shop.rests(&order.order_id).await;

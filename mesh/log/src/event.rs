@@ -55,6 +55,9 @@ pub struct Meta {
 impl Meta {
     /// Takes the trace of the span that is current.
     pub fn current() -> Self {
-        Self { traceparent: mesh_runtime::trace::traceparent().unwrap_or_default(), ..Self::default() }
+        Self {
+            traceparent: mesh_runtime::trace::traceparent().unwrap_or_default(),
+            ..Self::default()
+        }
     }
 }

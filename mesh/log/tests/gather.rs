@@ -53,7 +53,8 @@ async fn one_command_that_cannot_be_written_does_not_fail_its_neighbours() {
     let outcomes = futures::future::join_all(submitted).await;
 
     let failed = outcomes.iter().filter(|o| matches!(o, Err(SubmitError::Database(_)))).count();
-    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM numbers").fetch_one(&pool).await.unwrap();
+    let count: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM numbers").fetch_one(&pool).await.unwrap();
     assert_eq!((failed, count), (10, 90));
 }
 
@@ -68,7 +69,8 @@ async fn a_command_whose_deadline_has_passed_is_not_carried_out() {
     let late = mesh_runtime::deadline::scope(past, gather.submit(1)).await;
 
     assert!(matches!(late, Err(SubmitError::Expired)), "{late:?}");
-    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM numbers").fetch_one(&pool).await.unwrap();
+    let count: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM numbers").fetch_one(&pool).await.unwrap();
     assert_eq!(count, 0);
 }
 
@@ -81,7 +83,8 @@ async fn a_lost_connection_is_made_anew_and_the_batch_repeated() {
     gather.submit(1).await.unwrap();
     let id = node.db.replica().id().unwrap().to_string();
 
-    let mut admin = sqlx::postgres::PgPool::connect(lab.database.url()).await.unwrap().acquire().await.unwrap();
+    let mut admin =
+        sqlx::postgres::PgPool::connect(lab.database.url()).await.unwrap().acquire().await.unwrap();
     let ended: i64 = sqlx::query_scalar(
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
          WHERE application_name = $1 AND query LIKE '%numbers%' OR query = 'COMMIT'

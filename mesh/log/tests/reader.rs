@@ -110,10 +110,11 @@ async fn a_writer_without_a_transaction_id_would_be_skipped_so_append_takes_one_
         .execute(&mut *careless)
         .await
         .unwrap();
-    let has_id: Option<String> = sqlx::query_scalar("SELECT pg_current_xact_id_if_assigned()::text")
-        .fetch_one(&mut *careless)
-        .await
-        .unwrap();
+    let has_id: Option<String> =
+        sqlx::query_scalar("SELECT pg_current_xact_id_if_assigned()::text")
+            .fetch_one(&mut *careless)
+            .await
+            .unwrap();
     let mut tx = quick.begin().await.unwrap();
     mesh_log::append(&mut tx, Uuid::now_v7(), 1, &[event()]).await.unwrap();
     tx.commit().await.unwrap();

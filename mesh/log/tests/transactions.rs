@@ -15,15 +15,18 @@ async fn a_dropped_caller_leaves_no_connection_inside_a_transaction() {
         let db = node.db.clone();
         let work = mesh_log::transact(&db, "work", |tx| {
             async move {
-                sqlx::query("INSERT INTO requests (key, digest, thing, version) VALUES ($1, '', $1, 1)")
-                    .bind(Uuid::now_v7())
-                    .execute(tx)
-                    .await
-                    .map(drop)
+                sqlx::query(
+                    "INSERT INTO requests (key, digest, thing, version) VALUES ($1, '', $1, 1)",
+                )
+                .bind(Uuid::now_v7())
+                .execute(tx)
+                .await
+                .map(drop)
             }
             .boxed()
         });
-        let _ = tokio::time::timeout(Duration::from_micros(n * 20), work).await as Result<Result<(), sqlx::Error>, _>;
+        let _ = tokio::time::timeout(Duration::from_micros(n * 20), work).await
+            as Result<Result<(), sqlx::Error>, _>;
     }
 
     mesh_testkit::eventually("every transaction to end", async || {
@@ -39,7 +42,10 @@ async fn a_dropped_caller_leaves_no_connection_inside_a_transaction() {
     .await;
     // A connection that were still inside one would refuse this.
     for _ in 0..20 {
-        sqlx::raw_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED").execute(node.db.pool()).await.unwrap();
+        sqlx::raw_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            .execute(node.db.pool())
+            .await
+            .unwrap();
     }
 }
 
@@ -52,10 +58,12 @@ async fn work_that_panics_is_rolled_back() {
     let panicked = tokio::spawn(async move {
         mesh_log::transact::<(), sqlx::Error, _>(&db, "work", |tx| {
             async move {
-                sqlx::query("INSERT INTO requests (key, digest, thing, version) VALUES ($1, '', $1, 1)")
-                    .bind(Uuid::now_v7())
-                    .execute(tx)
-                    .await?;
+                sqlx::query(
+                    "INSERT INTO requests (key, digest, thing, version) VALUES ($1, '', $1, 1)",
+                )
+                .bind(Uuid::now_v7())
+                .execute(tx)
+                .await?;
                 panic!("on purpose")
             }
             .boxed()
@@ -65,7 +73,9 @@ async fn work_that_panics_is_rolled_back() {
     .await;
 
     assert!(panicked.is_err());
-    let count: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM requests").fetch_one(node.db.pool()).await.unwrap();
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM requests")
+        .fetch_one(node.db.pool())
+        .await
+        .unwrap();
     assert_eq!(count, 0);
 }

@@ -102,7 +102,13 @@ impl<S: Saga> Driver<S> {
         }
     }
 
-    async fn call(&self, inner: &Inner<S>, id: Uuid, step: &S::Step, label: &'static str) -> Answer {
+    async fn call(
+        &self,
+        inner: &Inner<S>,
+        id: Uuid,
+        step: &S::Step,
+        label: &'static str,
+    ) -> Answer {
         let Ok(_slot) = inner.slots.acquire().await else {
             return Answer::Unknown("the engine is ending".into());
         };

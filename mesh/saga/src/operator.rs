@@ -286,8 +286,7 @@ async fn operate<S: Operated>(
         return if seen.digest == digest { Ok(None) } else { Err(Error::Differs) };
     }
     let state = engine.saga().decode(id, &stored)?;
-    let (state, mut change) =
-        engine.saga().operate(id, &state, command).ok_or(Error::NotParked)?;
+    let (state, mut change) = engine.saga().operate(id, &state, command).ok_or(Error::NotParked)?;
     change.owner = engine.owner();
     let version = change.expected + i32::try_from(change.events.len()).unwrap_or(0);
     match engine.streams().commit_in(tx, change).await? {

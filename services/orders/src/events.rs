@@ -156,7 +156,8 @@ fn placed(order_id: String, customer_id: String, placement: &Placement) -> proto
 }
 
 fn from_placed(placed: proto::OrderPlaced) -> Option<OrderEvent> {
-    let amount = |amount: Option<common::Money>| -> Option<Money> { money::from_wire(&amount?).ok() };
+    let amount =
+        |amount: Option<common::Money>| -> Option<Money> { money::from_wire(&amount?).ok() };
     let line = |line: proto::OrderLine| {
         let unit_price = amount(line.unit_price)?;
         Some(Line { sku: line.sku, name: line.name, quantity: line.quantity, unit_price })

@@ -21,7 +21,9 @@ enum Input {
     Done,
     Refused,
     /// Nothing was heard in time; the step may have been done.
-    Silence { done: bool },
+    Silence {
+        done: bool,
+    },
     Mismatch,
     Cancel,
     Dispatched,

@@ -159,10 +159,8 @@ pub fn change(event: &OrderEvent, kind: String, shown: &Shown) -> proto::OrderCh
 }
 
 fn why(order: &Order) -> Option<proto::OrderReason> {
-    let reason = |r: &Reason| proto::OrderReason {
-        reason: r.reason.clone(),
-        detail: r.detail.clone(),
-    };
+    let reason =
+        |r: &Reason| proto::OrderReason { reason: r.reason.clone(), detail: r.detail.clone() };
     match &order.parked {
         Some(parked) => Some(reason(parked)),
         None => order.reason.as_ref().map(reason),

@@ -73,7 +73,8 @@ pub trait Companion: Send + Sync + Sized + 'static {
 }
 
 impl Companion for () {
-    const GUARD: &'static str = "refused AS (SELECT NULL::bigint AS n, NULL::text AS reason WHERE false)";
+    const GUARD: &'static str =
+        "refused AS (SELECT NULL::bigint AS n, NULL::text AS reason WHERE false)";
     const EFFECT: &'static str = "";
 
     fn bind(_: &[(i64, &Self)], _: &mut PgArguments) -> Result<(), sqlx::Error> {

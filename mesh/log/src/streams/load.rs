@@ -89,8 +89,7 @@ pub(super) async fn list_awake(
          ORDER BY awake_since, id LIMIT $3"
     ));
     let rows = sqlx::query(sql).bind(time).bind(id).bind(limit).fetch_all(pool).await?;
-    let listed =
-        |row: &PgRow| Ok((row.try_get("id")?, row.try_get("awake_since")?, stored(row)?));
+    let listed = |row: &PgRow| Ok((row.try_get("id")?, row.try_get("awake_since")?, stored(row)?));
     rows.iter().map(listed).collect()
 }
 

@@ -11,10 +11,7 @@ use super::status::{Failure, to_status};
 use crate::{app::Carts, domain::Cart, store, wire};
 
 /// The service, ready to be mounted.
-pub fn carts_service(
-    db: Database,
-    carts: Gather<Carts>,
-) -> CartsServiceServer<impl CartsService> {
+pub fn carts_service(db: Database, carts: Gather<Carts>) -> CartsServiceServer<impl CartsService> {
     CartsServiceServer::new(Api { db, carts })
 }
 

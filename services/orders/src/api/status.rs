@@ -64,9 +64,8 @@ impl Fault for Failure {
             {
                 Code::DeadlineExceeded
             }
-            Error::NotDone(SubmitError::Overloaded) | Error::Database(sqlx::Error::PoolTimedOut) => {
-                Code::ResourceExhausted
-            }
+            Error::NotDone(SubmitError::Overloaded)
+            | Error::Database(sqlx::Error::PoolTimedOut) => Code::ResourceExhausted,
             Error::NotDone(SubmitError::Expired) => Code::DeadlineExceeded,
             Error::Unpriced(_) | Error::NotDone(_) | Error::Database(_) => Code::Unavailable,
         }
@@ -92,9 +91,8 @@ impl Fault for Failure {
             Error::Contended => "ORDER_CONTENDED",
             Error::Unreadable => "ORDER_UNREADABLE",
             Error::Unpriced(Unpriced::Unanswered(_)) => "CATALOG_UNAVAILABLE",
-            Error::NotDone(SubmitError::Overloaded) | Error::Database(sqlx::Error::PoolTimedOut) => {
-                "OVERLOADED"
-            }
+            Error::NotDone(SubmitError::Overloaded)
+            | Error::Database(sqlx::Error::PoolTimedOut) => "OVERLOADED",
             Error::NotDone(SubmitError::Expired) => "DEADLINE_PASSED",
             Error::NotDone(SubmitError::Stopped) => "SERVICE_STOPPING",
             Error::NotDone(SubmitError::Database(_)) | Error::Database(_) => "DATABASE_UNAVAILABLE",

@@ -44,8 +44,7 @@ pub async fn cancel_order(orders: &Orders, command: CancelOrder) -> Result<Shown
             Err(refused) => return earlier(orders, &command).await?.ok_or(refused.into()),
         };
         let version = stored.version + 1;
-        let request =
-            RequestSeen { key: command.key.as_uuid(), digest: command.digest, version };
+        let request = RequestSeen { key: command.key.as_uuid(), digest: command.digest, version };
         let (kept, mut change) = checkout::change("cancel", &kept, &[event], Some(request));
         change.owner = orders.engine.owner();
         match streams.commit(change).await? {

@@ -20,11 +20,7 @@ pub struct Shown {
 }
 
 /// Returns an order as it is, or as it was at a version.
-pub async fn get_order(
-    orders: &Orders,
-    id: Uuid,
-    version: Option<i32>,
-) -> Result<Shown, Error> {
+pub async fn get_order(orders: &Orders, id: Uuid, version: Option<i32>) -> Result<Shown, Error> {
     match version {
         Some(version) => order_at(orders, id, version).await,
         None => {

@@ -29,11 +29,10 @@ pub struct PlaceOrder {
 pub async fn place_order(orders: &Orders, command: PlaceOrder) -> Result<Shown, Error> {
     let id = Uuid::new_v5(&command.customer, command.request_id.as_bytes());
     let pool = orders.db.pool();
-    let (known, cart) =
-        tokio::try_join!(earlier(orders, id, &command), async {
-            let cart = get_cart(pool, command.customer).await?;
-            Ok(cart.map_or_else(|| Cart::empty(command.customer), |(cart, _)| cart))
-        })?;
+    let (known, cart) = tokio::try_join!(earlier(orders, id, &command), async {
+        let cart = get_cart(pool, command.customer).await?;
+        Ok(cart.map_or_else(|| Cart::empty(command.customer), |(cart, _)| cart))
+    })?;
     if let Some(known) = known {
         return Ok(known);
     }

@@ -9,10 +9,7 @@ use mesh_rpc::{reason, timeout_request};
 use mesh_saga::Answer;
 use prost::Message as _;
 use shop::{
-    common::v1::Address,
-    inventory::v1 as inventory,
-    money,
-    payments::v1 as payments,
+    common::v1::Address, inventory::v1 as inventory, money, payments::v1 as payments,
     shipping::v1 as shipping,
 };
 use tonic::{Code, Request, Status};

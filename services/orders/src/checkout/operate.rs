@@ -5,7 +5,11 @@ use mesh_saga::{Command, Operated};
 use uuid::Uuid;
 
 use super::{Checkout, change};
-use crate::{domain::OrderEvent, events, store::{Kept, OrderRows}};
+use crate::{
+    domain::OrderEvent,
+    events,
+    store::{Kept, OrderRows},
+};
 
 impl Operated for Checkout {
     fn operate(

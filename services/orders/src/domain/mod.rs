@@ -9,4 +9,3 @@ pub use cart::{Cart, CartLine, CartRefusal};
 pub use checkout::{Action, Limits, Progress, Step, Undo};
 pub use event::OrderEvent;
 pub use order::{Line, NotCancellable, Order, Placement, Reason, State, Unpriceable, total};
-

@@ -265,6 +265,9 @@ impl Order {
 
     /// True if the order was given up after the customer had bought.
     pub(super) fn undoes_a_sale(&self) -> bool {
-        matches!(self.progress, Progress::Back { undo: Undo::CancelShipment, reached: Action::ReleaseShipment })
+        matches!(
+            self.progress,
+            Progress::Back { undo: Undo::CancelShipment, reached: Action::ReleaseShipment }
+        )
     }
 }

@@ -14,11 +14,10 @@ use super::{Options, Places, Unreadable};
 /// Reads all facts of one round.
 pub async fn all(places: &Places, options: &Options) -> Result<Facts, Unreadable> {
     let first = orders::rows(&places.orders).await?;
-    let mut facts = Facts::default();
     // A charge is made after its payment was meant, so a payment is known for every charge.
-    facts.charges = money::charges(&places.processor).await?;
+    let charges = money::charges(&places.processor).await?;
     let (payments, ledger) = money::payments(&places.payments).await?;
-    (facts.payments, facts.ledger) = (payments, ledger);
+    let mut facts = Facts { charges, payments, ledger, ..Facts::default() };
     inventory::read(&places.inventory, &mut facts).await?;
     messages::read(places, options, &mut facts).await?;
     let last = orders::last(&places.orders).await?;

@@ -14,6 +14,9 @@ use uuid::Uuid;
 use crate::shop::{GOOD_CARD, Shop, persist, uuid};
 
 mod corruptions;
+mod events;
+mod money;
+mod stock;
 
 const DECLINED_CARD: &str = "4000000000009995";
 /// How long everything may take to come to rest.
@@ -134,15 +137,15 @@ async fn an_auditor_finds_every_row_that_was_changed_by_hand() {
     figures_are_those_of(&report, &story);
 
     corruptions::of_rows(&shop, &story).await;
+    corruptions::that_may_be(&shop, &story).await;
     corruptions::behind_stopped_services(&shop, &story).await;
     corruptions::of_streams(&shop).await;
     shop.platform.shutdown().await;
 }
 
 fn figures_are_those_of(report: &Report, story: &Story) {
-    let checked = |name: &str| {
-        report.checks.iter().find(|check| check.name == name).unwrap().checked
-    };
+    let checked =
+        |name: &str| report.checks.iter().find(|check| check.name == name).unwrap().checked;
     assert_eq!(checked("money"), 6, "{report:?}");
     assert_eq!(checked("processor"), 6);
     assert_eq!(checked("ledger"), 3);

@@ -1,0 +1,81 @@
+//! Events that were lost, never were, or do not add up to what is shown.
+
+use uuid::Uuid;
+
+use super::{
+    Story,
+    corruptions::{Corruption, corruption, deleted, of, off_by_one},
+};
+
+/// Deliveries that nobody can explain.
+pub fn messages(story: &Story) -> Vec<Corruption> {
+    let stranger = Uuid::now_v7();
+    vec![
+        corruption(
+            "an inbox that forgot an event",
+            &["consumed"],
+            [of("inventory", deleted("inbox", "consumer, event_id, dead, at", "NOT dead"))],
+        ),
+        corruption(
+            "an inbox with an event that never was",
+            &["consumed"],
+            [of(
+                "orders",
+                (
+                    format!(
+                        "INSERT INTO inbox (consumer, event_id) VALUES ('shipping', '{stranger}')"
+                    ),
+                    format!("DELETE FROM inbox WHERE event_id = '{stranger}'"),
+                ),
+            )],
+        ),
+        dead_letter(story),
+    ]
+}
+
+/// An event that was given up.
+pub fn dead_letter(story: &Story) -> Corruption {
+    let event = Uuid::now_v7();
+    let change = format!(
+        "INSERT INTO dead_letters (consumer, sequence, event_id, subject, key, reason, error,
+                                   attempts, headers, body)
+         VALUES ('shipping', 1, '{event}', 'shop.shipping.v1.ShipmentLost', '{}', 'failed',
+                 'no such order', 8, '', '')",
+        story.confirmed.order_id
+    );
+    let back = format!("DELETE FROM dead_letters WHERE event_id = '{event}'");
+    corruption("a dead letter", &["dead letters"], [of("orders", (change, back))])
+}
+
+/// Orders that their events do not explain.
+pub fn orders(story: &Story) -> Vec<Corruption> {
+    let confirmed = format!("order_id = '{}'", story.confirmed.order_id);
+    let rejected = format!("order_id = '{}'", story.rejected.order_id);
+    let lost = format!("order_id = '{}'", story.lost.order_id);
+    let state = |state: &str| format!("UPDATE orders SET state = '{state}' WHERE {rejected}");
+    let log = "seq, key, version, id, type, public, body, meta, at";
+    let announced =
+        format!("key = '{}' AND type = 'shop.orders.v1.OrderConfirmed'", story.confirmed.order_id);
+    vec![
+        corruption(
+            "an order that is shown in another state",
+            &["replay"],
+            [of("orders", (state("CANCELLED"), state("REJECTED")))],
+        ),
+        corruption(
+            "a total off by one",
+            &["money", "replay"],
+            [of("orders", off_by_one("orders", "total_minor", &confirmed, 1))],
+        ),
+        corruption(
+            "a refund due off by one",
+            &["money", "replay"],
+            [of("orders", off_by_one("orders", "refund_due_minor", &lost, -1))],
+        ),
+        corruption(
+            "an event that is gone from the log",
+            &["published", "replay"],
+            [of("orders", deleted("log", log, &announced))],
+        ),
+    ]
+}
