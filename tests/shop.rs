@@ -188,7 +188,7 @@ impl Shop {
     pub async fn rests(&self, order_id: &str) {
         let id = Uuid::parse_str(order_id).unwrap();
         let url = self.platform.database_url("orders");
-        let pool = sqlx::PgPool::connect(&url).await.unwrap();
+        let pool = sqlx::PgPool::connect(url).await.unwrap();
         eventually("the order's saga to rest", async || {
             sqlx::query_scalar("SELECT awake_since IS NULL FROM streams WHERE id = $1")
                 .bind(id)

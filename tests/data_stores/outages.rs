@@ -133,6 +133,7 @@ async fn a_database_restarted_under_load_costs_no_order_and_leaves_no_half_of_on
         assert!(traffic.unavailable() > after_kill, "nobody noticed the clean restart");
     };
     let (accepted, ()) = tokio::join!(customers, faults);
+    eprintln!("callers saw {:?}", traffic.errors.lock().unwrap());
 
     let accepted = accepted.concat();
     for order in &accepted {

@@ -69,10 +69,10 @@ impl World {
 
     fn undo(&mut self, undo: Undo) {
         let undone: &[Action] = match undo {
-            Undo::UndoPayment => &[Action::AuthorizePayment, Action::CapturePayment],
-            Undo::RestockStock => &[Action::ReserveStock, Action::CommitStock],
-            Undo::CancelShipment => &[Action::CreateShipment, Action::ReleaseShipment],
-            Undo::ReleaseStock => &[Action::ReserveStock],
+            Undo::Payment => &[Action::AuthorizePayment, Action::CapturePayment],
+            Undo::Sale => &[Action::ReserveStock, Action::CommitStock],
+            Undo::Shipment => &[Action::CreateShipment, Action::ReleaseShipment],
+            Undo::Hold => &[Action::ReserveStock],
         };
         for action in undone {
             self.in_force.remove(action);
@@ -85,7 +85,7 @@ impl World {
         let refused = || Verdict::Refused { reason: "NO".into(), detail: String::new() };
         match (step, input) {
             // Shipping decides between the cancel and the carrier.
-            (Step::Undo(Undo::CancelShipment), Input::Done | Input::Refused) if self.dispatched => {
+            (Step::Undo(Undo::Shipment), Input::Done | Input::Refused) if self.dispatched => {
                 Some(refused())
             }
             (Step::Undo(_) | Step::RefundLoss, Input::Refused) => None,
@@ -243,6 +243,6 @@ fn an_undo_comes_for_the_refused_step_too() {
     // A first attempt may still be on its way: it must meet a mark.
     assert_eq!(
         order.progress,
-        Progress::Back { undo: Undo::UndoPayment, reached: Action::AuthorizePayment }
+        Progress::Back { undo: Undo::Payment, reached: Action::AuthorizePayment }
     );
 }

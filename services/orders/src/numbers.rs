@@ -13,8 +13,7 @@ pub const ACTIONS: [Action; 6] = [
 ];
 
 /// In the order of their numbers, from 1.
-pub const UNDOS: [Undo; 4] =
-    [Undo::UndoPayment, Undo::RestockStock, Undo::CancelShipment, Undo::ReleaseStock];
+pub const UNDOS: [Undo; 4] = [Undo::Payment, Undo::Sale, Undo::Shipment, Undo::Hold];
 
 /// The number of `one` among `all`, from 1: 0 stands for none.
 pub fn number<T: PartialEq>(all: &[T], one: &T) -> u32 {

@@ -41,7 +41,7 @@ pub async fn cancel_order(orders: &Orders, command: CancelOrder) -> Result<Shown
                 }
             },
             // The same request may have been accepted since it was looked up.
-            Err(refused) => return earlier(orders, &command).await?.ok_or(refused.into()),
+            Err(refused) => return earlier(orders, &command).await?.ok_or_else(|| refused.into()),
         };
         let version = stored.version + 1;
         let request = RequestSeen { key: command.key.as_uuid(), digest: command.digest, version };

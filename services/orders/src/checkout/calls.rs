@@ -135,22 +135,22 @@ async fn undo_action(checkout: &Checkout, order: &Order, undo: Undo) -> Result<(
     let request_id = key(order.id, Step::Undo(undo));
     let neighbours = checkout.neighbours.clone();
     match undo {
-        Undo::UndoPayment => {
+        Undo::Payment => {
             let payment_id = payment(order);
             let request = payments::UndoPaymentRequest { request_id, payment_id };
             neighbours.payments.clone().undo_payment(within(request)).await?;
         }
-        Undo::RestockStock => {
+        Undo::Sale => {
             let reservation_id = reservation(order);
             let request = inventory::RestockReservationRequest { request_id, reservation_id };
             neighbours.inventory.clone().restock_reservation(within(request)).await?;
         }
-        Undo::CancelShipment => {
+        Undo::Shipment => {
             let shipment_id = shipment(order);
             let request = shipping::CancelShipmentRequest { request_id, shipment_id };
             neighbours.shipping.clone().cancel_shipment(within(request)).await?;
         }
-        Undo::ReleaseStock => {
+        Undo::Hold => {
             let reservation_id = reservation(order);
             let request = inventory::ReleaseReservationRequest { request_id, reservation_id };
             neighbours.inventory.clone().release_reservation(within(request)).await?;
@@ -183,7 +183,7 @@ fn judge(step: Step, status: &Status) -> Answer {
     // What must be undone is asked for until it is, with one exception: a parcel that has left.
     let may_refuse = match step {
         Step::Do(_) => true,
-        Step::Undo(Undo::CancelShipment) => reason == "SHIPMENT_DISPATCHED",
+        Step::Undo(Undo::Shipment) => reason == "SHIPMENT_DISPATCHED",
         Step::Undo(_) | Step::RefundLoss => false,
     };
     if refuses && may_refuse {

@@ -112,10 +112,10 @@ pub fn label(step: Step) -> &'static str {
         Step::Do(Action::CommitStock) => "commit",
         Step::Do(Action::CapturePayment) => "capture",
         Step::Do(Action::ReleaseShipment) => "release_shipment",
-        Step::Undo(Undo::UndoPayment) => "undo_payment",
-        Step::Undo(Undo::RestockStock) => "restock",
-        Step::Undo(Undo::CancelShipment) => "cancel_shipment",
-        Step::Undo(Undo::ReleaseStock) => "release",
+        Step::Undo(Undo::Payment) => "undo_payment",
+        Step::Undo(Undo::Sale) => "restock",
+        Step::Undo(Undo::Shipment) => "cancel_shipment",
+        Step::Undo(Undo::Hold) => "release",
         Step::RefundLoss => "refund_loss",
     }
 }

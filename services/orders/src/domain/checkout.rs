@@ -27,13 +27,17 @@ pub enum Action {
     ReleaseShipment,
 }
 
-/// Something that undoes actions.
+/// What is undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Undo {
-    UndoPayment,
-    RestockStock,
-    CancelShipment,
-    ReleaseStock,
+    /// The authorization and the capture, whichever there is.
+    Payment,
+    /// The sale: the pieces go back to the shelf.
+    Sale,
+    /// The shipment.
+    Shipment,
+    /// The hold on pieces that are not sold.
+    Hold,
 }
 
 /// One call of the checkout.
@@ -82,15 +86,13 @@ impl Action {
 
     /// How everything up to this action is undone.
     fn undos(self) -> &'static [Undo] {
-        use Undo::{CancelShipment, ReleaseStock, RestockStock, UndoPayment};
+        use Undo::{Hold, Payment, Sale, Shipment};
         match self {
-            Self::ReserveStock => &[ReleaseStock],
-            Self::AuthorizePayment => &[UndoPayment, ReleaseStock],
-            Self::CreateShipment => &[UndoPayment, CancelShipment, ReleaseStock],
-            Self::CommitStock | Self::CapturePayment => {
-                &[UndoPayment, RestockStock, CancelShipment]
-            }
-            Self::ReleaseShipment => &[CancelShipment, UndoPayment, RestockStock],
+            Self::ReserveStock => &[Hold],
+            Self::AuthorizePayment => &[Payment, Hold],
+            Self::CreateShipment => &[Payment, Shipment, Hold],
+            Self::CommitStock | Self::CapturePayment => &[Payment, Sale, Shipment],
+            Self::ReleaseShipment => &[Shipment, Payment, Sale],
         }
     }
 }

@@ -267,7 +267,7 @@ impl Order {
     pub(super) fn undoes_a_sale(&self) -> bool {
         matches!(
             self.progress,
-            Progress::Back { undo: Undo::CancelShipment, reached: Action::ReleaseShipment }
+            Progress::Back { undo: Undo::Shipment, reached: Action::ReleaseShipment }
         )
     }
 }
