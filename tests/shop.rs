@@ -123,7 +123,9 @@ impl Shop {
             expiry_month: 12,
             expiry_year: 2040,
         };
-        self.cards().tokenize_card(request).await.unwrap().into_inner().card_token
+        let kept =
+            persist("to keep a card", async || self.cards().tokenize_card(request.clone()).await);
+        kept.await.unwrap().into_inner().card_token
     }
 
     /// A cart of a new customer's with these pieces in it.

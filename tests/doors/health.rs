@@ -9,7 +9,7 @@ use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
-use super::contract_services;
+use super::{contract_services, reflection};
 use crate::shop::Shop;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -19,7 +19,13 @@ async fn health_of_every_service_is_known_by_every_name() {
     for process in shop.platform.services() {
         let name = process.name();
         let health = client(shop.platform.uri(name));
-        let mut doors = contract_services(name);
+        let channel = Endpoint::from_shared(shop.platform.uri(name)).unwrap().connect_lazy();
+        let mut doors = reflection::v1::list(channel).await;
+        // Health and reflection themselves have no health.
+        doors.retain(|service| !service.starts_with("grpc."));
+        for contract in contract_services(name) {
+            assert!(doors.contains(&contract), "{name} does not serve {contract}");
+        }
         doors.extend(["", "readiness", "liveness"].map(str::to_owned));
         for door in &doors {
             let status = check(&health, door).await;

@@ -12,7 +12,7 @@ use crate::shop::Shop;
 /// Asks one question; what the two versions differ in is only their package.
 macro_rules! version {
     ($version:ident) => {
-        mod $version {
+        pub mod $version {
             use tonic::{Code, transport::Channel};
             use tonic_reflection::pb::$version::{
                 ServerReflectionRequest, server_reflection_client::ServerReflectionClient,

@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep};
 pub use report::{Check, Finding, InMotion, Report};
 pub use unreadable::Unreadable;
 
-use facts::Facts;
+use read::Databases;
 
 /// Pause between two rounds of an audit that waits.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -60,20 +60,6 @@ pub struct Options {
     pub declarations: Vec<Declaration>,
 }
 
-impl Places {
-    /// The URL of a service's database, if the auditor reads it.
-    fn database(&self, service: &str) -> Option<&str> {
-        match service {
-            "orders" => Some(&self.orders),
-            "payments" => Some(&self.payments),
-            "processor" => Some(&self.processor),
-            "inventory" => Some(&self.inventory),
-            "shipping" => Some(&self.shipping),
-            _ => None,
-        }
-    }
-}
-
 impl Options {
     /// Looks once, with the limits that the services themselves have.
     pub fn new(declarations: Vec<Declaration>) -> Options {
@@ -94,9 +80,10 @@ impl Options {
 
 /// Audits the shop. The report is the last round's, and so is the failure to read something.
 pub async fn run(places: &Places, options: Options) -> Result<Report, Unreadable> {
+    let databases = Databases::new(places);
     let deadline = Instant::now() + options.wait;
     loop {
-        let round = round(places, &options).await;
+        let round = round(&databases, &places.nats, &options).await;
         let done = round.as_ref().is_ok_and(|report| report.clean && report.is_quiet());
         let left = deadline.saturating_duration_since(Instant::now());
         if done || left.is_zero() {
@@ -106,7 +93,7 @@ pub async fn run(places: &Places, options: Options) -> Result<Report, Unreadable
     }
 }
 
-async fn round(places: &Places, options: &Options) -> Result<Report, Unreadable> {
-    let facts: Facts = read::all(places, options).await?;
+async fn round(databases: &Databases, nats: &str, options: &Options) -> Result<Report, Unreadable> {
+    let facts = read::all(databases, nats, options).await?;
     Ok(checks::all(&facts, options))
 }

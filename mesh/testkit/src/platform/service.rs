@@ -114,9 +114,10 @@ impl ServiceProcess {
         while !self.is_ready().await {
             assert!(
                 begun.elapsed() < patience(),
-                "waited in vain for {} {} to be ready; its log ends with\n{}",
+                "waited in vain for {} {} to be ready ({:?}); its log ends with\n{}",
                 self.name(),
                 self.number(),
+                self.process.status(),
                 tail(&self.process.spec().log, 20)
             );
             tokio::time::sleep(Duration::from_millis(10)).await;

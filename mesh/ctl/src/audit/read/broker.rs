@@ -5,7 +5,7 @@ use std::{collections::HashMap, str::FromStr, sync::Arc, time::Duration};
 use async_nats::{
     HeaderMap,
     jetstream::{
-        self, ErrorCode, consumer::push::OrderedConfig, context::ConsumerInfoErrorKind,
+        self, ErrorCode, consumer::pull::OrderedConfig, context::ConsumerInfoErrorKind,
         stream::Stream,
     },
 };
@@ -16,11 +16,10 @@ use super::super::Unreadable;
 use super::super::facts::{Message, Standing};
 
 /// How long the broker may stay silent.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A connection to the broker.
 pub struct Broker {
-    client: async_nats::Client,
     jetstream: jetstream::Context,
 }
 
@@ -31,8 +30,7 @@ impl Broker {
             Ok(connected) => connected.map_err(|error| away(error.into()))?,
             Err(elapsed) => return Err(away(elapsed.into())),
         };
-        let jetstream = jetstream::new(client.clone());
-        Ok(Broker { client, jetstream })
+        Ok(Broker { jetstream: jetstream::new(client) })
     }
 
     /// How long a stream keeps messages, and all that it holds, in order.
@@ -59,11 +57,8 @@ impl Broker {
     ) -> Result<Vec<Message>, Unreadable> {
         let away =
             |error: async_nats::Error| Unreadable::away(format!("the stream `{name}`"), error);
-        let config = OrderedConfig {
-            deliver_subject: self.client.new_inbox(),
-            headers_only: true,
-            ..OrderedConfig::default()
-        };
+        // Pulled, so that a long stream comes no faster than it is read.
+        let config = OrderedConfig { headers_only: true, ..OrderedConfig::default() };
         let consumer = stream.create_consumer(config).await;
         let consumer = consumer.map_err(|error| away(error.into()))?;
         let mut deliveries = consumer.messages().await.map_err(|error| away(error.into()))?;

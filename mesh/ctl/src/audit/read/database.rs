@@ -1,4 +1,4 @@
-//! One database, read at one moment.
+//! The databases, each read at one moment.
 
 use std::{str::FromStr as _, time::Duration};
 
@@ -7,37 +7,87 @@ use sqlx::{
     postgres::{PgArguments, PgConnectOptions, PgRow, Postgres},
     query::QueryAs,
 };
+use tokio::sync::Mutex;
 
-use super::super::Unreadable;
+use super::super::{Places, Unreadable};
 
 /// How long a database may take to let us in.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A connection on which everything is read as of its first query, and nothing can be changed.
-pub struct Snapshot {
-    service: &'static str,
-    connection: PgConnection,
+/// Every database that the auditor reads.
+#[derive(Debug)]
+pub struct Databases {
+    pub orders: Database,
+    pub payments: Database,
+    pub processor: Database,
+    pub inventory: Database,
+    pub shipping: Database,
 }
 
-impl Snapshot {
-    /// Connects to the database of a service.
-    pub async fn open(service: &'static str, url: &str) -> Result<Snapshot, Unreadable> {
-        let what = || format!("the database of {service}");
+impl Databases {
+    pub fn new(places: &Places) -> Databases {
+        Databases {
+            orders: Database::new("orders", &places.orders),
+            payments: Database::new("payments", &places.payments),
+            processor: Database::new("processor", &places.processor),
+            inventory: Database::new("inventory", &places.inventory),
+            shipping: Database::new("shipping", &places.shipping),
+        }
+    }
+
+    pub fn all(&self) -> [&Database; 5] {
+        [&self.orders, &self.payments, &self.processor, &self.inventory, &self.shipping]
+    }
+}
+
+/// The database of a service. Keeps a connection: to be let in is the dearest part of a short look.
+#[derive(Debug)]
+pub struct Database {
+    pub service: &'static str,
+    url: String,
+    idle: Mutex<Option<PgConnection>>,
+}
+
+impl Database {
+    fn new(service: &'static str, url: &str) -> Database {
+        Database { service, url: url.to_owned(), idle: Mutex::new(None) }
+    }
+
+    /// Reads from now on as of the first query.
+    pub async fn snapshot(&self) -> Result<Snapshot<'_>, Unreadable> {
+        if let Some(mut connection) = self.idle.lock().await.take()
+            && begin(&mut connection).await.is_ok()
+        {
+            return Ok(Snapshot { database: self, connection });
+        }
+        let what = || format!("the database of {}", self.service);
         let connect = async {
-            let options = PgConnectOptions::from_str(url)?.application_name("audit");
+            let options = PgConnectOptions::from_str(&self.url)?.application_name("audit");
             let mut connection = PgConnection::connect_with(&options).await?;
-            sqlx::query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                .execute(&mut connection)
-                .await?;
+            begin(&mut connection).await?;
             Ok::<_, sqlx::Error>(connection)
         };
         match tokio::time::timeout(PATIENCE, connect).await {
-            Ok(Ok(connection)) => Ok(Snapshot { service, connection }),
+            Ok(Ok(connection)) => Ok(Snapshot { database: self, connection }),
             Ok(Err(error)) => Err(Unreadable::away(what(), error)),
             Err(elapsed) => Err(Unreadable::away(what(), elapsed)),
         }
     }
+}
 
+async fn begin(connection: &mut PgConnection) -> sqlx::Result<()> {
+    let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+    sqlx::query(begin).execute(connection).await.map(drop)
+}
+
+/// A database as of the first query; nothing can be changed through it.
+#[derive(Debug)]
+pub struct Snapshot<'d> {
+    database: &'d Database,
+    connection: PgConnection,
+}
+
+impl Snapshot<'_> {
     /// All rows of a query on `what`.
     pub async fn all<'q, R>(
         &mut self,
@@ -49,12 +99,20 @@ impl Snapshot {
     {
         let rows = query.fetch_all(&mut self.connection).await;
         rows.map_err(|error| {
-            let what = format!("{what} in the database of {}", self.service);
+            let what = format!("{what} in the database of {}", self.database.service);
             match error {
                 sqlx::Error::Io(_) => Unreadable::away(what, error),
                 _ => Unreadable::missing(what, error),
             }
         })
+    }
+
+    /// Lets the next snapshot have the connection.
+    pub async fn end(mut self) {
+        let ended = sqlx::query("ROLLBACK").execute(&mut self.connection).await;
+        if ended.is_ok() {
+            *self.database.idle.lock().await = Some(self.connection);
+        }
     }
 }
 

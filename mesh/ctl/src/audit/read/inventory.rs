@@ -6,10 +6,10 @@ use uuid::Uuid;
 
 use super::super::Unreadable;
 use super::super::facts::{Bucket, Facts, Reservation};
-use super::database::Snapshot;
+use super::database::Database;
 
-pub async fn read(url: &str, facts: &mut Facts) -> Result<(), Unreadable> {
-    let mut snapshot = Snapshot::open("inventory", url).await?;
+pub async fn read(database: &Database, facts: &mut Facts) -> Result<(), Unreadable> {
+    let mut snapshot = database.snapshot().await?;
     let stock = sqlx::query_as("SELECT sku, bucket, quantity FROM audit_stock");
     facts.stock = by_bucket(snapshot.all("audit_stock", stock).await?);
     let movements = sqlx::query_as("SELECT sku, bucket, quantity FROM audit_movements");
@@ -18,6 +18,7 @@ pub async fn read(url: &str, facts: &mut Facts) -> Result<(), Unreadable> {
         "SELECT order_id, sku, bucket, quantity FROM audit_reservations",
     );
     let reservations = snapshot.all("audit_reservations", reservations).await?;
+    snapshot.end().await;
     let reservation =
         |(order, sku, name, quantity)| Reservation { order, at: Bucket { sku, name }, quantity };
     facts.reservations = reservations.into_iter().map(reservation).collect();

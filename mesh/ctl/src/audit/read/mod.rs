@@ -9,18 +9,23 @@ mod money;
 mod orders;
 
 use super::facts::{Facts, Orders};
-use super::{Options, Places, Unreadable};
+use super::{Options, Unreadable};
+pub use database::Databases;
 
 /// Reads all facts of one round.
-pub async fn all(places: &Places, options: &Options) -> Result<Facts, Unreadable> {
-    let first = orders::rows(&places.orders).await?;
+pub async fn all(
+    databases: &Databases,
+    nats: &str,
+    options: &Options,
+) -> Result<Facts, Unreadable> {
+    let first = orders::rows(&databases.orders).await?;
     // A charge is made after its payment was meant, so a payment is known for every charge.
-    let charges = money::charges(&places.processor).await?;
-    let (payments, ledger) = money::payments(&places.payments).await?;
+    let charges = money::charges(&databases.processor).await?;
+    let (payments, ledger) = money::payments(&databases.payments).await?;
     let mut facts = Facts { charges, payments, ledger, ..Facts::default() };
-    inventory::read(&places.inventory, &mut facts).await?;
-    messages::read(places, options, &mut facts).await?;
-    let last = orders::last(&places.orders).await?;
+    inventory::read(&databases.inventory, &mut facts).await?;
+    messages::read(databases, nats, options, &mut facts).await?;
+    let last = orders::last(&databases.orders).await?;
     facts.orders = Orders::between(&first, last.rows);
     (facts.stories, facts.torn) = (last.stories, last.torn);
     Ok(facts)

@@ -4,14 +4,16 @@ use uuid::Uuid;
 
 use super::super::Unreadable;
 use super::super::facts::{Account, Amounts, Charge, Payment};
-use super::database::Snapshot;
+use super::database::Database;
 
-pub async fn charges(url: &str) -> Result<Vec<Charge>, Unreadable> {
+pub async fn charges(database: &Database) -> Result<Vec<Charge>, Unreadable> {
     let query = sqlx::query_as::<_, (Uuid, String, i64, i64, i64)>(
         "SELECT key, currency, authorized_minor, captured_minor, refunded_minor
          FROM audit_charges",
     );
-    let rows = Snapshot::open("processor", url).await?.all("audit_charges", query).await?;
+    let mut snapshot = database.snapshot().await?;
+    let rows = snapshot.all("audit_charges", query).await?;
+    snapshot.end().await;
     let charge = |(key, currency, authorized, captured, refunded)| Charge {
         key,
         currency,
@@ -21,8 +23,8 @@ pub async fn charges(url: &str) -> Result<Vec<Charge>, Unreadable> {
 }
 
 /// Payments and ledger, at one moment.
-pub async fn payments(url: &str) -> Result<(Vec<Payment>, Vec<Account>), Unreadable> {
-    let mut snapshot = Snapshot::open("payments", url).await?;
+pub async fn payments(database: &Database) -> Result<(Vec<Payment>, Vec<Account>), Unreadable> {
+    let mut snapshot = database.snapshot().await?;
     let query = sqlx::query_as::<_, (Uuid, Uuid, String, i64, i64, i64)>(
         "SELECT order_id, key, currency, authorized_minor, captured_minor, refunded_minor
          FROM audit_payments",
@@ -38,6 +40,7 @@ pub async fn payments(url: &str) -> Result<(Vec<Payment>, Vec<Account>), Unreada
         "SELECT currency, account, amount_minor FROM audit_ledger",
     );
     let ledger = snapshot.all("audit_ledger", query).await?;
+    snapshot.end().await;
     let account = |(currency, name, amount)| Account { currency, name, amount };
     Ok((payments.into_iter().map(payment).collect(), ledger.into_iter().map(account).collect()))
 }

@@ -7,9 +7,7 @@ use uuid::Uuid;
 use super::super::Unreadable;
 use super::super::facts::{OrderRow, Story};
 use super::super::story::Teller;
-use super::database::{Snapshot, seconds};
-
-const SERVICE: &str = "orders";
+use super::database::{Database, Snapshot, seconds};
 
 /// What is read last, at one moment.
 pub struct Last {
@@ -19,13 +17,16 @@ pub struct Last {
 }
 
 /// The orders now.
-pub async fn rows(url: &str) -> Result<HashMap<Uuid, OrderRow>, Unreadable> {
-    read_rows(&mut Snapshot::open(SERVICE, url).await?).await
+pub async fn rows(database: &Database) -> Result<HashMap<Uuid, OrderRow>, Unreadable> {
+    let mut snapshot = database.snapshot().await?;
+    let rows = read_rows(&mut snapshot).await?;
+    snapshot.end().await;
+    Ok(rows)
 }
 
 /// The orders now, and their stories.
-pub async fn last(url: &str) -> Result<Last, Unreadable> {
-    let mut snapshot = Snapshot::open(SERVICE, url).await?;
+pub async fn last(database: &Database) -> Result<Last, Unreadable> {
+    let mut snapshot = database.snapshot().await?;
     let rows = read_rows(&mut snapshot).await?;
     let stories = read_stories(&mut snapshot).await?;
     let torn = sqlx::query_as::<_, (Uuid,)>(
@@ -35,10 +36,11 @@ pub async fn last(url: &str) -> Result<Last, Unreadable> {
          WHERE s.version IS DISTINCT FROM l.last OR s.version IS DISTINCT FROM l.events",
     );
     let torn = snapshot.all("streams and log", torn).await?;
+    snapshot.end().await;
     Ok(Last { rows, stories, torn: torn.into_iter().map(|(id,)| id).collect() })
 }
 
-async fn read_rows(snapshot: &mut Snapshot) -> Result<HashMap<Uuid, OrderRow>, Unreadable> {
+async fn read_rows(snapshot: &mut Snapshot<'_>) -> Result<HashMap<Uuid, OrderRow>, Unreadable> {
     type Row = (Uuid, String, String, i64, i64, f64, Option<f64>);
     let query = sqlx::query_as::<_, Row>(
         "SELECT o.order_id, o.state, o.currency, o.total_minor, o.refund_due_minor,
@@ -54,7 +56,7 @@ async fn read_rows(snapshot: &mut Snapshot) -> Result<HashMap<Uuid, OrderRow>, U
     Ok(rows.into_iter().map(order).collect())
 }
 
-async fn read_stories(snapshot: &mut Snapshot) -> Result<HashMap<Uuid, Story>, Unreadable> {
+async fn read_stories(snapshot: &mut Snapshot<'_>) -> Result<HashMap<Uuid, Story>, Unreadable> {
     let query = sqlx::query_as::<_, (Uuid, String, Option<Vec<u8>>)>(
         "SELECT key, type, CASE WHEN type IN ('shop.orders.v1.OrderPlaced',
                                               'shop.orders.v1.OrderLost') THEN body END
