@@ -37,6 +37,7 @@ async fn a_storm_of_cancelled_calls_leaves_no_connection_inside_a_transaction() 
     shop.comes_to(&order.order_id, OrderState::Confirmed).await;
     let card = shop.card(GOOD_CARD).await;
     let mut watcher = connect(&shop.platform.postgres().superuser_url()).await;
+    the_watcher_sees(&mut watcher, shop.platform.database_url("orders")).await;
     let over = AtomicBool::new(false);
 
     let callers =
@@ -70,6 +71,15 @@ async fn a_storm_of_cancelled_calls_leaves_no_connection_inside_a_transaction() 
     let order = shop.simple_order().await;
     shop.comes_to(&order.order_id, OrderState::Confirmed).await;
     shop.platform.shutdown().await;
+}
+
+/// Proves that a transaction that somebody left open would be found.
+async fn the_watcher_sees(watcher: &mut PgConnection, url: &str) {
+    let mut careless = connect(url).await;
+    sqlx::raw_sql("BEGIN; SELECT 1").execute(&mut careless).await.unwrap();
+    let found = open_transactions(watcher).await;
+    assert!(found.iter().any(|session| session.starts_with("orders: ")), "{found:?}");
+    sqlx::raw_sql("ROLLBACK").execute(&mut careless).await.unwrap();
 }
 
 /// Makes calls of every kind and drops most of them before they are answered.

@@ -65,3 +65,17 @@ impl Ports {
         Ok(port)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::free_port;
+
+    #[test]
+    fn nobody_is_given_a_port_that_another_was_given() {
+        let ports: BTreeSet<_> = (0..500).map(|_| free_port().unwrap()).collect();
+
+        assert_eq!(ports.len(), 500);
+    }
+}
