@@ -78,20 +78,11 @@ impl From<tonic::Status> for HandleError {
 
 /// True if the error says that the database is away or busy, and nothing about the statement.
 fn is_away(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_)
-        | sqlx::Error::Tls(_)
-        | sqlx::Error::Protocol(_)
-        | sqlx::Error::PoolTimedOut
-        | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed => true,
-        // 08 connection, 40 serialization and deadlock, 53 resources, 55P03 lock, 57P shutdown,
-        // 25P0x a session that was ended inside its transaction.
-        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-            ["08", "40", "53", "55P03", "57P", "25P"].iter().any(|class| code.starts_with(class))
-        }),
-        _ => false,
-    }
+    // 40 serialization and deadlock, 53 resources, 55P03 lock, 25P0x a session that was ended
+    // inside its transaction.
+    let is_busy = |code: &str| ["40", "53", "55P03", "25P"].iter().any(|c| code.starts_with(c));
+    let code = error.as_database_error().and_then(|error| error.code());
+    mesh_log::is_connection_lost(error) || code.is_some_and(|code| is_busy(&code))
 }
 
 /// A handler whose whole effect is one transaction: claims the event, then runs `apply`.

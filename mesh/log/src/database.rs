@@ -143,7 +143,7 @@ fn is_unreachable(error: &sqlx::migrate::MigrateError) -> bool {
 }
 
 /// True if the database was not reachable, went away, or is starting or stopping.
-pub(crate) fn is_connection_lost(error: &sqlx::Error) -> bool {
+pub fn is_connection_lost(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)

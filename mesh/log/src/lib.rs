@@ -58,7 +58,7 @@ mod transact;
 mod wake;
 
 pub use append::{append, append_all};
-pub use database::{Database, connect};
+pub use database::{Database, connect, is_connection_lost};
 pub use event::{Event, Meta};
 pub use gather::{Gather, Work};
 pub use reader::{LogRow, Reader};

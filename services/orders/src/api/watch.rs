@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::status::to_status;
 use crate::{
-    app::{Error, Orders, Story},
+    app::{Chapter, Error, Orders, Story},
     wire,
 };
 
@@ -27,18 +27,15 @@ pub async fn changes(
 ) -> Result<ReceiverStream<Answer>, Status> {
     // Subscribed before the first look, so that nothing falls between the two.
     let subscription = orders.engine.streams().watch(id);
-    orders
-        .engine
-        .streams()
-        .load(id)
-        .await
-        .map_err(to_status)?
-        .ok_or(Error::NotFound)
-        .map_err(to_status)?;
+    let mut story = Story::new(id);
+    let beginning = story.go_on(orders).await.map_err(to_status)?;
+    if beginning.is_empty() {
+        return Err(to_status(Error::NotFound));
+    }
     let (sender, receiver) = mpsc::channel(BUFFER);
     let orders = orders.clone();
     tokio::spawn(async move {
-        let told = tell(&orders, id, after, subscription, &sender);
+        let told = tell(&orders, story, beginning, after, subscription, &sender);
         tokio::select! {
             result = told => if let Err(error) = result {
                 let _ = sender.send(Err(to_status(error))).await;
@@ -54,14 +51,14 @@ pub async fn changes(
 
 async fn tell(
     orders: &Orders,
-    id: Uuid,
+    mut story: Story,
+    mut chapters: Vec<Chapter>,
     after: i32,
     mut subscription: mesh_log::Subscription,
     sender: &mpsc::Sender<Answer>,
 ) -> Result<(), Error> {
-    let mut story = Story::new(id);
     loop {
-        for chapter in story.go_on(orders).await? {
+        for chapter in chapters {
             let Some(kind) = chapter.kind else { continue };
             if chapter.shown.order.version > after {
                 let change = Some(wire::change(&chapter.event, kind, &chapter.shown));
@@ -73,5 +70,6 @@ async fn tell(
             return Ok(());
         }
         subscription.past(story.version()).await;
+        chapters = story.go_on(orders).await?;
     }
 }

@@ -9,7 +9,7 @@ use mesh_log::{Database, SubmitError};
 
 pub use cancel_order::{CancelOrder, cancel_order};
 pub use carts::{Carts, SetCartLines};
-pub use get_order::{Shown, Story, get_order};
+pub use get_order::{Chapter, Shown, Story, get_order};
 pub use place_order::{PlaceOrder, place_order};
 
 use crate::{
