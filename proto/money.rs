@@ -161,6 +161,17 @@ pub struct Malformed {
 const UNKNOWN_CURRENCY: Malformed =
     Malformed { field: "currency_code", problem: "not an ISO 4217 currency that is dealt in here" };
 
+impl Malformed {
+    /// Stable cause for callers, and what the field of an amount above zero must be.
+    pub fn blame(&self) -> (&'static str, &'static str) {
+        match self.field {
+            "currency_code" => ("CURRENCY_UNKNOWN", "must be a currency that is dealt in here"),
+            "nanos" => ("AMOUNT_MALFORMED", "must make whole minor units, of the sign of units"),
+            _ => ("AMOUNT_OUT_OF_RANGE", "must make an amount above zero that can be reckoned"),
+        }
+    }
+}
+
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.field, self.problem)

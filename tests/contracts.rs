@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use mesh_policy::{Idempotency, RequestId, Table};
+use mesh_policy::{Criticality, Idempotency, RequestId, Table};
 use prost::Message as _;
+use prost_reflect::{DescriptorPool, DynamicMessage, Value};
 use prost_types::{DescriptorProto, FileDescriptorProto, FileDescriptorSet};
 
 /// Places in a file descriptor, as `SourceCodeInfo` spells them.
@@ -47,6 +48,58 @@ fn every_rpc_takes_its_own_request_and_returns_its_own_response() {
 }
 
 #[test]
+fn every_service_and_every_rpc_is_annotated() {
+    let mut pool = DescriptorPool::new();
+    for set in [shop::DESCRIPTORS, mesh_proto::DESCRIPTORS] {
+        pool.decode_file_descriptor_set(set).unwrap();
+    }
+    let says = |options: DynamicMessage, extension: &str, parts: &[&str]| -> Vec<String> {
+        let extension = pool.get_extension_by_name(extension).unwrap();
+        let value = options.get_extension(&extension).into_owned();
+        let Value::Message(policy) = value else { panic!("the option is a message") };
+        let missing = parts.iter().filter(|part| !policy.has_field_by_name(part));
+        missing.map(|part| (*part).to_owned()).collect()
+    };
+    let mut problems = Vec::new();
+    for service in pool.services() {
+        let parts = ["owner", "concurrency"];
+        for missing in says(service.options(), "mesh.v1.service", &parts) {
+            problems.push(format!("{}: does not say {missing}", service.full_name()));
+        }
+        for method in service.methods() {
+            let parts = ["default_deadline", "max_deadline", "criticality"];
+            for missing in says(method.options(), "mesh.v1.method", &parts) {
+                problems.push(format!("{}: does not say {missing}", method.full_name()));
+            }
+        }
+    }
+    report(&problems);
+}
+
+#[test]
+fn what_can_be_asked_again_later_is_shed_first_and_money_and_stock_last() {
+    let table = policies();
+    let mut problems = Vec::new();
+    for rpc in rpcs().iter().filter(|rpc| rpc.package.starts_with("shop.")) {
+        let Some(policy) = table.method(&rpc.path) else { continue };
+        let is_list = rpc.name.starts_with("List") || rpc.name.starts_with("Search");
+        let moves = ["Reservation", "Payment", "Charge", "Order"];
+        let is_step = policy.idempotency == Idempotency::Idempotent
+            && moves.iter().any(|thing| rpc.name.ends_with(thing));
+        let expected = match (is_list, is_step) {
+            (true, _) => Criticality::Sheddable,
+            (_, true) => Criticality::Critical,
+            _ => continue,
+        };
+        if policy.criticality != expected {
+            let found = policy.criticality;
+            problems.push(format!("{}: is {found:?}, not {expected:?}", rpc.path));
+        }
+    }
+    report(&problems);
+}
+
+#[test]
 fn every_rpc_says_how_long_a_call_may_take() {
     let table = policies();
     let mut problems = Vec::new();
@@ -59,6 +112,19 @@ fn every_rpc_says_how_long_a_call_may_take() {
                     problems.push(format!("{}: {usual:?} by default, {longest:?}", rpc.path));
                 }
             }
+        }
+    }
+    report(&problems);
+}
+
+#[test]
+fn a_stream_that_follows_something_has_minutes() {
+    let table = policies();
+    let mut problems = Vec::new();
+    for rpc in rpcs().into_iter().filter(|rpc| rpc.streams) {
+        let Some(policy) = table.method(&rpc.path) else { continue };
+        if policy.default_deadline < Duration::from_secs(60) {
+            problems.push(format!("{}: {:?} by default", rpc.path, policy.default_deadline));
         }
     }
     report(&problems);
@@ -94,6 +160,7 @@ struct Rpc {
     input: String,
     output: String,
     has_request_id: bool,
+    streams: bool,
 }
 
 fn rpcs() -> Vec<Rpc> {
@@ -111,6 +178,7 @@ fn rpcs() -> Vec<Rpc> {
                     input: method.input_type().to_owned(),
                     output: method.output_type().to_owned(),
                     has_request_id: input.is_some_and(has_request_id),
+                    streams: method.client_streaming() || method.server_streaming(),
                 });
             }
         }

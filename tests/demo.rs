@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
-use mesh_testkit::{Platform, PlatformOptions, eventually};
+use mesh_testkit::eventually;
+use meshctl::caller::Caller;
 use meshctl::demo::{self, Amount, Doors, Options, Tally};
 use meshctl::operate::Desk;
+use shop::orders::v1::{ListOrdersRequest, OrderState};
 
-use crate::shop::SERVICES;
+use crate::shop::{SERVICES, Shop};
 
 const ORDERS: u64 = 60;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_order_of_a_demo_settles_though_the_orders_service_is_killed() {
-    let platform = Platform::start(PlatformOptions::new(SERVICES)).await;
+    let shop = Shop::open().await;
+    let platform = &shop.platform;
     let doors = Doors::find(|name| vec![platform.grpc(name)]);
     let options = Options { amount: Amount::Orders(ORDERS), ..Options::default() };
     let tally = Arc::new(Tally::default());
@@ -30,13 +33,30 @@ async fn every_order_of_a_demo_settles_though_the_orders_service_is_killed() {
     assert_eq!((report.orders, report.cancelled), (ORDERS, 0));
     assert!(report.confirmed > 0 && report.rejected > 0, "{report:?}");
     assert!(report.retried > 0, "nobody noticed that the service was gone");
+    assert!(report.delivered > 0 && report.shipped > report.delivered, "{report:?}");
 
     // What customers see as settled is settled for the operator too, a moment later.
-    let desk =
-        Desk::open(SERVICES.iter().map(|name| ((*name).to_owned(), vec![platform.grpc(name)])));
+    let desk = Desk::open(
+        &Caller::default(),
+        SERVICES.iter().map(|name| ((*name).to_owned(), vec![platform.grpc(name)])),
+    );
     let desk = desk.unwrap();
     eventually("every saga to end", async || desk.sagas(None).await.unwrap().is_empty()).await;
     assert!(desk.dead_letters().await.unwrap().is_empty());
     assert!(desk.saga("no-uuid").await.is_err());
-    platform.shutdown().await;
+
+    // What the carrier took along is known to whoever listens to shipping.
+    for (state, count) in [
+        (OrderState::Delivered, report.delivered),
+        (OrderState::Shipped, report.shipped - report.delivered),
+    ] {
+        let request = ListOrdersRequest { state: state.into(), ..ListOrdersRequest::default() };
+        eventually("the orders to be so", async || {
+            let listed = shop.order_queries().list_orders(request.clone()).await.ok()?.into_inner();
+            (listed.orders.len() as u64 == count).then_some(())
+        })
+        .await;
+    }
+    shop.audit_is_clean().await;
+    shop.platform.shutdown().await;
 }

@@ -1,9 +1,11 @@
 //! What the platform promises, one scenario per file.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod api_reference;
 mod architecture;
 mod audit;
 mod bad_input;
+mod catalog;
 mod checkout;
 mod contracts;
 mod crash_grid;
@@ -11,9 +13,12 @@ mod data_stores;
 mod demo;
 mod doors;
 mod evidence;
+mod generated;
 mod isolation;
 mod killer_run;
+mod lists;
 mod money;
+mod network;
 mod orders_and_money;
 mod scorecard;
 mod shop;

@@ -13,7 +13,9 @@ use shop::{
     },
     orders::v1::{
         Cart, CartLine, GetOrderRequest, Order, OrderState, PlaceOrderRequest, SetCartLinesRequest,
-        carts_service_client::CartsServiceClient, orders_service_client::OrdersServiceClient,
+        carts_service_client::CartsServiceClient,
+        order_queries_service_client::OrderQueriesServiceClient,
+        orders_service_client::OrdersServiceClient,
     },
     payments::v1::payments_service_client::PaymentsServiceClient,
     processor::v1::{
@@ -79,6 +81,10 @@ impl Shop {
 
     pub fn carts(&self) -> CartsServiceClient<Channel> {
         CartsServiceClient::new(self.channel("orders"))
+    }
+
+    pub fn order_queries(&self) -> OrderQueriesServiceClient<Channel> {
+        OrderQueriesServiceClient::new(self.channel("orders"))
     }
 
     pub fn payments(&self) -> PaymentsServiceClient<Channel> {

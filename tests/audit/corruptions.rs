@@ -57,6 +57,7 @@ pub async fn of_rows(shop: &Shop, story: &Story) {
         stock::reservations(story),
         events::messages(story),
         events::orders(story),
+        events::lists(story),
     ];
     for corruption in corruptions.into_iter().flatten() {
         prove(shop, &corruption).await;
@@ -128,6 +129,7 @@ pub async fn behind_stopped_services(shop: &Shop, story: &Story) {
         [of("orders", off_by_one("streams", "version", &id, 1))],
     );
     while_down(shop, "orders", &[sleepless, torn]).await;
+    while_down(shop, "orders", &events::checkpoint()).await;
 }
 
 async fn while_down(shop: &Shop, service: &str, corruptions: &[Corruption]) {

@@ -74,8 +74,41 @@ pub fn orders(story: &Story) -> Vec<Corruption> {
         ),
         corruption(
             "an event that is gone from the log",
-            &["published", "replay"],
+            &["published", "replay", "views"],
             [of("orders", deleted("log", log, &announced))],
         ),
     ]
+}
+
+/// Lists that a replay of the log does not explain.
+pub fn lists(story: &Story) -> Vec<Corruption> {
+    let confirmed = format!("order_id = '{}'", story.confirmed.order_id);
+    let delivered = format!("order_id = '{}'", story.delivered.order_id);
+    let parked =
+        |parked: bool| format!("UPDATE order_view SET parked = {parked} WHERE {delivered}");
+    let columns = "order_id, customer_id, stage, parked, currency, total_minor, line_count,
+                   placed_at, updated_at, version";
+    let only = |what, change| corruption(what, &["views"], [of("orders", change)]);
+    vec![
+        only("an order that is listed in another state", (parked(true), parked(false))),
+        only(
+            "a total that is listed off by one",
+            off_by_one("order_view", "total_minor", &confirmed, 1),
+        ),
+        only(
+            "a list that missed an order's last event",
+            off_by_one("order_view", "version", &confirmed, -1),
+        ),
+        only("an order that is not listed", deleted("order_view", columns, &confirmed)),
+    ]
+}
+
+/// A list that claims to have come further than it has, or less far.
+pub fn checkpoint() -> Vec<Corruption> {
+    let (back, forth) = off_by_one("projections", "position", "name = 'order_view'", -1);
+    vec![corruption(
+        "a list that is ahead of its checkpoint",
+        &["views"],
+        [of("orders", (back, forth))],
+    )]
 }

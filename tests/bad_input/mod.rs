@@ -5,6 +5,7 @@ mod callees;
 mod carts;
 mod orders;
 mod sizes;
+mod stock;
 
 use std::fmt::Debug;
 

@@ -44,7 +44,12 @@ async fn a_message_of_five_megabytes_is_refused_by_every_service() {
     let mut nowhere = address("DE");
     nowhere.city = large;
     let (request_id, order_id) = (uuid(), uuid());
-    let ship = CreateShipmentRequest { request_id, order_id, address: Some(nowhere) };
+    let ship = CreateShipmentRequest {
+        request_id,
+        order_id,
+        address: Some(nowhere),
+        ..CreateShipmentRequest::default()
+    };
     refused(shop.shipping().create_shipment(ship).await, code, why, "");
 
     assert_eq!(shop.rows().await, before);

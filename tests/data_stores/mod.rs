@@ -1,6 +1,7 @@
 //! The databases fail, and so do callers and processes in the middle of using them.
 
 mod cancelled_calls;
+mod corrections;
 mod migrations;
 mod outages;
 mod races;
@@ -22,7 +23,7 @@ async fn connect(url: &str) -> PgConnection {
 }
 
 /// Waits until so many sessions of a database wait for locks.
-async fn blocked(watcher: &PgPool, sessions: i64) {
+pub async fn blocked(watcher: &PgPool, sessions: i64) {
     eventually(&format!("{sessions} sessions to wait for a lock"), async || {
         sqlx::query_scalar::<_, i64>(
             "SELECT count(*) FROM pg_stat_activity

@@ -11,7 +11,7 @@ use std::{
 
 use futures::future::{BoxFuture, FutureExt as _, join_all};
 use mesh_local::http;
-use mesh_testkit::{Platform, PlatformOptions, eventually};
+use mesh_testkit::{IsolatedPostgres, Platform, PlatformOptions, eventually};
 use shop::{
     catalog::v1::ListProductsRequest,
     inventory::v1::{GetStockRequest, ReceiveStockRequest},
@@ -23,7 +23,7 @@ use shop::{
     processor::v1::TokenizeCardRequest,
     shipping::v1::GetShipmentRequest,
 };
-use sqlx::PgPool;
+use sqlx::{Connection as _, PgConnection, PgPool};
 use tonic::{Code, Status};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
@@ -78,11 +78,6 @@ impl Traffic {
         })
         .await;
     }
-
-    fn unavailable(&self) -> usize {
-        let errors = self.errors.lock().unwrap();
-        errors.iter().filter(|(seen, _)| seen.starts_with("Unavailable")).map(|(_, n)| n).sum()
-    }
 }
 
 /// Orders one piece after the other, and returns what was accepted.
@@ -123,16 +118,18 @@ async fn a_database_restarted_under_load_costs_no_order_and_leaves_no_half_of_on
     let customers = join_all((0..CUSTOMERS).map(|_| customer(&shop, &traffic, &sku, &card)));
     let faults = async {
         let postgres = shop.platform.postgres();
+        let first = started(postgres).await;
         traffic.more_orders().await;
         postgres.kill().await;
-        let after_kill = traffic.unavailable();
         traffic.more_orders().await;
+        let second = started(postgres).await;
         postgres.down().await;
         postgres.up().await;
         traffic.more_orders().await;
         traffic.closed.store(true, Ordering::Relaxed);
-        assert!(after_kill > 0, "nobody noticed that the server was killed");
-        assert!(traffic.unavailable() > after_kill, "nobody noticed the clean restart");
+        // Callers may not have noticed: what is gathered is repeated on a new connection.
+        assert_ne!(first, second, "the server was killed");
+        assert_ne!(second, started(postgres).await, "the server was restarted");
     };
     let (accepted, ()) = tokio::join!(customers, faults);
     eprintln!("callers saw {:?}", traffic.errors.lock().unwrap());
@@ -146,6 +143,13 @@ async fn a_database_restarted_under_load_costs_no_order_and_leaves_no_half_of_on
     shop.audit_is_clean().await;
     assert_eq!(pids, self::pids(&shop.platform), "a service had to be started again");
     shop.platform.shutdown().await;
+}
+
+/// When the server was started: another time is another server.
+async fn started(postgres: &IsolatedPostgres) -> String {
+    let mut admin = PgConnection::connect(&postgres.superuser_url()).await.unwrap();
+    let when = sqlx::query_scalar("SELECT pg_postmaster_start_time()::text");
+    when.fetch_one(&mut admin).await.unwrap()
 }
 
 /// Every order exactly once in every book, of one piece each.

@@ -62,6 +62,7 @@ const GAUGES: &[(&str, &[&str])] = &[
         &["mesh_relay_lag_rows", "mesh_consumer_lag", "mesh_dead_letters", "mesh_saga_driven"],
     ),
     ("inventory", &["mesh_relay_lag_rows", "mesh_consumer_lag", "mesh_dead_letters"]),
+    ("catalog", &["mesh_relay_lag_rows"]),
 ];
 
 #[tokio::test(flavor = "multi_thread")]

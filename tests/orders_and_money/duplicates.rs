@@ -117,7 +117,12 @@ async fn the_callees_refuse_other_content_too(shop: &Shop, order_id: &str, sku: 
     let charge = AuthorizeChargeRequest { request_id: payment_id, card_token, amount };
     differs("AuthorizeCharge", shop.processor().authorize_charge(charge).await);
     let request_id = step_key(&order_id, "create_shipment");
-    let ship = CreateShipmentRequest { request_id, order_id, address: Some(address("FR")) };
+    let ship = CreateShipmentRequest {
+        request_id,
+        order_id,
+        address: Some(address("FR")),
+        ..CreateShipmentRequest::default()
+    };
     differs("CreateShipment", shop.shipping().create_shipment(ship).await);
 }
 

@@ -26,7 +26,7 @@ use crate::{
 const REFUSES_CAPTURE: &str = "4000000000000374";
 const LOSES_FIRST_ANSWERS: &str = "4000000000000341";
 const LOSES_FIRST_REQUESTS: &str = "4000000000000358";
-const ANSWERS_SLOWLY: &str = "4000000000000366";
+pub const ANSWERS_SLOWLY: &str = "4000000000000366";
 
 async fn cancel(shop: &Shop, order_id: &str) -> Result<CancelOrderResponse, Status> {
     let request = CancelOrderRequest { request_id: uuid(), order_id: order_id.to_owned() };
@@ -34,7 +34,7 @@ async fn cancel(shop: &Shop, order_id: &str) -> Result<CancelOrderResponse, Stat
 }
 
 /// Reports for the carrier what became of the order's parcel.
-async fn report(
+pub async fn report(
     shop: &Shop,
     order_id: &str,
     state: ShipmentState,

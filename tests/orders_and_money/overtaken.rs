@@ -96,7 +96,8 @@ async fn a_payment_that_was_undone_before_it_arrived_is_never_charged() {
     let undone = payments.undo_payment(undo(&known)).await.unwrap().into_inner().payment.unwrap();
     assert_eq!(undone.state(), PaymentState::Undone);
     for id in [&known, &unknown] {
-        let capture = CapturePaymentRequest { request_id: uuid(), payment_id: id.clone() };
+        let capture =
+            CapturePaymentRequest { request_id: uuid(), payment_id: id.clone(), amount: None };
         overtaken("CapturePayment", payments.capture_payment(capture).await);
     }
     // The authorization was repeated by somebody who had not heard its answer.
@@ -128,7 +129,8 @@ async fn a_charge_that_was_voided_before_it_arrived_takes_nothing() {
 
     for id in [&known, &unknown] {
         processor.void_charge(void(id)).await.unwrap();
-        let capture = CaptureChargeRequest { request_id: uuid(), charge_id: id.clone() };
+        let capture =
+            CaptureChargeRequest { request_id: uuid(), charge_id: id.clone(), amount: None };
         overtaken("CaptureCharge", processor.capture_charge(capture).await);
         let asked = GetChargeRequest { charge_id: id.clone() };
         let charge = processor.get_charge(asked).await.unwrap().into_inner().charge.unwrap();
@@ -149,6 +151,7 @@ async fn a_parcel_that_was_cancelled_before_it_was_announced_never_leaves() {
         request_id: id.to_owned(),
         order_id: uuid(),
         address: Some(address("DE")),
+        ..CreateShipmentRequest::default()
     };
     let mut shipping = shop.shipping();
 

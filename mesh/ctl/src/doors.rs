@@ -5,16 +5,19 @@ use std::net::SocketAddr;
 use anyhow::{Context, Result};
 use mesh_rpc::Channel;
 use shop::catalog::v1::catalog_service_client::CatalogServiceClient;
-use shop::catalog::v1::{ListProductsRequest, Product};
+use shop::catalog::v1::{ListProductsRequest, Product, ProductState};
 use shop::inventory::v1::ReceiveStockRequest;
 use shop::inventory::v1::inventory_service_client::InventoryServiceClient;
 use shop::orders::v1::carts_service_client::CartsServiceClient;
+use shop::orders::v1::order_queries_service_client::OrderQueriesServiceClient;
 use shop::orders::v1::orders_service_client::OrdersServiceClient;
 use shop::processor::v1::TokenizeCardRequest;
 use shop::processor::v1::cards_service_client::CardsServiceClient;
+use shop::shipping::v1::shipping_service_client::ShippingServiceClient;
 use tonic::Status;
 use uuid::Uuid;
 
+use crate::caller::{Caller, channel};
 use crate::persist::Persistence;
 
 /// Products of one page.
@@ -22,9 +25,11 @@ const PAGE: i32 = 200;
 /// The most pieces that one delivery brings.
 const DELIVERY: i64 = 1_000_000;
 
-/// Where the services answer gRPC that customers need: every replica of each.
+/// Where the services answer gRPC that customers need, every replica of each, and who comes.
 #[derive(Clone, Debug)]
 pub struct Doors {
+    /// Who calls.
+    pub caller: Caller,
     /// What is sold.
     pub catalog: Vec<SocketAddr>,
     /// Where suppliers deliver.
@@ -33,16 +38,20 @@ pub struct Doors {
     pub orders: Vec<SocketAddr>,
     /// Where a card becomes a token.
     pub processor: Vec<SocketAddr>,
+    /// Where carriers report.
+    pub shipping: Vec<SocketAddr>,
 }
 
 impl Doors {
-    /// Finds the doors by the services' names.
+    /// Finds the doors by the services' names; nobody comes.
     pub fn find(addresses: impl Fn(&str) -> Vec<SocketAddr>) -> Doors {
         Doors {
+            caller: Caller::default(),
             catalog: addresses("catalog"),
             inventory: addresses("inventory"),
             orders: addresses("orders"),
             processor: addresses("processor"),
+            shipping: addresses("shipping"),
         }
     }
 }
@@ -54,21 +63,25 @@ pub(crate) struct Clients {
     pub inventory: InventoryServiceClient<Channel>,
     pub carts: CartsServiceClient<Channel>,
     pub orders: OrdersServiceClient<Channel>,
+    pub queries: OrderQueriesServiceClient<Channel>,
     pub cards: CardsServiceClient<Channel>,
+    pub shipping: ShippingServiceClient<Channel>,
 }
 
 impl Clients {
-    /// Connects when the first call is made.
+    /// Fails if a service has no door, or who calls cannot be told.
     pub fn new(doors: &Doors) -> Result<Clients> {
-        let channel =
-            |name: &str, addresses: &[SocketAddr]| Channel::new("meshctl", name, addresses);
+        let identity = doors.caller.identity()?;
+        let channel = |name: &str, addresses: &[SocketAddr]| channel(&identity, name, addresses);
         let orders = channel("orders", &doors.orders)?;
         Ok(Clients {
             catalog: CatalogServiceClient::new(channel("catalog", &doors.catalog)?),
             inventory: InventoryServiceClient::new(channel("inventory", &doors.inventory)?),
             carts: CartsServiceClient::new(orders.clone()),
+            queries: OrderQueriesServiceClient::new(orders.clone()),
             orders: OrdersServiceClient::new(orders),
             cards: CardsServiceClient::new(channel("processor", &doors.processor)?),
+            shipping: ShippingServiceClient::new(channel("shipping", &doors.shipping)?),
         })
     }
 
@@ -77,7 +90,9 @@ impl Clients {
         let mut products = Vec::new();
         let mut page_token = String::new();
         loop {
-            let request = ListProductsRequest { page_size: PAGE, page_token };
+            let state = ProductState::Active.into();
+            let request =
+                ListProductsRequest { page_size: PAGE, page_token, state, ..Default::default() };
             let page = persistence
                 .call("ListProducts", &request, |request| {
                     let mut catalog = self.catalog.clone();

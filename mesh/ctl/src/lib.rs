@@ -1,10 +1,14 @@
 //! What `meshctl` does to a running shop, as a library: tests do the same.
 
+pub mod api_reference;
 pub mod audit;
 pub mod bench;
+pub mod caller;
 pub mod demo;
 pub mod doors;
 pub mod operate;
+pub mod policy;
 pub mod services;
+pub mod watch;
 
 mod persist;

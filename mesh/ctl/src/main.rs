@@ -1,6 +1,8 @@
 //! `meshctl`, also `cargo mesh`: runs the shop on this machine, and looks after it.
 
 mod commands;
+mod doctor;
+mod help;
 mod output;
 mod platform;
 mod project;
@@ -12,11 +14,20 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use meshctl::services;
 
-use commands::{audit, bench, demo, dlq, down, logs, sagas, serve, status, supervise, test, up};
+use commands::{
+    audit, bench, completions, demo, dlq, docs, down, endpoints, logs, policy, sagas, serve,
+    status, supervise, test, up,
+};
 
-/// Runs the shop on this machine: services, PostgreSQL and nats-server, with data in `.mesh/`.
+// `serve` runs services in this process. Each thread counts for itself, for `bench rpc`.
+#[global_allocator]
+static ALLOCATOR: alloc_tracker::Allocator<mesh_runtime::Allocator> =
+    alloc_tracker::Allocator::new(mesh_runtime::Allocator);
+
+/// Runs the shop on this machine.
 #[derive(Parser)]
-#[command(name = "meshctl", bin_name = output::program(), version, disable_help_subcommand = true)]
+#[command(name = "meshctl", bin_name = output::program(), version, disable_help_subcommand = true,
+          about = help::ABOUT, after_help = help::TOP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -25,6 +36,8 @@ struct Cli {
 /// Every variant is one file of `commands`, or one directory of its own.
 #[derive(Subcommand)]
 enum Command {
+    /// Says what this machine has, what is missing, and what to do about it.
+    Doctor(commands::doctor::Args),
     /// Starts everything, waits until it is healthy, and seeds a shop.
     Up(up::Args),
     /// Drains and stops everything.
@@ -33,7 +46,7 @@ enum Command {
     Status(status::Args),
     /// Shows what a service logged.
     Logs(logs::Args),
-    /// Orders as customers would, and follows every order until it is settled.
+    /// Orders as customers would, and follows every order; or one, step by step: --watch.
     Demo(demo::Args),
     /// Says whether money, stock and messages are right.
     Audit(audit::Args),
@@ -41,10 +54,18 @@ enum Command {
     Sagas(sagas::Args),
     /// Shows dead letters, and tries them again.
     Dlq(dlq::Args),
-    /// Measures how fast the running shop is.
+    /// Shows how calls are bounded and repeated, and where each value comes from.
+    Policy(policy::Args),
+    /// Shows where callers find a service, and how each endpoint is.
+    Endpoints(endpoints::Args),
+    /// Measures how fast the shop is, and what its calls cost.
     Bench(bench::Args),
     /// Runs the tests, with the servers they need.
     Test(test::Args),
+    /// Writes pages that are made from the sources.
+    Docs(docs::Args),
+    /// Writes what a shell needs to complete commands.
+    Completions(completions::Args),
     /// Looks after the processes of `up --detach`.
     #[command(hide = true)]
     Supervise,
@@ -66,6 +87,7 @@ fn main() -> ExitCode {
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Doctor(args) => commands::doctor::run(args).await,
         Command::Up(args) => up::run(args).await,
         Command::Down(args) => down::run(args).await,
         Command::Status(args) => status::run(args).await,
@@ -74,9 +96,37 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Audit(args) => Box::pin(audit::run(args)).await,
         Command::Sagas(args) => Box::pin(sagas::run(args)).await,
         Command::Dlq(args) => Box::pin(dlq::run(args)).await,
+        Command::Policy(args) => policy::run(args).await,
+        Command::Endpoints(args) => endpoints::run(args).await,
         Command::Bench(args) => Box::pin(bench::run(args)).await,
         Command::Test(args) => test::run(args).await,
+        Command::Completions(args) => completions::run(args).await,
+        Command::Docs(args) => docs::run(args).await,
         Command::Supervise => supervise::run().await,
         Command::Serve(args) => serve::run(args).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Cli;
+
+    #[test]
+    fn every_command_says_what_it_is_for_and_what_its_exit_codes_mean() {
+        let cli = Cli::command();
+        cli.clone().debug_assert();
+        let text = |text: Option<&clap::builder::StyledStr>| text.map(ToString::to_string);
+
+        let shown: Vec<_> = cli.get_subcommands().filter(|it| !it.is_hide_set()).collect();
+        assert!(shown.len() > 10);
+        for command in shown {
+            let name = command.get_name();
+            let about = text(command.get_about()).unwrap_or_default();
+            assert!(!about.is_empty() && about.len() < 90, "{name}: {about}");
+            let after = text(command.get_after_help()).unwrap_or_default();
+            assert!(after.contains("Exit codes: 0"), "{name} does not say what exit codes mean");
+        }
     }
 }

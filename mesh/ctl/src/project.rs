@@ -32,14 +32,36 @@ impl Project {
     }
 }
 
-/// The build directory that a file lies in, if any.
+/// The build directory that a file lies in, if any. Cargo tags only one that it made itself, not one
+/// that somebody mounted or made before; what it knows of the compiler it writes into both.
 pub fn target_around(file: &Path) -> Option<PathBuf> {
-    let found = file.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
-    found.map(Path::to_owned)
+    const MARKS: [&str; 2] = ["CACHEDIR.TAG", ".rustc_info.json"];
+    let is_target = |folder: &&Path| MARKS.iter().any(|mark| folder.join(mark).is_file());
+    file.ancestors().find(is_target).map(Path::to_owned)
 }
 
 fn checkout(start: &Path) -> Option<PathBuf> {
     let is_root =
         |folder: &&Path| folder.join("Cargo.lock").is_file() && folder.join("services").is_dir();
     start.ancestors().find(is_root).map(Path::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_directory_is_known_though_cargo_did_not_make_it() {
+        let folder = env::temp_dir().join(format!("target-{}", std::process::id()));
+        let program = folder.join("debug").join("meshctl");
+        std::fs::create_dir_all(program.parent().unwrap()).unwrap();
+        assert_eq!(target_around(&program), None);
+
+        for mark in ["CACHEDIR.TAG", ".rustc_info.json"] {
+            std::fs::write(folder.join(mark), "").unwrap();
+            assert_eq!(target_around(&program), Some(folder.clone()), "{mark}");
+            std::fs::remove_file(folder.join(mark)).unwrap();
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

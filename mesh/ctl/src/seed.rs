@@ -1,17 +1,17 @@
 //! A shop to begin with: stock for every product, and two customers with cards.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use futures::stream::{self, StreamExt, TryStreamExt};
-use shop::catalog::v1::ListProductsRequest;
+use mesh_rpc::{Channel, timeout_request};
+use meshctl::caller::channel;
 use shop::catalog::v1::catalog_service_client::CatalogServiceClient;
+use shop::catalog::v1::{ListProductsRequest, ProductState};
 use shop::inventory::v1::ReceiveStockRequest;
 use shop::inventory::v1::inventory_service_client::InventoryServiceClient;
 use shop::processor::v1::TokenizeCardRequest;
 use shop::processor::v1::cards_service_client::CardsServiceClient;
-use tonic::transport::{Channel, Endpoint};
 use uuid::{Uuid, uuid};
 
 use crate::state::State;
@@ -48,15 +48,18 @@ pub struct Customer {
 
 /// Fills the shop through its contracts. Safe to repeat.
 pub async fn seed(state: &State) -> Result<Shop> {
-    let skus = skus(state).await.context("cannot list the products")?;
-    let inventory = InventoryServiceClient::new(channel(state.grpc("inventory")?)?);
+    let identity = state.caller.identity()?;
+    let to = |service: &str| channel(&identity, service, &[state.grpc(service)?]);
+    let catalog = CatalogServiceClient::new(to("catalog")?);
+    let skus = skus(catalog).await.context("cannot list the products")?;
+    let inventory = InventoryServiceClient::new(to("inventory")?);
     stream::iter(&skus)
         .map(|sku| receive(inventory.clone(), sku))
         .buffer_unordered(AT_ONCE)
         .try_collect::<Vec<()>>()
         .await
         .context("cannot stock the products")?;
-    let cards = CardsServiceClient::new(channel(state.grpc("processor")?)?);
+    let cards = CardsServiceClient::new(to("processor")?);
     let mut customers = Vec::new();
     for name in CUSTOMERS {
         let request = TokenizeCardRequest {
@@ -65,7 +68,7 @@ pub async fn seed(state: &State) -> Result<Shop> {
             expiry_month: 12,
             expiry_year: 2099,
         };
-        let answer = cards.clone().tokenize_card(request).await;
+        let answer = cards.clone().tokenize_card(timeout_request(request, LIMIT)).await;
         let card_token = answer.context("cannot store a card")?.into_inner().card_token;
         customers.push(Customer { name, id: id(&format!("customer/{name}")), card_token });
     }
@@ -78,16 +81,19 @@ async fn receive(mut inventory: InventoryServiceClient<Channel>, sku: &str) -> R
         sku: sku.to_owned(),
         quantity: STOCK,
     };
+    let request = timeout_request(request, LIMIT);
     inventory.receive_stock(request).await.with_context(|| format!("product {sku}"))?;
     Ok(())
 }
 
-async fn skus(state: &State) -> Result<Vec<String>> {
-    let mut catalog = CatalogServiceClient::new(channel(state.grpc("catalog")?)?);
+async fn skus(mut catalog: CatalogServiceClient<Channel>) -> Result<Vec<String>> {
     let mut skus = Vec::new();
     let mut page_token = String::new();
     loop {
-        let request = ListProductsRequest { page_size: 100, page_token };
+        let state = ProductState::Active.into();
+        let request =
+            ListProductsRequest { page_size: 100, page_token, state, ..Default::default() };
+        let request = timeout_request(request, LIMIT);
         let page = catalog.list_products(request).await?.into_inner();
         skus.extend(page.products.into_iter().map(|product| product.sku));
         if page.next_page_token.is_empty() {
@@ -95,10 +101,6 @@ async fn skus(state: &State) -> Result<Vec<String>> {
         }
         page_token = page.next_page_token;
     }
-}
-
-fn channel(address: SocketAddr) -> Result<Channel> {
-    Ok(Endpoint::from_shared(format!("http://{address}"))?.timeout(LIMIT).connect_lazy())
 }
 
 fn id(name: &str) -> Uuid {

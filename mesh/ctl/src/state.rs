@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use anyhow::{Context, Result, bail};
 use mesh_local::{Home, replace};
+use meshctl::caller::Caller;
 use serde::{Deserialize, Serialize};
 
 use crate::output;
@@ -26,6 +27,9 @@ pub struct State {
     pub nats: Server,
     /// The database server; the URL is the superuser's.
     pub postgres: Server,
+    /// What this program shows to the services, and a script may.
+    #[serde(default)]
+    pub caller: Caller,
 }
 
 /// One process of a service.
@@ -101,6 +105,10 @@ impl State {
     /// Where the first process of a service answers gRPC.
     pub fn grpc(&self, service: &str) -> Result<SocketAddr> {
         let first = self.services.get(service).and_then(|instances| instances.first());
-        Ok(first.with_context(|| format!("{service} is not up"))?.grpc)
+        Ok(first
+            .with_context(|| {
+                format!("{service} is not up: `{} status` says what is", output::program())
+            })?
+            .grpc)
     }
 }

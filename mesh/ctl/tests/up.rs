@@ -1,28 +1,50 @@
 //! `up`, `status`, `down`: the real program on this machine, with real kills.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::time::{Duration, Instant};
-
-use mesh_local::{Home, Identity, Signal};
+use mesh_local::{Identity, Signal};
 use serde_json::Value;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::shop::Shop;
 
 #[test]
 fn the_shop_comes_up_survives_kills_and_goes_down() {
     let shop = Shop::clean("kills");
 
-    shop.succeeds(&["up", "--detach", "--replicas", "catalog=2"]);
+    let up = shop.succeeds(&["up", "--detach", "--replicas", "catalog=2"]);
+    let said = String::from_utf8_lossy(&up.stdout).into_owned();
+    // As root, PostgreSQL's data is elsewhere, and that is said.
+    if let Ok(elsewhere) = std::fs::read_link(shop.home.path("postgres")) {
+        assert!(said.contains(&elsewhere.display().to_string()), "{said}");
+    }
+    let doctor = shop.succeeds(&["doctor"]);
+    assert!(String::from_utf8_lossy(&doctor.stdout).contains("ready, and the shop is up"));
     let first = shop.state();
     assert_eq!(first["services"].as_object().unwrap().len(), 6);
     assert_eq!(first["services"]["catalog"].as_array().unwrap().len(), 2);
 
     // A second `up` changes nothing.
     let again = shop.succeeds(&["up", "--detach"]);
-    assert!(String::from_utf8_lossy(&again.stdout).contains("up already"));
+    let said = String::from_utf8_lossy(&again.stdout).into_owned();
+    assert!(said.contains("up already") && !said.contains("older programs"), "{said}");
     assert_eq!(shop.state(), first);
+
+    // Each process tells its policy, and who says it.
+    let policy = shop.succeeds(&["policy", "GetProduct", "--json"]);
+    let policy: Value = serde_json::from_slice(&policy.stdout).unwrap();
+    assert_eq!(policy["from"], "running");
+    assert_eq!(policy["files"].as_object().unwrap().len(), 7, "{policy}");
+    assert_eq!(policy["values"]["deadline"]["source"], "contract");
+    assert_eq!(policy["values"]["retry.attempts"]["source"], "default");
+
+    // Each caller tells how it sees those that it calls.
+    let endpoints = shop.succeeds(&["endpoints", "catalog", "--json"]);
+    let endpoints: Value = serde_json::from_slice(&endpoints.stdout).unwrap();
+    assert_eq!(endpoints[0]["caller"], "orders 0", "{endpoints}");
+    let seen = endpoints[0]["endpoints"].as_array().unwrap();
+    assert!(seen.len() == 2 && seen.iter().all(|it| it["state"] == "READY"), "{endpoints}");
+    let said = shop.succeeds(&["endpoints", "payments"]).stdout;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(said.contains("READY") && said.contains("CLOSED"), "{said}");
+    assert_eq!(shop.run(&["endpoints", "paymets"]).status.code(), Some(1));
 
     // A killed process comes back at the same place, and the state says so.
     for process in ["/services/orders/0/pid", "/postgres/pid", "/nats/pid"] {
@@ -55,6 +77,7 @@ fn the_shop_comes_up_survives_kills_and_goes_down() {
     assert!(!shop.run(&["status"]).status.success());
     let nothing = shop.succeeds(&["down", "--wipe"]);
     assert!(String::from_utf8_lossy(&nothing.stdout).contains("nothing was up"));
+    assert!(!String::from_utf8_lossy(&nothing.stderr).contains("draining"));
 }
 
 #[test]
@@ -76,79 +99,6 @@ fn a_mistaken_request_is_refused_with_the_way_out() {
     let down = shop.run(&["status", "--json"]);
     assert_eq!(down.status.code(), Some(1));
     assert_eq!(String::from_utf8_lossy(&down.stdout).trim(), r#"{"up":false}"#);
-}
-
-/// A shop with a home of its own; taken down with the value.
-struct Shop {
-    home: Home,
-}
-
-impl Shop {
-    fn clean(name: &str) -> Shop {
-        let project =
-            Home::of_project(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")).unwrap();
-        let root = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("up-{name}"));
-        let shop = Shop { home: Home::at(&root).unwrap() };
-        shop.run(&["down", "--wipe"]);
-        // Servers that were installed for the project need not be installed again.
-        let shared = shop.home.path("venv");
-        if project.wheels().is_dir() && !shared.exists() {
-            std::os::unix::fs::symlink(project.wheels(), shared).unwrap();
-        }
-        shop
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_meshctl"))
-            .args(arguments)
-            .env("MESH_HOME", self.home.root())
-            .env("CI", "1")
-            .output()
-            .unwrap()
-    }
-
-    fn succeeds(&self, arguments: &[&str]) -> Output {
-        let output = self.run(arguments);
-        assert!(
-            output.status.success(),
-            "{arguments:?}: {}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
-        output
-    }
-
-    fn state(&self) -> Value {
-        let text = std::fs::read_to_string(self.home.path("state.json")).unwrap();
-        serde_json::from_str(&text).unwrap()
-    }
-
-    fn supervisor(&self) -> Identity {
-        let text = std::fs::read_to_string(self.home.path("supervisor.pid")).unwrap();
-        Identity::of(text.trim().parse().unwrap()).unwrap()
-    }
-
-    fn supervisor_runs(&self) -> bool {
-        let text = std::fs::read_to_string(self.home.path("supervisor.pid")).unwrap();
-        Identity::of(text.trim().parse().unwrap()).is_some()
-    }
-
-    fn eventually<T>(&self, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-        let begun = Instant::now();
-        loop {
-            if let Some(answer) = ask() {
-                return answer;
-            }
-            assert!(begun.elapsed() < PATIENCE, "waited in vain for {what}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
-
-impl Drop for Shop {
-    fn drop(&mut self) {
-        self.run(&["down", "--wipe"]);
-    }
 }
 
 fn pid(value: &Value) -> Identity {

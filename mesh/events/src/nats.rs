@@ -1,6 +1,6 @@
 //! The connection to the broker: it reconnects for ever, and says when it is away.
 
-use std::{str::FromStr as _, time::Duration};
+use std::{path::PathBuf, str::FromStr as _, time::Duration};
 
 use anyhow::Context as _;
 use async_nats::{Client, ConnectOptions, Event, ServerAddr, jetstream};
@@ -33,6 +33,9 @@ struct Link {
 }
 
 /// Connects to the broker of `config`, in the background and as often as needed.
+///
+/// With the scheme `tls` the connection is encrypted; `?tls_ca=FILE` then names the PEM file of the
+/// authorities to trust.
 ///
 /// Sets the condition `broker` of the service's health: degraded while the broker is away, never
 /// down, because a service that can still answer goes on answering. User and password come from
@@ -92,6 +95,7 @@ impl Nats {
         if let Some(user) = user {
             options = options.user_and_password(user, password.unwrap_or_default());
         }
+        options = secured(options, &addresses);
         let client = options.connect(addresses).await.context("cannot reach the broker")?;
         let jetstream = jetstream::ContextBuilder::new()
             .timeout(ACK_LIMIT)
@@ -170,6 +174,19 @@ fn reconnect_pause(attempts: usize) -> Duration {
 }
 
 /// Undoes `%41` for `A`: passwords in addresses are encoded where they have to be.
+/// An address `tls://…?tls_ca=FILE` wants TLS, and names the PEM file of those to trust.
+fn secured(options: ConnectOptions, addresses: &[ServerAddr]) -> ConnectOptions {
+    let tls = addresses.iter().any(ServerAddr::tls_required);
+    addresses.iter().fold(options.require_tls(tls), |options, address| {
+        let url = address.clone().into_inner();
+        let trust = url.query_pairs().find(|(name, _)| name == "tls_ca");
+        match trust {
+            Some((_, file)) => options.add_root_certificates(PathBuf::from(&*file)),
+            None => options,
+        }
+    })
+}
+
 fn percent_decoded(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());

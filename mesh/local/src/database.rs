@@ -36,8 +36,13 @@ pub async fn ensure_role(superuser: &str, name: &str, password: &str) -> Result<
 /// The URL under which a role reaches a database of the superuser's server.
 pub fn role_url(superuser: &str, role: &str, password: &str, database: &str) -> String {
     let server = superuser.rsplit_once('@').map_or(superuser, |(_, rest)| rest);
+    // How the connection is secured is the server's too.
+    let (server, security) = match server.split_once('?') {
+        Some((server, security)) => (server, format!("?{security}")),
+        None => (server, String::new()),
+    };
     let server = server.split('/').next().unwrap_or(server);
-    format!("postgres://{role}:{password}@{server}/{database}")
+    format!("postgres://{role}:{password}@{server}/{database}{security}")
 }
 
 /// A role's password that follows from the superuser's: nothing more has to be kept.
@@ -84,6 +89,10 @@ mod tests {
     fn a_roles_url_keeps_the_server() {
         let url = role_url("postgres://postgres:x@127.0.0.1:5/postgres", "a", "b", "c");
         assert_eq!(url, "postgres://a:b@127.0.0.1:5/c");
+        let secure =
+            "postgres://postgres:x@127.0.0.1:5/postgres?sslmode=verify-full&sslrootcert=/y/z";
+        let url = role_url(secure, "a", "b", "c");
+        assert_eq!(url, "postgres://a:b@127.0.0.1:5/c?sslmode=verify-full&sslrootcert=/y/z");
     }
 
     #[test]

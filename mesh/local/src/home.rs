@@ -1,5 +1,7 @@
 //! Where everything of one local platform lies.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
@@ -7,6 +9,13 @@ use anyhow::{Context, Result};
 use uuid::Uuid;
 
 use crate::{User, private_dir};
+
+/// Where a home keeps what another user has to reach.
+const OUTSIDE: &str = "/var/tmp";
+const PREFIX: &str = "mesh-";
+/// The file in a home that names its directory there, and the file there that names the home.
+const ID: &str = "outside.id";
+const HOME: &str = "home";
 
 /// The directory of one local platform: data, logs, pid files, and the installed servers.
 #[derive(Clone, Debug)]
@@ -65,7 +74,9 @@ impl Home {
     /// The private directory `name` for a server that runs as `user`.
     ///
     /// Another user than ours might not reach the home (below `/root`, say): its directory then
-    /// lies under `/var/tmp`, and the home has a link to it.
+    /// lies under `/var/tmp`, and the home has a link to it. Where exactly is written in the home,
+    /// so that it goes along when the home is moved, and a home that is made where another one was
+    /// does not meet the other's data.
     pub fn server_dir(&self, name: &str, user: Option<&User>) -> Result<PathBuf> {
         let here = self.root.join(name);
         let Some(user) = user else {
@@ -83,9 +94,10 @@ impl Home {
     /// A directory which every user can pass through but only we can write; the home's own.
     pub fn outside(&self) -> Result<PathBuf> {
         use std::os::unix::fs::PermissionsExt;
-        let outside = self.outside_path();
+        let outside = self.outside_of_its_own()?;
         private_dir(&outside, None)
             .and_then(|()| fs::set_permissions(&outside, fs::Permissions::from_mode(0o711)))
+            .and_then(|()| fs::write(outside.join(HOME), self.root.as_os_str().as_bytes()))
             .with_context(|| format!("cannot use {}", outside.display()))?;
         Ok(outside)
     }
@@ -98,23 +110,54 @@ impl Home {
         } else {
             remove_dir(&here)?;
         }
-        let outside = self.outside_path();
-        remove_dir(&outside.join(name))?;
-        // Stays while something else is in it.
-        let _ = fs::remove_dir(outside);
-        Ok(())
+        match self.outside_path()? {
+            Some(outside) => {
+                remove_dir(&outside.join(name))?;
+                remove_if_bare(&outside)
+            }
+            None => Ok(()),
+        }
     }
 
     /// Removes the home with all its data.
     pub fn remove(&self) -> io::Result<()> {
-        remove_dir(&self.root)?;
-        remove_dir(&self.outside_path())
+        if let Some(outside) = self.outside_path()? {
+            remove_dir(&outside)?;
+        }
+        remove_dir(&self.root)
     }
 
-    fn outside_path(&self) -> PathBuf {
-        let digest = Uuid::new_v5(&Uuid::NAMESPACE_URL, self.root.as_os_str().as_encoded_bytes());
-        let name = format!("mesh-{}", &digest.simple().to_string()[..12]);
-        Path::new("/var/tmp").join(name)
+    /// The directories under `/var/tmp` whose homes are gone, with the path where each was: what
+    /// stays when somebody deletes a project that root ran.
+    pub fn abandoned() -> Vec<(PathBuf, PathBuf)> {
+        let Ok(entries) = fs::read_dir(OUTSIDE) else { return Vec::new() };
+        let outside = entries.flatten().map(|entry| entry.path());
+        outside.filter_map(|outside| Some((home_of_abandoned(&outside)?, outside))).collect()
+    }
+
+    /// Where the home's directory for other users is, if it ever had one.
+    fn outside_path(&self) -> io::Result<Option<PathBuf>> {
+        match fs::read_to_string(self.root.join(ID)) {
+            Ok(id) => Ok(Some(outside_named(&id))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The same; drawn now if the home has none.
+    fn outside_of_its_own(&self) -> Result<PathBuf> {
+        let id = Uuid::new_v4().simple().to_string();
+        let draft = self.root.join(format!("{ID}.{id}"));
+        // A link appears whole or not at all, and only the first one stays.
+        let linked = fs::write(&draft, &id[..12])
+            .and_then(|()| fs::hard_link(&draft, self.root.join(ID)))
+            .or_else(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists => Ok(()),
+                _ => Err(error),
+            });
+        let _ = fs::remove_file(&draft);
+        linked.with_context(|| format!("cannot write to {}", self.root.display()))?;
+        self.outside_path()?.with_context(|| format!("{} was taken away", self.root.display()))
     }
 
     fn directory(&self, name: &str) -> io::Result<PathBuf> {
@@ -122,6 +165,18 @@ impl Home {
         fs::create_dir_all(&path)?;
         Ok(path)
     }
+}
+
+fn outside_named(id: &str) -> PathBuf {
+    Path::new(OUTSIDE).join(format!("{PREFIX}{}", id.trim()))
+}
+
+/// The home that this directory was made for, if that home does not know it any more.
+fn home_of_abandoned(outside: &Path) -> Option<PathBuf> {
+    let id = outside.file_name()?.to_str()?.strip_prefix(PREFIX)?;
+    let home = PathBuf::from(OsString::from_vec(fs::read(outside.join(HOME)).ok()?));
+    let known = fs::read_to_string(home.join(ID)).is_ok_and(|known| known.trim() == id);
+    (!known).then_some(home)
 }
 
 /// Makes `here` a link to `there`.
@@ -141,10 +196,80 @@ fn link(there: &Path, here: &Path) -> Result<()> {
         .with_context(|| format!("cannot link {} to {}", here.display(), there.display()))
 }
 
+/// Removes a directory outside that holds nothing but the name of its home.
+fn remove_if_bare(outside: &Path) -> io::Result<()> {
+    let Ok(mut entries) = fs::read_dir(outside) else { return Ok(()) };
+    if entries.all(|entry| entry.is_ok_and(|entry| entry.file_name() == HOME)) {
+        remove_dir(outside)?;
+    }
+    Ok(())
+}
+
 fn remove_dir(path: &Path) -> io::Result<()> {
     fs::remove_dir_all(path).or_else(ignore_missing)
 }
 
 fn ignore_missing(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::{env, fs};
+
+    use uuid::Uuid;
+
+    use super::Home;
+
+    /// An empty directory, removed at the end.
+    struct Place(PathBuf);
+
+    impl Place {
+        fn new() -> Place {
+            let place = env::temp_dir().join(format!("home-{}", Uuid::new_v4().simple()));
+            fs::create_dir(&place).unwrap();
+            Place(place)
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_home_made_where_another_was_deleted_has_nothing_of_the_other() {
+        let place = Place::new();
+        let root = place.0.join("home");
+        let first = Home::at(&root).unwrap().outside().unwrap();
+        fs::write(first.join("data"), "of the first").unwrap();
+        assert_eq!(Home::at(&root).unwrap().outside().unwrap(), first, "it is kept");
+
+        fs::remove_dir_all(&root).unwrap();
+        let gone = (fs::canonicalize(&place.0).unwrap().join("home"), first.clone());
+        assert!(Home::abandoned().contains(&gone), "it is found");
+        let second = Home::at(&root).unwrap();
+        let others = second.outside().unwrap();
+
+        assert_ne!(others, first);
+        assert!(Home::abandoned().contains(&gone), "it is still not the new home's");
+        fs::remove_dir_all(&first).unwrap();
+        second.remove().unwrap();
+        assert!(!others.exists());
+    }
+
+    #[test]
+    fn a_moved_home_keeps_what_it_has_outside() {
+        let place = Place::new();
+        let before = Home::at(&place.0.join("before")).unwrap().outside().unwrap();
+
+        fs::rename(place.0.join("before"), place.0.join("after")).unwrap();
+        let home = Home::at(&place.0.join("after")).unwrap();
+
+        assert_eq!(home.outside().unwrap(), before);
+        assert!(!Home::abandoned().iter().any(|(_, outside)| *outside == before));
+        home.remove().unwrap();
+    }
 }

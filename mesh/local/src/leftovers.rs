@@ -32,6 +32,15 @@ impl PidFile {
     }
 }
 
+/// The processes that have a pid file in `run`, still run, and have nobody who looks after them.
+pub fn left_over(run: &Path) -> Vec<Identity> {
+    let entries = fs::read_dir(run).into_iter().flatten().flatten().map(|entry| entry.path());
+    let files = entries.filter(|path| path.extension().is_some_and(|kind| kind == "pid"));
+    let read = files.filter_map(|path| PidFile::read(&path));
+    let alone = read.filter(|file| !file.keeper.is_some_and(|keeper| keeper.alive()));
+    alone.map(|file| file.process).filter(Identity::alive).collect()
+}
+
 /// Stops every process that has a pid file in `run` and whose keeper is gone, and removes the
 /// files. Only a process that is still the very same is touched. Returns how many were stopped.
 pub async fn stop_leftovers(run: &Path, patience: Duration) -> io::Result<usize> {

@@ -2,6 +2,7 @@
 //! supervision on this machine. Knows no service by name.
 #![warn(missing_docs)]
 
+mod ca;
 mod database;
 mod declaration;
 mod files;
@@ -9,28 +10,33 @@ mod home;
 pub mod http;
 mod identity;
 mod leftovers;
+mod look;
 mod nats;
 mod ports;
 mod postgres;
 mod progress;
 mod servers;
+mod service_keys;
 mod streams;
 mod supervise;
 mod user;
 mod wheels;
 
+pub use ca::{Authority, CertificateFiles, Holder, Issued, Kept, NAMESPACE};
 pub use database::{derived_password, ensure_database, ensure_role, role_url};
 pub use declaration::{Call, Declaration, Subscription, leaves_first};
 pub use files::{copy_tree, private_dir, replace, tail, write_private};
 pub use home::Home;
 pub use identity::Identity;
-pub use leftovers::{PidFile, stop_leftovers};
+pub use leftovers::{PidFile, left_over, stop_leftovers};
+pub use look::{Look, Place, Python};
 pub use nats::Nats;
 pub use ports::{Ports, free_port};
 pub use postgres::{Durability, Postgres};
 pub use progress::Progress;
 pub use rustix::process::Signal;
 pub use servers::{Servers, Source};
+pub use service_keys::ServiceKeys;
 pub use streams::{connect_nats, ensure_streams};
 pub use supervise::{ProcessSpec, Status, Supervised};
 pub use user::User;

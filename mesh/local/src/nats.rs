@@ -8,6 +8,7 @@ use rustix::process::Signal;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
 
+use crate::ca::{self, Authority, Holder, Issued};
 use crate::postgres::password;
 use crate::{Home, ProcessSpec, Servers, tail, write_private};
 
@@ -15,9 +16,11 @@ use crate::{Home, ProcessSpec, Servers, tail, write_private};
 #[derive(Clone, Debug)]
 pub struct Nats {
     program: PathBuf,
+    name: String,
     config: PathBuf,
     port: u16,
     password: String,
+    tls: Option<Issued>,
 }
 
 const USER: &str = "mesh";
@@ -29,20 +32,59 @@ impl Nats {
         let dir = home.server_dir(name, None)?;
         let password = password(&home.path(&format!("{name}.password")))?;
         let config = dir.join("nats.conf");
-        let store = dir.join("data");
+        let program = servers.nats.clone();
+        let nats = Nats { program, name: name.to_owned(), config, port, password, tls: None };
+        nats.configure()?;
+        Ok(nats)
+    }
+
+    /// Takes connections by TLS only, with a certificate of `authority`. When it has been
+    /// [reissued](Nats::holder), SIGHUP makes the server read it.
+    pub fn with_tls(mut self, authority: &Authority) -> Result<Nats> {
+        self.tls = Some(authority.issue_to(&self.holder())?);
+        self.configure()?;
+        Ok(self)
+    }
+
+    /// Whom its certificate is issued to.
+    pub fn holder(&self) -> Holder {
+        let dir = self.config.parent().unwrap_or(&self.config).to_owned();
+        Holder::Server { dir, owner: None }
+    }
+
+    /// The certificate that it began with, if it has one.
+    pub fn issued(&self) -> Option<&Issued> {
+        self.tls.as_ref()
+    }
+
+    fn configure(&self) -> Result<()> {
+        let Self { name, config, port, password, .. } = self;
+        let store = config.with_file_name("data");
+        let tls = self.tls.as_ref().map_or_else(String::new, |issued| {
+            let (certificate, key) = (&issued.files.certificate, &issued.files.key);
+            format!(
+                "tls {{ cert_file: {certificate:?}, key_file: {key:?}, min_version: \"1.3\" }}\n"
+            )
+        });
         let text = format!(
             "server_name: \"{name}\"\nlisten: \"127.0.0.1:{port}\"\n\
              jetstream {{ store_dir: {store:?} }}\n\
-             authorization {{ user: {USER}, password: \"{password}\" }}\n"
+             authorization {{ user: {USER}, password: \"{password}\" }}\n{tls}"
         );
-        write_private(&config, &text)
-            .with_context(|| format!("cannot write {}", config.display()))?;
-        Ok(Nats { program: servers.nats.clone(), config, port, password })
+        write_private(config, &text).with_context(|| format!("cannot write {}", config.display()))
     }
 
-    /// The URL, with user and password.
+    /// The URL, with user and password. With TLS it also names the file of those to trust, as
+    /// `tls_ca`, which [`connect_nats`](crate::connect_nats) understands.
     pub fn url(&self) -> String {
-        format!("nats://{USER}:{}@127.0.0.1:{}", self.password, self.port)
+        let Self { password, port, .. } = self;
+        match &self.tls {
+            None => format!("nats://{USER}:{password}@127.0.0.1:{port}"),
+            Some(issued) => {
+                let trust = ca::query_escaped(&issued.files.trust);
+                format!("tls://{USER}:{password}@127.0.0.1:{port}?tls_ca={trust}")
+            }
+        }
     }
 
     /// The port.

@@ -13,7 +13,13 @@ use sqlx::{Connection, PgConnection};
 use tokio::process::Command;
 use uuid::Uuid;
 
+use crate::ca::{self, Authority, Holder, Issued};
 use crate::{Home, ProcessSpec, Servers, User, tail, write_private};
+
+/// What the name of a socket can be long, with its final zero left out (`sun_path`).
+const LONGEST_SOCKET: usize = 107;
+/// With certificates, nobody connects without TLS.
+const TLS_ONLY: &str = "hostssl all all 127.0.0.1/32 scram-sha-256\n";
 
 /// Whether data must outlive a power failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +40,15 @@ pub struct Postgres {
     port: u16,
     password: String,
     durability: Durability,
+    tls: Option<Tls>,
+}
+
+/// How connections are encrypted.
+#[derive(Clone, Debug)]
+struct Tls {
+    issued: Issued,
+    /// Who may connect, and how.
+    access: PathBuf,
 }
 
 impl Postgres {
@@ -56,6 +71,7 @@ impl Postgres {
             port,
             password,
             durability,
+            tls: None,
         };
         match fs::read_to_string(postgres.data.join("PG_VERSION")) {
             Ok(version) if version.trim() == servers.postgres_version.to_string() => {}
@@ -72,9 +88,36 @@ impl Postgres {
         Ok(postgres)
     }
 
-    /// The superuser's URL.
+    /// Takes connections by TLS only, with a certificate of `authority`, which clients that verify
+    /// the host accept. When it has been [reissued](Postgres::holder), SIGHUP makes the server read
+    /// it.
+    pub async fn with_tls(mut self, authority: &Authority) -> Result<Postgres> {
+        self.check_tls().await?;
+        let access = self.dir().join("pg_hba.tls.conf");
+        ca::put(&access, TLS_ONLY, self.user.as_ref())?;
+        let issued = authority.issue_to(&self.holder())?;
+        self.tls = Some(Tls { issued, access });
+        Ok(self)
+    }
+
+    /// Whom its certificate is issued to.
+    pub fn holder(&self) -> Holder {
+        Holder::Server { dir: self.dir().to_owned(), owner: self.user.clone() }
+    }
+
+    /// The certificate that it began with, if it has one.
+    pub fn issued(&self) -> Option<&Issued> {
+        self.tls.as_ref().map(|tls| &tls.issued)
+    }
+
+    /// The superuser's URL. It says how the connection is secured, too.
     pub fn url(&self) -> String {
-        format!("postgres://postgres:{}@127.0.0.1:{}/postgres", self.password, self.port)
+        let Self { password, port, .. } = self;
+        let security = self.tls.as_ref().map_or_else(String::new, |tls| {
+            let trust = ca::query_escaped(&tls.issued.files.trust);
+            format!("?sslmode=verify-full&sslrootcert={trust}")
+        });
+        format!("postgres://postgres:{password}@127.0.0.1:{port}/postgres{security}")
     }
 
     /// The port.
@@ -87,11 +130,32 @@ impl Postgres {
         &self.password
     }
 
+    /// The same database by the server's socket, which costs a client on this machine less than a
+    /// port does. Only users who may enter the cluster's directory can take it: ours. With
+    /// certificates everybody takes the port.
+    pub fn by_socket(&self, url: &str) -> String {
+        match self.sockets() {
+            Some(directory) if self.tls.is_none() => {
+                format!("{url}?host={}", ca::query_escaped(directory))
+            }
+            _ => url.to_owned(),
+        }
+    }
+
+    /// Where the server's socket is, if its name is not too long for one.
+    fn sockets(&self) -> Option<&Path> {
+        let directory = self.data.parent()?;
+        let longest = directory.join(".s.PGSQL.65535");
+        (longest.as_os_str().len() <= LONGEST_SOCKET).then_some(directory)
+    }
+
     /// How to run the server.
     pub fn spec(&self, log: PathBuf, pid_file: Option<PathBuf>) -> ProcessSpec {
         let mut settings = vec![
             "listen_addresses=127.0.0.1".to_owned(),
-            "unix_socket_directories=".to_owned(),
+            format!("unix_socket_directories={}", quoted(self.sockets())),
+            // Whoever may enter the directory.
+            "unix_socket_permissions=0777".to_owned(),
             format!("port={}", self.port),
             "max_connections=400".to_owned(),
             "shared_buffers=128MB".to_owned(),
@@ -100,6 +164,14 @@ impl Postgres {
         if self.durability == Durability::None {
             settings.push("fsync=off".to_owned());
             settings.push("full_page_writes=off".to_owned());
+        }
+        if let Some(Tls { issued, access }) = &self.tls {
+            let files = &issued.files;
+            settings.push("ssl=on".to_owned());
+            settings.push("ssl_min_protocol_version=TLSv1.3".to_owned());
+            settings.push(format!("ssl_cert_file={}", files.certificate.display()));
+            settings.push(format!("ssl_key_file={}", files.key.display()));
+            settings.push(format!("hba_file={}", access.display()));
         }
         let mut args = vec![OsString::from("-D"), self.data.clone().into()];
         for setting in settings {
@@ -139,6 +211,32 @@ impl Postgres {
         }
     }
 
+    /// The server's directory, which its user owns.
+    fn dir(&self) -> &Path {
+        self.data.parent().unwrap_or(&self.data)
+    }
+
+    /// Some builds of PostgreSQL have no TLS in them.
+    async fn check_tls(&self) -> Result<()> {
+        let mut command = Command::new(self.bin.join("postgres"));
+        command.args(["-C", "ssl_library", "-D"]).arg(&self.data);
+        command.env("LC_ALL", "C").current_dir("/").stdin(Stdio::null());
+        if let Some(user) = &self.user {
+            command.uid(user.uid).gid(user.gid);
+        }
+        let output = command.output().await;
+        let output =
+            output.with_context(|| format!("cannot run {}/postgres", self.bin.display()))?;
+        if String::from_utf8_lossy(&output.stdout).trim().is_empty() {
+            bail!(
+                "{} was built without TLS: choose another PostgreSQL with MESH_POSTGRES=system, or \
+                 do without --mtls",
+                self.bin.join("postgres").display()
+            );
+        }
+        Ok(())
+    }
+
     async fn init(&self, dir: &Path) -> Result<()> {
         // Made beside and renamed: a cluster whose making was interrupted is not taken for one.
         let next = dir.join("data.new");
@@ -174,6 +272,13 @@ impl Postgres {
         fs::rename(&next, &self.data)?;
         Ok(())
     }
+}
+
+/// A directory as PostgreSQL reads it in a list of them.
+fn quoted(directory: Option<&Path>) -> String {
+    directory.map_or_else(String::new, |path| {
+        format!("\"{}\"", path.display().to_string().replace('"', "\"\""))
+    })
 }
 
 /// Reads the password in the file, or puts a new one there.

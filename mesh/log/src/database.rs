@@ -5,29 +5,37 @@ use std::{str::FromStr as _, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use mesh_runtime::{Service, ServiceConfig};
 use sqlx::{
-    ConnectOptions as _, Connection as _, PgConnection, PgPool,
-    migrate::Migrator,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    ConnectOptions as _, Connection as _, PgConnection, migrate::Migrator,
+    postgres::PgConnectOptions,
 };
 
-use crate::{Replica, Wake, streams::Watchers};
+use crate::{
+    Pool, Replica, Wake, limits,
+    pool::CONNECT_LIMIT,
+    streams::{STREAMS, Watchers},
+};
 
-/// How long a caller waits for a connection of the pool before the service counts as overloaded. Long
-/// enough to make one on a machine that is busy: a caller who gives up takes the attempt along.
-const ACQUIRE_LIMIT: Duration = Duration::from_secs(5);
 /// Pause between attempts to reach a database that does not answer.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
-/// What no statement of a service may take longer than.
-const STATEMENT_LIMIT_MS: &str = "10000";
 /// How long a transaction may wait for its next statement: a stopped process holds its locks no
 /// longer, and less than what a batch that waits for them has ([`crate::Gather`]).
 const IDLE_IN_TRANSACTION_LIMIT_MS: &str = "5000";
+/// How often the server looks, while it works on a statement, whether anybody still wants it: whoever
+/// gives one up closes the connection. And when it takes a client that keeps silent for gone; ours is
+/// not told by the kernel (sqlx sets no socket options), so it has limits on everything it waits for.
+const CLIENT_CHECKS: [(&str, &str); 5] = [
+    ("client_connection_check_interval", "500ms"),
+    ("tcp_keepalives_idle", "10"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "20s"),
+];
 
 /// A service's database, its pool, and this process's place in it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Database {
-    pool: PgPool,
-    options: PgConnectOptions,
+    pool: Pool,
+    options: Arc<PgConnectOptions>,
     wake: Wake,
     watchers: Watchers,
     replica: Arc<Replica>,
@@ -47,7 +55,7 @@ pub async fn connect(
         .context("DATABASE_URL is not a PostgreSQL address")?
         .application_name(service.name())
         .options([
-            ("statement_timeout", STATEMENT_LIMIT_MS),
+            ("statement_timeout", limits::STATEMENT_LIMIT.as_millis().to_string().as_str()),
             ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_LIMIT_MS),
             // Every statement finds its rows by a key. Planned once per connection, without these
             // PostgreSQL plans many of them again each time (a quarter of its work per order),
@@ -56,13 +64,9 @@ pub async fn connect(
             ("enable_seqscan", "off"),
             // A scan that is needed after all costs so much on paper that it would be compiled.
             ("jit", "off"),
-        ]);
-    let pool = PgPoolOptions::new()
-        .max_connections(config.database_pool)
-        .acquire_timeout(ACQUIRE_LIMIT)
-        // Costs a round trip each time; a connection that died fails its next caller instead.
-        .test_before_acquire(false)
-        .connect_lazy_with(options.clone());
+        ])
+        .options(CLIENT_CHECKS);
+    let pool = Pool::new(options.clone(), config.database_pool);
     let stop = service.draining();
     let condition = service.health().condition("database");
     let migrated = async {
@@ -80,13 +84,14 @@ pub async fn connect(
         () = stop.cancelled() => anyhow::bail!("stopped before the database was reachable"),
     }
     let replica = Replica::join(service, options.clone(), pool.clone(), condition).await;
-    let watchers = Watchers::start(service, pool.clone());
-    Ok(Database { pool, options, wake: Wake::default(), watchers, replica: Arc::new(replica) })
+    let watchers = Watchers::start(service, pool.clone(), STREAMS);
+    let (options, replica) = (Arc::new(options), Arc::new(replica));
+    Ok(Database { pool, options, wake: Wake::default(), watchers, replica })
 }
 
 impl Database {
-    /// The pool for reads and for [`transact`](crate::transact).
-    pub fn pool(&self) -> &PgPool {
+    /// The connections for reads and for [`transact`](crate::transact).
+    pub fn pool(&self) -> &Pool {
         &self.pool
     }
 
@@ -108,14 +113,13 @@ impl Database {
     /// A connection of its own, which carries the replica's id so that a successor can end it.
     pub(crate) async fn dedicated(&self) -> sqlx::Result<PgConnection> {
         let name = self.replica.id().map(|id| id.to_string());
+        let options = PgConnectOptions::clone(&self.options);
         let options = match &name {
-            Some(name) => self.options.clone().application_name(name),
-            None => self.options.clone(),
+            Some(name) => options.application_name(name),
+            None => options,
         };
-        let connecting = options.connect();
-        tokio::time::timeout(ACQUIRE_LIMIT, connecting)
-            .await
-            .unwrap_or(Err(sqlx::Error::PoolTimedOut))
+        let connecting = tokio::time::timeout(CONNECT_LIMIT, options.connect());
+        connecting.await.unwrap_or_else(|_| Err(limits::silent()))
     }
 }
 
@@ -126,8 +130,8 @@ async fn migrate(
     migrations: &Migrator,
 ) -> Result<(), sqlx::migrate::MigrateError> {
     let options = options.clone().options([("statement_timeout", "0")]);
-    let connecting = tokio::time::timeout(ACQUIRE_LIMIT, options.connect());
-    let mut connection = connecting.await.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
+    let connecting = tokio::time::timeout(CONNECT_LIMIT, options.connect());
+    let mut connection = connecting.await.unwrap_or_else(|_| Err(limits::silent()))?;
     migrations.run(&mut connection).await?;
     Ok(connection.close().await?)
 }
@@ -145,6 +149,7 @@ fn is_unreachable(error: &sqlx::migrate::MigrateError) -> bool {
 /// True if the database was not reachable, went away, or is starting or stopping.
 pub fn is_connection_lost(error: &sqlx::Error) -> bool {
     match error {
+        _ if limits::deadline_passed(error).is_some() => false,
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)
         | sqlx::Error::Protocol(_)

@@ -8,7 +8,7 @@
 //! - [`transact`] runs one closure in a transaction of its own, for everything that is not hot.
 //!
 //! [`Reader`] reads the log in order, skipping no late commit and waiting for no dead hole. It
-//! serves the relay, projections and replays. [`Replica`] says which processes are at work on the
+//! serves the relay, projections and replays. [`Projection`] feeds a [`View`] with it. [`Replica`] says which processes are at work on the
 //! database, hands named [`Lease`]s to one of them at a time, and takes over what a dead one left.
 //!
 //! ```no_run
@@ -49,6 +49,9 @@ mod append;
 mod database;
 mod event;
 mod gather;
+mod limits;
+mod pool;
+mod projection;
 mod reader;
 mod replica;
 pub mod requests;
@@ -61,6 +64,8 @@ pub use append::{append, append_all};
 pub use database::{Database, connect, is_connection_lost};
 pub use event::{Event, Meta};
 pub use gather::{Gather, Work};
+pub use pool::{Connection, Pool};
+pub use projection::{Projection, View, ViewError};
 pub use reader::{LogRow, Reader};
 pub use replica::{Lease, Replica};
 pub use streams::{
@@ -72,3 +77,6 @@ pub use wake::Wake;
 
 /// The first migration of every service: the tables of this crate.
 pub const MIGRATION: &str = include_str!("../migrations/0001_mesh.sql");
+
+/// The migration of services that have views: the table of [`Projection`]'s checkpoints.
+pub const PROJECTIONS_MIGRATION: &str = include_str!("../migrations/0002_projections.sql");

@@ -1,17 +1,19 @@
 //! Reads the log in order while others write it.
 //!
 //! `seq` is drawn before its transaction commits, so rows become visible out of order and rolled
-//! back transactions leave holes. A transaction that could still fill a hole had its id before it
-//! drew the number, and so before any snapshot that shows a later number: once every transaction
-//! that ran when the hole was first seen has ended, the hole stays empty.
+//! back transactions leave holes. Whoever could still fill a hole has inserted into the log, and so
+//! holds a lock on the table until its transaction ends; and it has drawn its number, and taken that
+//! lock, before a later number became visible. So the reader looks at a hole who holds such a lock:
+//! once all of them have ended, the hole stays empty. Snapshots alone cannot tell: their upper bound
+//! is the successor of the last transaction that *ended*, and one that runs may be above it.
 
 use bytes::Bytes;
 use prost::Message as _;
-use sqlx::PgPool;
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::Meta;
+use crate::{Database, Meta};
 
 /// One row of the log.
 #[derive(Clone, Debug)]
@@ -36,27 +38,30 @@ pub struct LogRow {
     pub at: OffsetDateTime,
 }
 
-/// Reads the log from a position on: every committed row once, in order.
+/// Reads the log from a position on: every committed row once, in order. Keeps a connection of its
+/// own.
 #[derive(Debug)]
 pub struct Reader {
-    pool: PgPool,
+    db: Database,
+    connection: Option<PgConnection>,
     position: i64,
     hole: Option<Hole>,
 }
 
-/// A gap behind `after`, first seen when `horizon` was the next transaction id to be given out.
+/// A gap behind `after`, and who could still fill it when it was first seen: virtual transaction ids,
+/// none of which is given out twice while its session lives.
 #[derive(Debug)]
 struct Hole {
     after: i64,
-    horizon: i64,
+    writers: Vec<String>,
 }
 
 type Row = (i64, Uuid, i32, Uuid, String, bool, Vec<u8>, Vec<u8>, OffsetDateTime);
 
 impl Reader {
     /// A reader of what comes after `position`; 0 reads from the beginning.
-    pub fn new(pool: PgPool, position: i64) -> Self {
-        Self { pool, position, hole: None }
+    pub fn new(db: &Database, position: i64) -> Self {
+        Self { db: db.clone(), connection: None, position, hole: None }
     }
 
     /// Position of the last row that was returned.
@@ -65,71 +70,73 @@ impl Reader {
     }
 
     /// Returns the next rows, at most `limit`; none if there is nothing new that is certain yet.
-    /// Costs one round trip.
+    /// Costs one round trip, and another when it comes to a hole and when it passes one.
     pub async fn next(&mut self, limit: i64) -> sqlx::Result<Vec<LogRow>> {
-        let (xmin, xmax, rows) = self.fetch(limit).await?;
+        self.connection().await?;
+        // After an error it is not known to be usable.
+        let mut connection = self.connection.take().ok_or(sqlx::Error::PoolClosed)?;
+        // Before the rows are read: what these writers have committed is then among them.
+        let is_dead = match &self.hole {
+            Some(hole) if hole.after == self.position => {
+                writers(&mut connection, Some(&hole.writers)).await?.is_empty()
+            }
+            _ => false,
+        };
+        let rows = fetch(&mut connection, self.position, limit).await?;
+        let begin = self.position;
         let mut certain = Vec::with_capacity(rows.len());
         for row in rows {
-            if row.0 != self.position + 1 && !self.hole_is_dead(xmin, xmax) {
+            let may_pass = row.0 == self.position + 1 || (is_dead && self.position == begin);
+            if !may_pass {
+                if self.hole.as_ref().is_none_or(|hole| hole.after != self.position) {
+                    let writers = writers(&mut connection, None).await?;
+                    self.hole = Some(Hole { after: self.position, writers });
+                }
                 break;
             }
             self.position = row.0;
             certain.push(log_row(row));
         }
+        self.connection = Some(connection);
         Ok(certain)
     }
 
-    /// True if the gap behind the current position can never be filled.
-    fn hole_is_dead(&mut self, xmin: i64, xmax: i64) -> bool {
-        match &self.hole {
-            Some(hole) if hole.after == self.position => {
-                let dead = xmin >= hole.horizon;
-                if dead {
-                    self.hole = None;
-                }
-                dead
-            }
-            _ => {
-                self.hole = Some(Hole { after: self.position, horizon: xmax });
-                // Nobody else may run at all: then the horizon is reached already.
-                xmin >= xmax
-            }
-        }
+    /// The reader's connection, between two reads. Whoever leaves it in a transaction drops the reader.
+    pub(crate) async fn connection(&mut self) -> sqlx::Result<&mut PgConnection> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.db.dedicated().await?,
+        };
+        Ok(self.connection.insert(connection))
     }
+}
 
-    async fn fetch(&self, limit: i64) -> sqlx::Result<(i64, i64, Vec<Row>)> {
-        use sqlx::Row as _;
-        // One statement, so rows and snapshot belong together.
-        let rows = sqlx::query(
-            "WITH now AS MATERIALIZED (SELECT pg_current_snapshot() AS s)
-             SELECT pg_snapshot_xmin(now.s)::text::bigint, pg_snapshot_xmax(now.s)::text::bigint,
-                    l.seq, l.key, l.version, l.id, l.type, l.public, l.body, l.meta, l.at
-             FROM now LEFT JOIN LATERAL
-                  (SELECT * FROM log WHERE seq > $1 ORDER BY seq LIMIT $2) l ON true
-             ORDER BY l.seq",
-        )
-        .bind(self.position)
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await?;
-        let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-        let (xmin, xmax) = (first.try_get(0)?, first.try_get(1)?);
-        let mut found = Vec::with_capacity(rows.len());
-        for row in rows.iter().filter(|row| !matches!(row.try_get::<Option<i64>, _>(2), Ok(None))) {
-            found.push((
-                row.try_get(2)?,
-                row.try_get(3)?,
-                row.try_get(4)?,
-                row.try_get(5)?,
-                row.try_get(6)?,
-                row.try_get(7)?,
-                row.try_get(8)?,
-                row.try_get(9)?,
-                row.try_get(10)?,
-            ));
-        }
-        Ok((xmin, xmax, found))
-    }
+/// The transactions that hold the lock which an insert into the log takes; of `among`, if given.
+async fn writers(
+    connection: &mut PgConnection,
+    among: Option<&Vec<String>>,
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar(
+        "SELECT virtualtransaction FROM pg_locks
+         WHERE locktype = 'relation' AND relation = 'log'::regclass
+           AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+           AND mode = 'RowExclusiveLock' AND ($1::text[] IS NULL OR virtualtransaction = ANY($1))",
+    )
+    .bind(among)
+    .fetch_all(connection)
+    .await
+}
+
+/// The rows after `position`, in order.
+async fn fetch(connection: &mut PgConnection, position: i64, limit: i64) -> sqlx::Result<Vec<Row>> {
+    sqlx::query_as(
+        "SELECT seq, key, version, id, type, public, body, meta, at
+         FROM log WHERE seq > $1 ORDER BY seq LIMIT $2",
+    )
+    .bind(position)
+    .bind(limit)
+    .fetch_all(connection)
+    .await
 }
 
 fn log_row((seq, key, version, id, kind, public, body, meta, at): Row) -> LogRow {

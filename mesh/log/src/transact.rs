@@ -1,22 +1,36 @@
 //! One closure in one transaction, for changes that are not hot.
 
-use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::{
+    panic::{AssertUnwindSafe, resume_unwind},
+    time::Duration,
+};
 
 use futures::{FutureExt as _, future::BoxFuture};
-use mesh_runtime::crash;
-use sqlx::{PgConnection, PgPool, pool::PoolConnection};
+use mesh_runtime::{crash, deadline};
+use sqlx::PgConnection;
+use tokio::time::{Instant, timeout_at};
 use tracing::Instrument as _;
 
-use crate::{Database, database::is_connection_lost};
+use crate::{Database, limits};
 
-/// How many connections are tried before the database counts as unreachable.
-const ATTEMPTS: usize = 3;
+/// How much longer than its caller waits a closure may go on: what is nearly done is not thrown away.
+const GRACE: Duration = Duration::from_millis(250);
+/// How long a closure may take that works for no call.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Runs `work` in a transaction: commits if it succeeds, rolls back if it does not.
 ///
 /// The transaction runs in a task of its own: a caller that is dropped changes nothing about it,
 /// and no connection goes back to the pool inside a transaction. `label` names it in crash points
 /// and spans. Costs two round trips beside those of `work`.
+///
+/// The current call's deadline drives it: it waits for a connection as [`Pool::acquire`] does, the
+/// server ends a statement that takes longer than remains, and 250 ms after the deadline the whole is
+/// undone; all of these become [`SubmitError::Expired`](crate::SubmitError::Expired). A commit is
+/// waited for up to 5 s, whatever the deadline; if it fails nobody knows whether it took effect.
+/// A transaction in which a statement failed is not committed, even if `work` succeeds.
+///
+/// [`Pool::acquire`]: crate::Pool::acquire
 pub async fn transact<T, E, W>(db: &Database, label: &'static str, work: W) -> Result<T, E>
 where
     T: Send + 'static,
@@ -24,7 +38,12 @@ where
     W: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
 {
     let db = db.clone();
-    let task = tokio::spawn(async move { run(&db, label, work).await }.in_current_span());
+    let run = async move { run(&db, label, work).await }.in_current_span();
+    let task = match deadline::current() {
+        Some(deadline) if deadline <= Instant::now() => return Err(E::from(limits::expired())),
+        Some(deadline) => tokio::spawn(deadline::scope(deadline, run)),
+        None => tokio::spawn(run),
+    };
     match task.await {
         Ok(result) => result,
         Err(gone) if gone.is_panic() => resume_unwind(gone.into_panic()),
@@ -37,52 +56,29 @@ where
     E: From<sqlx::Error>,
     W: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, E>>,
 {
-    let mut connection = begin(db.pool()).await?;
-    match AssertUnwindSafe(work(&mut connection)).catch_unwind().await {
-        Ok(Ok(output)) => {
+    let mut connection = db.pool().begin("BEGIN").await?;
+    let deadline = deadline::current();
+    let end = deadline.map_or_else(|| Instant::now() + LIMIT, |deadline| deadline + GRACE);
+    let working = AssertUnwindSafe(work(&mut connection)).catch_unwind();
+    match timeout_at(end, working).await {
+        Ok(Ok(Ok(output))) => {
             crash::point(label, "before_commit");
-            end(connection, "COMMIT").await?;
+            connection.commit().await?;
             crash::point(label, "after_commit");
             db.wake().notify();
             Ok(output)
         }
-        Ok(Err(error)) => {
-            end(connection, "ROLLBACK").await?;
+        Ok(Ok(Err(error))) => {
+            connection.roll_back().await;
             Err(error)
         }
-        Err(panic) => {
-            connection.close_on_drop();
+        Ok(Err(panic)) => {
+            connection.give_up();
             resume_unwind(panic)
         }
-    }
-}
-
-async fn begin(pool: &PgPool) -> sqlx::Result<PoolConnection<sqlx::Postgres>> {
-    let mut attempt = 1;
-    loop {
-        let mut connection = pool.acquire().await?;
-        match sqlx::raw_sql("BEGIN").execute(&mut *connection).await {
-            Ok(_) => return Ok(connection),
-            Err(error) => {
-                connection.close_on_drop();
-                // The pool may hold connections that the server has closed since.
-                if !is_connection_lost(&error) || attempt == ATTEMPTS {
-                    return Err(error);
-                }
-                attempt += 1;
-            }
+        Err(_) => {
+            connection.give_up();
+            Err(E::from(deadline.map_or_else(limits::silent, |_| limits::expired())))
         }
     }
-}
-
-/// Ends the transaction; a connection for which that failed is closed, never used again.
-async fn end(
-    mut connection: PoolConnection<sqlx::Postgres>,
-    how: &'static str,
-) -> sqlx::Result<()> {
-    let ended = sqlx::raw_sql(how).execute(&mut *connection).await;
-    if ended.is_err() {
-        connection.close_on_drop();
-    }
-    ended.map(drop)
 }

@@ -98,3 +98,168 @@ async fn a_lost_connection_is_made_anew_and_the_batch_repeated() {
     assert!(ended >= 1, "the writer's session was ended");
     assert_eq!(gather.submit(2).await.unwrap(), 2);
 }
+
+/// Notes how large each batch was.
+struct Sizes(std::sync::mpsc::Sender<usize>);
+
+impl Work for Sizes {
+    type Command = i64;
+    type Outcome = ();
+
+    const ONE_STATEMENT: bool = true;
+    const WRITES: bool = false;
+    /// Longer than any pause of a busy machine.
+    const PACE: std::time::Duration = std::time::Duration::from_secs(2);
+
+    fn label(_: &i64) -> &'static str {
+        "size"
+    }
+
+    fn apply<'c>(
+        &'c self,
+        connection: &'c mut PgConnection,
+        commands: &'c [i64],
+    ) -> BoxFuture<'c, sqlx::Result<Vec<()>>> {
+        async move {
+            sqlx::query("SELECT").execute(connection).await?;
+            let _ = self.0.send(commands.len());
+            Ok(vec![(); commands.len()])
+        }
+        .boxed()
+    }
+}
+
+#[tokio::test]
+async fn a_lone_command_never_waits_and_crowded_ones_come_in_fewer_batches() {
+    let lab = Lab::start().await;
+    let node = lab.node().await;
+    let (sender, sizes) = std::sync::mpsc::channel();
+    let gather = Gather::start(&node.db, &node.service, Sizes(sender));
+    let submit = |count| futures::future::join_all((0..count).map(|n| gather.submit(n)));
+
+    let begun = std::time::Instant::now();
+    for _ in 0..3 {
+        submit(1).await;
+    }
+    let alone = begun.elapsed();
+    submit(5).await;
+    // Two that come apart, while the pace holds the next batch back.
+    futures::join!(submit(1), async {
+        tokio::time::sleep(Sizes::PACE / 10).await;
+        submit(1).await
+    });
+
+    assert_eq!(sizes.try_iter().collect::<Vec<_>>(), [1, 1, 1, 5, 2]);
+    assert!(alone < Sizes::PACE, "lone commands were held back: {alone:?}");
+}
+
+/// Inserts, and fails once in its own way, after its first success.
+struct Failing {
+    how: &'static str,
+    attempts: std::sync::atomic::AtomicU32,
+}
+
+impl Failing {
+    fn second(how: &'static str) -> Self {
+        Self { how, attempts: 0.into() }
+    }
+}
+
+impl Work for Failing {
+    type Command = i64;
+    type Outcome = i64;
+
+    /// Each statement of `apply` commits by itself.
+    const ONE_STATEMENT: bool = true;
+
+    fn label(_: &i64) -> &'static str {
+        "fail"
+    }
+
+    fn apply<'c>(
+        &'c self,
+        connection: &'c mut PgConnection,
+        commands: &'c [i64],
+    ) -> BoxFuture<'c, sqlx::Result<Vec<i64>>> {
+        use std::sync::atomic::Ordering::Relaxed;
+        async move {
+            let fails = self.attempts.fetch_add(1, Relaxed) == 1;
+            if fails && self.how == LOST_RACE {
+                sqlx::raw_sql(LOST_RACE).execute(connection).await?;
+                return Ok(commands.to_vec());
+            }
+            sqlx::query("INSERT INTO numbers SELECT unnest($1::bigint[]) ON CONFLICT DO NOTHING")
+                .bind(commands)
+                .execute(&mut *connection)
+                .await?;
+            if fails {
+                sqlx::raw_sql(self.how).execute(connection).await?;
+            }
+            Ok(commands.to_vec())
+        }
+        .boxed()
+    }
+}
+
+const LOST_RACE: &str = "DO $$ BEGIN PERFORM pg_sleep(2);
+    RAISE EXCEPTION 'lost' USING ERRCODE = '40001'; END $$";
+const LOST_CONNECTION: &str = "SELECT pg_sleep(2), pg_terminate_backend(pg_backend_pid())";
+
+async fn rows(pool: &sqlx::PgPool) -> Vec<i64> {
+    sqlx::query_scalar("SELECT n FROM numbers ORDER BY n").fetch_all(pool).await.unwrap()
+}
+
+/// One who has little time, and one who has enough.
+async fn hasty_and_patient<W: Work<Command = i64, Outcome = i64>>(
+    gather: &Gather<W>,
+) -> (Result<i64, SubmitError>, Result<i64, SubmitError>) {
+    let soon = tokio::time::Instant::now() + std::time::Duration::from_millis(1500);
+    tokio::join!(mesh_runtime::deadline::scope(soon, gather.submit(1)), gather.submit(2))
+}
+
+#[tokio::test]
+async fn a_command_that_expires_before_another_attempt_is_not_carried_out() {
+    let lab = Lab::start().await;
+    let pool = numbers(&lab).await;
+    let node = lab.node().await;
+    let gather = Gather::start(&node.db, &node.service, Failing::second(LOST_RACE));
+    gather.submit(0).await.unwrap();
+
+    let (hasty, patient) = hasty_and_patient(&gather).await;
+
+    assert!(matches!(hasty, Err(SubmitError::Expired)), "{hasty:?}");
+    assert_eq!((patient.unwrap(), rows(&pool).await), (2, vec![0, 2]));
+}
+
+#[tokio::test]
+async fn a_command_that_expires_while_a_connection_is_made_is_not_carried_out() {
+    let lab = Lab::start().await;
+    let pool = numbers(&lab).await;
+    let proxy = crate::proxy::Proxy::start(lab.database.url()).await;
+    let config = mesh_runtime::ServiceConfig {
+        database_url: Some(proxy.url.clone()),
+        ..mesh_runtime::ServiceConfig::default()
+    };
+    let node = lab.node_with(config).await;
+    let gather = Gather::start(&node.db, &node.service, Insert);
+    proxy.delay(std::time::Duration::from_millis(2000));
+
+    let (hasty, patient) = hasty_and_patient(&gather).await;
+
+    assert!(matches!(hasty, Err(SubmitError::Expired)), "{hasty:?}");
+    assert_eq!((patient.unwrap(), rows(&pool).await), (2, vec![2]));
+}
+
+#[tokio::test]
+async fn of_a_command_that_may_have_been_carried_out_nobody_says_that_it_was_not() {
+    let lab = Lab::start().await;
+    let pool = numbers(&lab).await;
+    let node = lab.node().await;
+    let gather = Gather::start(&node.db, &node.service, Failing::second(LOST_CONNECTION));
+    gather.submit(0).await.unwrap();
+
+    let (hasty, patient) = hasty_and_patient(&gather).await;
+
+    assert!(matches!(hasty, Err(SubmitError::Database(_))), "{hasty:?}");
+    assert_eq!((patient.unwrap(), rows(&pool).await), (2, vec![0, 1, 2]));
+}

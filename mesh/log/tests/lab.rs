@@ -22,8 +22,18 @@ impl Lab {
     }
 
     pub async fn node(&self) -> Node {
-        let url = Secret::new(self.database.url());
-        let config = ServiceConfig { database_url: Some(url), ..ServiceConfig::default() };
+        self.node_with(ServiceConfig::default()).await
+    }
+
+    /// A process that has at most `connections` for its reads and closures.
+    pub async fn node_of(&self, connections: u32) -> Node {
+        let config = ServiceConfig { database_pool: connections, ..ServiceConfig::default() };
+        self.node_with(config).await
+    }
+
+    /// A process whose database is at `config`'s address; the lab's own if that has none.
+    pub async fn node_with(&self, mut config: ServiceConfig) -> Node {
+        config.database_url.get_or_insert_with(|| Secret::new(self.database.url()));
         let service = Service::begin("log", &config).await.unwrap();
         let db = mesh_log::connect(&service, &config, &MIGRATIONS).await.unwrap();
         Node { service, db }
@@ -59,4 +69,13 @@ pub fn change(key: Uuid, expected: i32, events: usize) -> Change {
         events: (0..events).map(|n| Event::public(&Happened { number: n as i32 })).collect(),
         companion: (),
     }
+}
+
+/// How many sessions of the database, beside the asking one, `condition` holds for.
+pub async fn sessions(pool: &sqlx::PgPool, condition: &'static str) -> i64 {
+    let sql = format!(
+        "SELECT count(*) FROM pg_stat_activity
+         WHERE datname = current_database() AND pid <> pg_backend_pid() AND {condition}"
+    );
+    sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(pool).await.unwrap()
 }

@@ -29,7 +29,7 @@ async fn every_row_is_read_once_in_order_whatever_commits_late_or_not_at_all() {
         .map(|n| tokio::spawn(write(lab.database.url().to_owned(), seed ^ n, Arc::clone(&written))))
         .collect();
     let writing = Arc::new(AtomicBool::new(true));
-    let reading = read(node.db.pool().clone(), Arc::clone(&writing), Arc::clone(&written));
+    let reading = read(node.db.clone(), Arc::clone(&writing), Arc::clone(&written));
     let reader = tokio::spawn(reading);
 
     for writer in writers {
@@ -79,11 +79,11 @@ async fn write(url: String, seed: u64, written: Arc<Mutex<Vec<Uuid>>>) {
 /// Reads until nobody writes any more and as many rows were seen as were written. A transaction in
 /// any database of the server can keep a hole open for a while, so an empty look is no end.
 async fn read(
-    pool: sqlx::PgPool,
+    db: mesh_log::Database,
     writing: Arc<AtomicBool>,
     written: Arc<Mutex<Vec<Uuid>>>,
 ) -> Vec<(i64, Uuid)> {
-    let mut reader = Reader::new(pool, 0);
+    let mut reader = Reader::new(&db, 0);
     let mut seen = Vec::new();
     let mut patience = None;
     loop {
@@ -101,30 +101,20 @@ async fn read(
 }
 
 #[tokio::test]
-async fn a_writer_without_a_transaction_id_would_be_skipped_so_append_takes_one_first() {
+async fn a_number_that_is_not_drawn_by_an_insert_is_passed_over() {
     let lab = Lab::start().await;
     let node = lab.node().await;
     let mut late = sqlx::PgConnection::connect(lab.database.url()).await.unwrap();
     let mut quick = sqlx::PgConnection::connect(lab.database.url()).await.unwrap();
-    let mut reader = Reader::new(node.db.pool().clone(), 0);
+    let mut reader = Reader::new(&node.db, 0);
     let event = || Event::public(&Happened { number: 0 });
 
-    // Every 32nd number is logged, and whoever draws it gets an id on the way: not the next one.
-    sqlx::query("SELECT nextval(pg_get_serial_sequence('log', 'seq'))")
-        .execute(&mut quick)
-        .await
-        .unwrap();
-    // The opposite of what `append` does: the number is drawn before the transaction has an id.
+    // The opposite of what `append` does: the number is drawn without a lock on the log.
     let mut careless = late.begin().await.unwrap();
     sqlx::query("SELECT nextval(pg_get_serial_sequence('log', 'seq'))")
         .execute(&mut *careless)
         .await
         .unwrap();
-    let has_id: Option<String> =
-        sqlx::query_scalar("SELECT pg_current_xact_id_if_assigned()::text")
-            .fetch_one(&mut *careless)
-            .await
-            .unwrap();
     let mut tx = quick.begin().await.unwrap();
     mesh_log::append(&mut tx, Uuid::now_v7(), 1, &[event()]).await.unwrap();
     tx.commit().await.unwrap();
@@ -147,8 +137,43 @@ async fn a_writer_without_a_transaction_id_would_be_skipped_so_append_takes_one_
     })
     .await;
 
-    assert_eq!(has_id, None, "the careless writer has no id when it draws");
     assert_eq!(skipped.len(), 1, "its number is passed while it could still be used");
-    assert_eq!(skipped[0].seq, 3);
-    assert_eq!(all.iter().map(|row| row.seq).collect::<Vec<_>>(), [4, 5]);
+    assert_eq!(skipped[0].seq, 2);
+    assert_eq!(all.iter().map(|row| row.seq).collect::<Vec<_>>(), [3, 4]);
+}
+
+/// The snapshot that shows the hole ends below the id of the transaction that will fill it.
+#[tokio::test]
+async fn a_hole_waits_for_a_transaction_that_began_after_the_last_one_that_ended() {
+    let lab = Lab::start().await;
+    let node = lab.node().await;
+    let mut early = sqlx::PgConnection::connect(lab.database.url()).await.unwrap();
+    let mut late = sqlx::PgConnection::connect(lab.database.url()).await.unwrap();
+    let mut reader = Reader::new(&node.db, 0);
+    let event = || Event::public(&Happened { number: 0 });
+
+    for _ in 0..20 {
+        let (first, second) = (Uuid::now_v7(), Uuid::now_v7());
+        // The one that ends first has the smaller id and the larger number.
+        let mut ends_first = early.begin().await.unwrap();
+        sqlx::query("SELECT pg_current_xact_id()").execute(&mut *ends_first).await.unwrap();
+        let mut fills = late.begin().await.unwrap();
+        mesh_log::append(&mut fills, first, 1, &[event()]).await.unwrap();
+        mesh_log::append(&mut ends_first, second, 1, &[event()]).await.unwrap();
+        ends_first.commit().await.unwrap();
+
+        for _ in 0..3 {
+            let rows = reader.next(10).await.unwrap();
+            assert!(rows.is_empty(), "a row was passed over that is still to come: {rows:?}");
+        }
+        fills.commit().await.unwrap();
+
+        let mut keys = Vec::new();
+        mesh_testkit::eventually("both rows", async || {
+            keys.extend(reader.next(10).await.unwrap().into_iter().map(|row| row.key));
+            keys.len() == 2
+        })
+        .await;
+        assert_eq!(keys, [first, second]);
+    }
 }

@@ -105,3 +105,34 @@ async fn a_watcher_hears_of_a_change_that_another_process_made() {
 
     tokio::time::timeout(mesh_testkit::patience(), subscription.past(2)).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_read_at_the_same_time_are_each_told_of_their_own_stream() {
+    let lab = Lab::start().await;
+    let node = lab.node().await;
+    let streams: Streams = Streams::start(&node.db, &node.service);
+    let keys: Vec<Uuid> = (0..40).map(|_| Uuid::now_v7()).collect();
+    let written =
+        keys.iter().zip(1..).map(|(key, events)| streams.commit(change(*key, 0, events as usize)));
+    futures::future::join_all(written).await;
+
+    let read = keys.iter().zip(1..).map(|(key, events)| {
+        let (streams, nobody) = (streams.clone(), Uuid::now_v7());
+        async move {
+            let (stored, all, last, none) = futures::try_join!(
+                streams.load(*key),
+                streams.events(*key, 0),
+                streams.events(*key, events - 1),
+                streams.load(nobody),
+            )
+            .unwrap();
+            assert_eq!(stored.unwrap().version, events);
+            let versions: Vec<_> = all.iter().map(|event| event.version).collect();
+            assert_eq!(versions, (1..=events).collect::<Vec<_>>());
+            assert_eq!(last.len(), 1);
+            assert_eq!(last[0].id, all.last().unwrap().id);
+            assert!(none.is_none());
+        }
+    });
+    futures::future::join_all(read).await;
+}

@@ -15,7 +15,8 @@ pub trait Fault: Error {
     /// Stable machine-readable cause, `UPPER_SNAKE_CASE`, unique per service.
     fn reason(&self) -> &'static str;
 
-    /// Adds typed details: violated fields, retry delay, …
+    /// Adds typed details: violated fields, retry delay, … A violated field without a reason gets
+    /// the fault's.
     fn describe(&self, _details: &mut ErrorDetails) {}
 
     /// Values that belong to the reason, such as the SKU that is out of stock.
@@ -33,6 +34,7 @@ pub fn status(domain: &'static str, fault: &impl Fault) -> Status {
     let mut details = ErrorDetails::new();
     details.set_error_info(fault.reason(), domain, fault.metadata());
     fault.describe(&mut details);
+    give_reason(&mut details, fault.reason());
 
     match code {
         Code::Internal | Code::Unknown | Code::DataLoss => {
@@ -41,6 +43,16 @@ pub fn status(domain: &'static str, fault: &impl Fault) -> Status {
         }
         _ => Status::with_error_details(code, fault.to_string(), details),
     }
+}
+
+/// A field that is to blame has the fault's reason, unless it was given one of its own.
+fn give_reason(details: &mut ErrorDetails, reason: &str) {
+    let Some(bad) = details.bad_request() else { return };
+    let mut violations = bad.field_violations.clone();
+    for violation in violations.iter_mut().filter(|violation| violation.reason.is_empty()) {
+        violation.reason = reason.to_owned();
+    }
+    details.set_bad_request(violations);
 }
 
 /// Returns the stable cause that the callee gave, if it gave one.
@@ -65,45 +77,8 @@ fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// What the server stack itself refuses a call for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum StackFault {
-    #[error("deadline exceeded")]
-    DeadlineExceeded,
-    #[error("internal error")]
-    Panicked,
-    #[error("no such service here")]
-    UnknownService,
-    #[error("the server is stopping")]
-    Stopping,
-    #[error("the message is larger than 4 MiB")]
-    MessageTooLarge,
-}
-
-/// The domain of [`StackFault`]s.
+/// The domain of the stack's own reasons.
 pub(crate) const STACK: &str = "mesh";
-
-impl Fault for StackFault {
-    fn code(&self) -> Code {
-        match self {
-            Self::DeadlineExceeded => Code::DeadlineExceeded,
-            Self::Panicked => Code::Internal,
-            Self::UnknownService => Code::Unimplemented,
-            Self::Stopping => Code::Unavailable,
-            Self::MessageTooLarge => Code::ResourceExhausted,
-        }
-    }
-
-    fn reason(&self) -> &'static str {
-        match self {
-            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
-            Self::Panicked => "PANICKED",
-            Self::UnknownService => "SERVICE_UNKNOWN",
-            Self::Stopping => "STOPPING",
-            Self::MessageTooLarge => "MESSAGE_TOO_LARGE",
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -122,6 +97,10 @@ mod tests {
             "STOCK_INSUFFICIENT"
         }
 
+        fn describe(&self, details: &mut ErrorDetails) {
+            details.add_bad_request_violation("sku", "is not there");
+        }
+
         fn metadata(&self) -> HashMap<String, String> {
             HashMap::from([("sku".to_owned(), self.0.to_owned())])
         }
@@ -136,11 +115,27 @@ mod tests {
         assert_eq!(reason(&status).as_deref(), Some("STOCK_INSUFFICIENT"));
         assert_eq!(error_metadata(&status, "sku").as_deref(), Some("MUG"));
         assert_eq!(error_metadata(&status, "lot"), None);
+        let field = &status.get_details_bad_request().unwrap().field_violations[0];
+        assert_eq!((&*field.field, &*field.reason), ("sku", "STOCK_INSUFFICIENT"));
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the password is 1234")]
+    struct Broken;
+
+    impl Fault for Broken {
+        fn code(&self) -> Code {
+            Code::Internal
+        }
+
+        fn reason(&self) -> &'static str {
+            "BROKEN"
+        }
     }
 
     #[test]
     fn a_fault_of_our_own_tells_the_caller_nothing() {
-        let status = status(STACK, &StackFault::Panicked);
+        let status = status(STACK, &Broken);
 
         assert_eq!((status.code(), status.message()), (Code::Internal, "internal error"));
     }

@@ -18,7 +18,8 @@ pub struct Violation {
     pub field: String,
     /// Stable, `UPPER_SNAKE_CASE`.
     pub reason: &'static str,
-    /// What would be right, as a sentence about the field: `has 1 to 40 characters`.
+    /// What the value must be, as the rest of a sentence that the field begins, always with "must":
+    /// `must have 1 to 40 characters`, `must not be negative`.
     pub description: String,
 }
 
@@ -70,7 +71,11 @@ impl Fields {
         match Uuid::try_parse(value) {
             Ok(uuid) if value.len() == HYPHENATED => uuid,
             _ => {
-                self.refuse(field, "UUID_MALFORMED", "is not a UUID");
+                self.refuse(
+                    field,
+                    "UUID_MALFORMED",
+                    "must be a UUID of 36 characters, with hyphens",
+                );
                 Uuid::nil()
             }
         }
@@ -79,10 +84,10 @@ impl Fields {
     /// Reads a text of so many characters, none of them a control character.
     pub fn text(&mut self, field: &str, value: &str, length: RangeInclusive<usize>) -> String {
         if !length.contains(&value.chars().count()) {
-            let bounds = format!("has {} to {} characters", length.start(), length.end());
+            let bounds = format!("must have {} to {} characters", length.start(), length.end());
             self.refuse(field, "TEXT_LENGTH_OUT_OF_RANGE", bounds);
         } else if value.chars().any(char::is_control) {
-            self.refuse(field, "TEXT_MALFORMED", "has no control characters");
+            self.refuse(field, "TEXT_MALFORMED", "must not have control characters");
         }
         value.to_owned()
     }
@@ -90,7 +95,7 @@ impl Fields {
     /// Reads a number between bounds.
     pub fn number(&mut self, field: &str, value: i64, range: RangeInclusive<i64>) -> i64 {
         if !range.contains(&value) {
-            let bounds = format!("is {} to {}", range.start(), range.end());
+            let bounds = format!("must be {} to {}", range.start(), range.end());
             self.refuse(field, "NUMBER_OUT_OF_RANGE", bounds);
         }
         value
@@ -99,13 +104,13 @@ impl Fields {
     /// Checks that a list has so many elements. Returns how many of them are worth reading.
     pub fn count(&mut self, field: &str, length: usize, range: RangeInclusive<usize>) -> usize {
         if !range.contains(&length) {
-            let bounds = format!("has {} to {} elements", range.start(), range.end());
+            let bounds = format!("must have {} to {} elements", range.start(), range.end());
             self.refuse(field, "COUNT_OUT_OF_RANGE", bounds);
         }
         length.min(*range.end())
     }
 
-    /// Remembers that something is wrong with a field.
+    /// Remembers that something is wrong with a field; see [`Violation::description`] for its words.
     pub fn refuse(&mut self, field: &str, reason: &'static str, description: impl Into<String>) {
         if self.0.len() < VIOLATIONS {
             let description = description.into();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+pub(crate) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// At most eight digits.
 const MAX: u128 = 99_999_999;
 
@@ -34,7 +34,10 @@ pub(crate) fn write(headers: &mut HeaderMap, timeout: Duration) {
         micros if micros / 1_000 <= MAX => (micros / 1_000, 'm'),
         micros => ((micros / 1_000_000).min(MAX), 'S'),
     };
-    let value = HeaderValue::try_from(format!("{number}{unit}")).expect("digits and a letter");
+    let value = HeaderValue::try_from(format!("{number}{unit}"));
+    let mut value = value.expect("digits and a letter");
+    // No secret, but different each time: such a value stays out of HPACK's table (RFC 7541 §7.1.3).
+    value.set_sensitive(true);
     headers.insert(GRPC_TIMEOUT, value);
 }
 

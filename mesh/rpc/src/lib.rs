@@ -1,54 +1,85 @@
 //! Calls between services: a client channel and a server that agree on deadlines, on what an
 //! error means for the one who might repeat the call, and on how to part.
 //!
-//! A server, and a client of it:
+//! To put the whole stack around a tonic service of your own, give its generated server to
+//! [`Server`], and its generated client a [`Channel`]:
 //!
-//! ```no_run
-//! use std::time::Duration;
-//!
-//! use mesh_proto::operator::v1::{
-//!     ListSagasRequest, sagas_service_client::SagasServiceClient,
-//!     sagas_service_server::{SagasService, SagasServiceServer},
-//! };
-//! use mesh_rpc::{Discovery, Server, timeout_request};
-//! use mesh_runtime::{Service, ServiceConfig, Started};
-//!
-//! async fn start(config: ServiceConfig, sagas: impl SagasService) -> anyhow::Result<Started> {
-//!     let service = Service::begin("orders", &config).await?;
-//!     let grpc = Server::new(&service, &[mesh_proto::DESCRIPTORS])
-//!         .add(SagasServiceServer::new(sagas))
-//!         .serve(config.listen_addr)
-//!         .await?;
-//!     Ok(Started { service, grpc })
-//! }
-//!
-//! async fn ask(service: &Service, discovery: &Discovery) -> anyhow::Result<()> {
-//!     let mut sagas = SagasServiceClient::new(discovery.channel(service, "orders")?);
-//!     let request = timeout_request(ListSagasRequest::default(), Duration::from_secs(1));
-//!     if let Err(status) = sagas.list_sagas(request).await {
-//!         println!("{:?}: {:?}", mesh_rpc::disposition(&status), mesh_rpc::reason(&status));
-//!     }
-//!     Ok(())
-//! }
 //! ```
+//! use mesh_echo::{DESCRIPTORS, Echo, EchoServiceClient, EchoServiceServer, v1::ReadRequest};
+//! use mesh_rpc::{Channel, Server, discovery::Endpoints, policy::LivePolicy};
+//! use mesh_runtime::{Service, ServiceConfig};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> anyhow::Result<()> {
+//! # let config = ServiceConfig { log_level: "off".to_owned(), ..ServiceConfig::default() };
+//! let service = Service::begin("echo", &config).await?;
+//! let policy = LivePolicy::of_service(&service, &config, &[DESCRIPTORS])?;
+//! let server = Server::new(&service, &[DESCRIPTORS]).policy(&policy);
+//! let address = server.add(EchoServiceServer::new(Echo::default())).serve(config.listen_addr).await?;
+//!
+//! let channel = Channel::builder("caller", "echo").policy(&policy);
+//! let channel = channel.follow(&Endpoints::fixed(&[address])); // or `dns:`, `file:`, …
+//! let mut client = EchoServiceClient::new(channel);
+//! let answer = client.read(ReadRequest { text: "hello".to_owned() }).await?;
+//! # assert_eq!(answer.into_inner().text, "hello");
+//! # service.stop();
+//! # service.finish().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The contract says what may be repeated, hedged, shed first, and how long it may take
+//! (`mesh/v1/policy.proto`); an operator's file may turn values within it ([`policy`]).
+//!
+//! Who calls is said by an [`Identity`]: a certificate, with which every connection is mutual TLS, or a
+//! key that signs a token for each call.
+//!
+//! What surrounds a call is made of layers that can each be used alone, by any client that can say
+//! how to send a request once: [`deadline`], [`bulkhead`], [`retry`] or [`hedge`] within a
+//! [`budget`], [`resend`] below them; around them [`guard`] against retries that multiply over
+//! hops, [`refusal()`] that tells what the stack itself refused, and [`fallback`] for answering
+//! nevertheless. [`attempt`] shows them together.
 #![warn(missing_docs)]
 
+pub mod attempt;
+pub mod balance;
+pub mod budget;
+pub mod bulkhead;
 mod client;
-mod deadline;
+pub mod criticality;
+pub mod deadline;
+pub mod discovery;
+pub mod fallback;
 mod fault;
 mod fields;
 mod grpc_timeout;
+pub mod guard;
+pub mod hedge;
+pub mod identity;
+pub mod jitter;
+pub mod latency;
 mod method;
-mod server;
+mod page;
+pub mod peer;
+pub mod policy;
+pub mod refusal;
+pub mod replay;
+pub mod resend;
+pub mod retry;
+pub mod server;
 mod telemetry;
+pub mod tls;
 mod transport;
 
-pub use client::{Channel, Discovery};
+pub use client::{Channel, ChannelBuilder, ClientBody, Discovery};
 pub use deadline::{Deadline, timeout_request};
 pub use fault::{Fault, error_metadata, reason, status};
 pub use fields::{Fields, Invalid, Violation};
+pub use identity::Identity;
+pub use page::{Page, page_token};
+pub use refusal::{Refusal, refusal};
 pub use server::Server;
-pub use transport::{Disposition, disposition};
+pub use transport::{Disposition, disposition, normalized};
 
 // A service's own `Fault` names these.
 pub use tonic::Code;

@@ -127,6 +127,7 @@ pub(crate) fn server_span(service: &'static str, method: &str) -> Span {
         rpc.method = method,
         rpc.response.status_code = Empty,
         service,
+        mesh.peer = Empty,
         order_id = Empty,
         saga_id = Empty,
     )

@@ -1,8 +1,9 @@
-//! The admin port: `/healthz`, `/readyz`, `/metrics`, and crash points in debug builds.
+//! The admin port: `/healthz`, `/readyz`, `/metrics`, the tables of the service's parts, and crash
+//! points in debug builds.
 
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{Path, State},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
@@ -21,7 +22,8 @@ pub(crate) async fn serve(listener: TcpListener, service: Service, finished: Can
     let router = Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics_text));
+        .route("/metrics", get(metrics_text))
+        .route("/{*table}", get(table));
     #[cfg(debug_assertions)]
     let router = router.route("/crash", axum::routing::post(crash));
     let served = axum::serve(listener, router.with_state(service)).into_future();
@@ -62,6 +64,16 @@ async fn readyz(State(service): State<Service>) -> (StatusCode, Json<Value>) {
     (status, Json(body))
 }
 
+async fn table(State(service): State<Service>, Path(name): Path<String>) -> Response {
+    match service.tables().show(&name) {
+        Some(table) => Json(table).into_response(),
+        None => {
+            let known = json!({ "tables": service.tables().names() });
+            (StatusCode::NOT_FOUND, Json(known)).into_response()
+        }
+    }
+}
+
 async fn metrics_text() -> Response {
     match metrics::render() {
         Ok(text) => ([(header::CONTENT_TYPE, PROMETHEUS_TEXT)], text).into_response(),
@@ -82,4 +94,41 @@ async fn crash(axum::extract::Query(crash): axum::extract::Query<Crash>) -> (Sta
     }
     crate::crash::arm(&crash.point);
     (StatusCode::OK, format!("armed {}\n", crash.point))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpStream,
+    };
+
+    use super::*;
+    use crate::ServiceConfig;
+
+    async fn get(service: &Service, path: &str) -> String {
+        let mut stream = TcpStream::connect(service.admin_addr()).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn tables_are_answered_beside_the_ports_own_pages() {
+        let config = ServiceConfig { log_level: "off".to_owned(), ..ServiceConfig::default() };
+        let service = Service::begin("shown", &config).await.unwrap();
+        service.admin_table("limits", || json!({ "calls": 7 }));
+        service.admin_table("endpoints/payments", || json!([1]));
+        service.admin_table("healthz", || json!("hidden"));
+
+        assert!(get(&service, "/limits").await.ends_with("\r\n\r\n{\"calls\":7}"));
+        assert!(get(&service, "/endpoints/payments").await.ends_with("[1]"));
+        assert!(get(&service, "/endpoints").await.ends_with("{\"payments\":[1]}"));
+        assert!(get(&service, "/healthz").await.contains("alive"));
+        let lost = get(&service, "/policy").await;
+        assert!(lost.starts_with("HTTP/1.1 404"), "{lost}");
+        assert!(lost.contains("\"tables\":[\"endpoints/payments\",\"healthz\",\"limits\"]"));
+    }
 }

@@ -41,10 +41,17 @@ mod health;
 pub mod metrics;
 mod process;
 mod service;
+mod tables;
 pub mod telemetry;
 pub mod trace;
 
-pub use config::{ConfigError, LogFormat, Secret, ServiceConfig, Target, parse_discovery};
+pub use config::{
+    ConfigError, DnsName, LogFormat, Secret, ServiceConfig, Source, Target, parse_discovery,
+};
 pub use health::{Condition, ConditionReport, Health, Readiness, State};
 pub use process::{Started, main};
 pub use service::{Hold, Service};
+
+/// The allocator of a service's program, which its `main.rs` names as `#[global_allocator]`: calls
+/// are short-lived allocations, and glibc's costs an order 5 % more of the processor.
+pub use mimalloc::MiMalloc as Allocator;

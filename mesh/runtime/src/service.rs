@@ -18,7 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use crate::{Health, ServiceConfig, admin, telemetry};
+use crate::{Health, ServiceConfig, admin, tables::Tables, telemetry};
 
 /// One running service of this process; several may share a process. Cheap to clone.
 ///
@@ -48,6 +48,7 @@ struct Inner {
     stopped: CancellationToken,
     finished: CancellationToken,
     tasks: TaskTracker,
+    tables: Tables,
     holds: AtomicUsize,
     failed: AtomicBool,
 }
@@ -71,6 +72,7 @@ impl Service {
                 stopped: CancellationToken::new(),
                 finished: CancellationToken::new(),
                 tasks: TaskTracker::new(),
+                tables: Tables::default(),
                 holds: AtomicUsize::new(0),
                 failed: AtomicBool::new(false),
             }),
@@ -99,6 +101,26 @@ impl Service {
     /// What readiness rests on.
     pub fn health(&self) -> &Health {
         &self.inner.health
+    }
+
+    /// Shows a table as JSON on the admin port, at `/NAME`; `show` is asked each time.
+    ///
+    /// Several parts can share a table: what is shown as `endpoints/payments` is answered at that
+    /// path, and at `/endpoints` as the value of `payments` beside the others. A later table of the
+    /// same name takes an earlier one's place. The table stays as long as the service, so `show`
+    /// should hold weakly what can end before. Names are lower case; those of the port's own pages
+    /// (`healthz`, `readyz`, `metrics`) are never asked. Costs nothing until somebody looks; `show`
+    /// runs on the service's own threads and must not block.
+    pub fn admin_table(
+        &self,
+        name: &str,
+        show: impl Fn() -> serde_json::Value + Send + Sync + 'static,
+    ) {
+        self.inner.tables.add(name, show);
+    }
+
+    pub(crate) fn tables(&self) -> &Tables {
+        &self.inner.tables
     }
 
     /// Time between being unready and refusing connections.

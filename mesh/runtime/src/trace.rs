@@ -114,7 +114,10 @@ fn local(id: &Id, dispatch: &Dispatch) -> Option<LocalTrace> {
 
 impl TraceContext {
     fn header(&self) -> HeaderValue {
-        HeaderValue::try_from(self.to_string()).expect("hex digits and dashes")
+        let mut value = HeaderValue::try_from(self.to_string()).expect("hex digits and dashes");
+        // No secret, but different each time: it stays out of HPACK's table (RFC 7541 §7.1.3).
+        value.set_sensitive(true);
+        value
     }
 }
 

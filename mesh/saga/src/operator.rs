@@ -1,12 +1,12 @@
 //! `mesh.operator.v1.SagasService`: what an operator sees of sagas, and can do about parked ones.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use futures::FutureExt as _;
-use mesh_log::{Change, Recorded, Stored, requests};
+use mesh_log::{Change, Recorded, Stored, SubmitError, requests};
 use mesh_proto::operator::v1 as pb;
 use mesh_proto::operator::v1::sagas_service_server::{SagasService, SagasServiceServer};
-use mesh_rpc::Fault;
+use mesh_rpc::{Fault, Fields, Invalid, Page, page_token};
 use prost_types::Timestamp;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -16,8 +16,7 @@ use uuid::Uuid;
 
 use crate::{Describe, Engine, Saga};
 
-/// How many sagas a page holds unless asked otherwise, and at most.
-const PAGE: (i32, i32) = (50, 1000);
+const SERVICE: &str = "mesh.operator.v1.SagasService";
 
 /// What an operator can do about a parked saga.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,8 +62,8 @@ struct Api<S: Saga> {
 
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    #[error("{field}: {problem}")]
-    Invalid { field: &'static str, problem: &'static str },
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
     #[error("there is no such saga")]
     NotFound,
     #[error("the saga is not parked, or cannot go that way")]
@@ -75,42 +74,48 @@ enum Error {
     Changed,
     #[error("the saga cannot be read")]
     Broken(#[from] crate::Broken),
-    #[error("the database is unavailable")]
-    Database(#[from] sqlx::Error),
+    #[error(transparent)]
+    NotDone(#[from] SubmitError),
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::NotDone(error.into())
+    }
 }
 
 impl Fault for Error {
     fn code(&self) -> Code {
         match self {
-            Self::Invalid { .. } => Code::InvalidArgument,
+            Self::Invalid(invalid) => invalid.code(),
             Self::NotFound => Code::NotFound,
             Self::NotParked | Self::Differs => Code::FailedPrecondition,
             Self::Changed => Code::Aborted,
             Self::Broken(_) => Code::Internal,
-            Self::Database(_) => Code::Unavailable,
+            Self::NotDone(error) => Code::from_i32(error.code()),
         }
     }
 
     fn reason(&self) -> &'static str {
         match self {
-            Self::Invalid { .. } => "INVALID_REQUEST",
+            Self::Invalid(invalid) => invalid.reason(),
             Self::NotFound => "SAGA_NOT_FOUND",
             Self::NotParked => "SAGA_NOT_PARKED",
             Self::Differs => "REQUEST_CONTENT_DIFFERS",
             Self::Changed => "SAGA_CHANGED",
             Self::Broken(_) => "SAGA_UNREADABLE",
-            Self::Database(_) => "DATABASE_UNAVAILABLE",
+            Self::NotDone(error) => error.reason(),
         }
     }
 
     fn describe(&self, details: &mut ErrorDetails) {
-        if let Self::Invalid { field, problem } = self {
-            details.add_bad_request_violation(*field, *problem);
-        }
-    }
-
-    fn metadata(&self) -> HashMap<String, String> {
-        HashMap::new()
+        let field = match self {
+            Self::Invalid(invalid) => return invalid.describe(details),
+            Self::NotFound | Self::NotParked | Self::Changed => "saga_id",
+            Self::Differs => "request_id",
+            Self::Broken(_) | Self::NotDone(_) => return,
+        };
+        details.add_bad_request_violation(field, self.to_string());
     }
 }
 
@@ -127,7 +132,10 @@ impl<S: Operated> SagasService for Api<S> {
         &self,
         request: Request<pb::GetSagaRequest>,
     ) -> Result<Response<pb::GetSagaResponse>, Status> {
-        let saga = self.get(&request.get_ref().saga_id).await.map_err(|e| self.status(&e))?;
+        let mut fields = Fields::default();
+        let id = fields.uuid("saga_id", &request.get_ref().saga_id);
+        let asked = fields.finish(id).map_err(|invalid| self.status(&invalid.into()))?;
+        let saga = self.get(asked).await.map_err(|e| self.status(&e))?;
         Ok(Response::new(pb::GetSagaResponse { saga: Some(saga) }))
     }
 
@@ -156,30 +164,29 @@ impl<S: Operated> SagasService for Api<S> {
         request: Request<pb::ResolveSagaRequest>,
     ) -> Result<Response<pb::ResolveSagaResponse>, Status> {
         let request = request.into_inner();
-        let asked = Asked::new("ResolveSaga", &request.request_id, &request.saga_id, &request);
-        if !(1..=2000).contains(&request.note.chars().count()) {
-            let problem = "must have 1 to 2000 characters";
-            return Err(self.status(&Error::Invalid { field: "note", problem }));
-        }
-        let command = Command::Resolve { note: request.note };
-        let saga = self.operate(asked, command).await.map_err(|e| self.status(&e))?;
+        let mut asked = Asked::new("ResolveSaga", &request.request_id, &request.saga_id, &request);
+        let note = asked.fields.text("note", &request.note, 1..=2000);
+        let saga =
+            self.operate(asked, Command::Resolve { note }).await.map_err(|e| self.status(&e))?;
         Ok(Response::new(pb::ResolveSagaResponse { saga: Some(saga) }))
     }
 }
 
-/// Who asked for what, parsed.
-struct Asked(Result<(Uuid, requests::Key, [u8; 16]), Error>);
+/// Who asks for what.
+struct Asked {
+    fields: Fields,
+    saga: Uuid,
+    key: requests::Key,
+    digest: [u8; 16],
+}
 
 impl Asked {
     fn new<M: prost::Message>(method: &str, request_id: &str, saga_id: &str, request: &M) -> Self {
-        let parse = || {
-            let request_id = uuid("request_id", request_id)?;
-            let saga_id = uuid("saga_id", saga_id)?;
-            let method = format!("mesh.operator.v1.SagasService/{method}");
-            let key = requests::Key::new(&method, "", request_id);
-            Ok((saga_id, key, requests::digest(request)))
-        };
-        Self(parse())
+        let mut fields = Fields::default();
+        let request_id = fields.uuid("request_id", request_id);
+        let saga = fields.uuid("saga_id", saga_id);
+        let key = requests::Key::new(&format!("{SERVICE}/{method}"), "", request_id);
+        Self { fields, saga, key, digest: requests::digest(request) }
     }
 }
 
@@ -189,39 +196,41 @@ impl<S: Operated> Api<S> {
     }
 
     async fn list(&self, request: pb::ListSagasRequest) -> Result<pb::ListSagasResponse, Error> {
-        let wanted = pb::SagaState::try_from(request.state)
-            .map_err(|_| Error::Invalid { field: "state", problem: "is no state of a saga" })?;
-        let size = page_size(request.page_size)?;
-        let mut after = page_token(&request.page_token)?;
+        let mut fields = Fields::default();
+        let wanted = pb::SagaState::try_from(request.state).unwrap_or_else(|_| {
+            fields.refuse("state", "ENUM_UNKNOWN", "must be a state of a saga");
+            pb::SagaState::Unspecified
+        });
+        let query = format!("{SERVICE}/ListSagas {}", wanted.as_str_name());
+        let Page { after, size } = fields.page(&query, request.page_size, &request.page_token);
+        let begin = after.as_deref().map(place_of);
+        if begin == Some(None) {
+            fields.refuse_page_token();
+        }
+        let mut after = fields.finish(begin.flatten())?;
         let mut sagas = Vec::new();
-        let mut next_page_token = String::new();
-        'pages: loop {
-            let page = self.engine.streams().list_awake(after, size as i64 + 1).await?;
-            let last_page = page.len() <= size;
-            for (id, woke, stored) in page.into_iter().take(size) {
-                if sagas.len() == size {
-                    next_page_token = token(after);
-                    break 'pages;
-                }
-                after = Some((woke, id));
+        loop {
+            let batch = self.engine.streams().list_awake(after, size as i64 + 1).await?;
+            let is_last = batch.len() <= size;
+            for (id, woke, stored) in batch {
                 let saga = self.shown(id, &stored)?;
                 if wanted == pb::SagaState::Unspecified || saga.state() == wanted {
+                    if sagas.len() == size {
+                        let next = after.map(|after| page_token(&query, &place(after)));
+                        let next_page_token = next.unwrap_or_default();
+                        return Ok(pb::ListSagasResponse { sagas, next_page_token });
+                    }
                     sagas.push(saga);
                 }
+                after = Some((woke, id));
             }
-            if last_page {
-                break;
-            }
-            if sagas.len() == size {
-                next_page_token = token(after);
-                break;
+            if is_last {
+                return Ok(pb::ListSagasResponse { sagas, next_page_token: String::new() });
             }
         }
-        Ok(pb::ListSagasResponse { sagas, next_page_token })
     }
 
-    async fn get(&self, saga_id: &str) -> Result<pb::Saga, Error> {
-        let id = uuid("saga_id", saga_id)?;
+    async fn get(&self, id: Uuid) -> Result<pb::Saga, Error> {
         let stored = self.engine.streams().load(id).await?.ok_or(Error::NotFound)?;
         let events = self.engine.streams().events(id, 0).await?;
         let event = |event: &Recorded| pb::SagaEvent {
@@ -236,7 +245,8 @@ impl<S: Operated> Api<S> {
     }
 
     async fn operate(&self, asked: Asked, command: Command) -> Result<pb::Saga, Error> {
-        let (id, key, digest) = asked.0?;
+        let Asked { fields, saga: id, key, digest } = asked;
+        fields.finish(())?;
         let engine = self.engine.clone();
         let db = engine.streams().database().clone();
         let changed = mesh_log::transact(&db, "operate", move |tx| {
@@ -247,7 +257,7 @@ impl<S: Operated> Api<S> {
             self.engine.streams().announce(id, version);
             self.engine.drive(id, state);
         }
-        self.get(&id.to_string()).await
+        self.get(id).await
     }
 
     fn shown(&self, id: Uuid, stored: &Stored) -> Result<pb::Saga, Error> {
@@ -281,10 +291,12 @@ async fn operate<S: Operated>(
     key: requests::Key,
     digest: [u8; 16],
 ) -> Result<Option<(i32, S::State)>, Error> {
-    let stored = engine.streams().load_in(tx, id).await?.ok_or(Error::NotFound)?;
+    // The lock first: a request that is being carried out has recorded its key when it is free.
+    let stored = engine.streams().load_in(tx, id).await?;
     if let Some(seen) = requests::find(tx, &[key]).await?.get(&key) {
         return if seen.digest == digest { Ok(None) } else { Err(Error::Differs) };
     }
+    let stored = stored.ok_or(Error::NotFound)?;
     let state = engine.saga().decode(id, &stored)?;
     let (state, mut change) = engine.saga().operate(id, &state, command).ok_or(Error::NotParked)?;
     change.owner = engine.owner();
@@ -297,36 +309,15 @@ async fn operate<S: Operated>(
     Ok(Some((version, state)))
 }
 
-fn uuid(field: &'static str, text: &str) -> Result<Uuid, Error> {
-    Uuid::parse_str(text).map_err(|_| Error::Invalid { field, problem: "must be a UUID" })
-}
-
-fn page_size(size: i32) -> Result<usize, Error> {
-    match size {
-        0 => Ok(PAGE.0 as usize),
-        size if size < 0 => {
-            Err(Error::Invalid { field: "page_size", problem: "must not be negative" })
-        }
-        size => Ok(size.min(PAGE.1) as usize),
-    }
-}
-
 /// A place in the list: when the last saga of the page woke, in nanoseconds, and its id.
-fn token(after: Option<(OffsetDateTime, Uuid)>) -> String {
-    after.map(|(woke, id)| format!("{}.{id}", woke.unix_timestamp_nanos())).unwrap_or_default()
+fn place((woke, id): (OffsetDateTime, Uuid)) -> String {
+    format!("{}.{id}", woke.unix_timestamp_nanos())
 }
 
-fn page_token(token: &str) -> Result<Option<(OffsetDateTime, Uuid)>, Error> {
-    if token.is_empty() {
-        return Ok(None);
-    }
-    let parse = || {
-        let (nanos, id) = token.split_once('.')?;
-        let woke = OffsetDateTime::from_unix_timestamp_nanos(nanos.parse().ok()?).ok()?;
-        Some((woke, Uuid::parse_str(id).ok()?))
-    };
-    let problem = "is no token of this list";
-    parse().map(Some).ok_or(Error::Invalid { field: "page_token", problem })
+fn place_of(text: &str) -> Option<(OffsetDateTime, Uuid)> {
+    let (nanos, id) = text.split_once('.')?;
+    let woke = OffsetDateTime::from_unix_timestamp_nanos(nanos.parse().ok()?).ok()?;
+    Some((woke, Uuid::parse_str(id).ok()?))
 }
 
 fn timestamp(at: OffsetDateTime) -> Timestamp {

@@ -1,4 +1,5 @@
-//! Real servers for tests: databases, brokers, whole platforms of processes, and patience.
+//! Real servers for tests: databases, brokers, nameservers, whole platforms of processes, a network
+//! that fails on demand, and patience.
 //!
 //! One PostgreSQL and one nats-server serve all tests of a checkout. The first test that needs
 //! them starts them; they end by themselves two minutes after the last test.
@@ -8,15 +9,20 @@ mod broker;
 mod build;
 mod database;
 mod eventually;
+mod hearing;
 mod isolated;
+pub mod nameserver;
 mod paths;
 mod platform;
+mod proxy;
 mod shared;
 mod sweep;
 
 pub use broker::nats;
 pub use database::{Database, superuser_url};
 pub use eventually::{Awaited, eventually, patience};
+pub use hearing::hear;
 pub use isolated::{IsolatedNats, IsolatedPostgres, isolated_nats, isolated_postgres};
 pub use paths::workspace;
 pub use platform::{Platform, PlatformOptions, ServiceProcess};
+pub use proxy::{Fault, Hits, TcpProxy};

@@ -4,11 +4,13 @@ mod api;
 mod app;
 mod config;
 mod domain;
-mod page;
+mod events;
 mod store;
 mod wire;
 
-use mesh_rpc::Server;
+use mesh_events::Relay;
+use mesh_log::Gather;
+use mesh_rpc::{Identity, Server, policy::LivePolicy};
 use mesh_runtime::{Service, Started};
 use shop::catalog::v1::catalog_service_server::CatalogServiceServer;
 
@@ -20,9 +22,17 @@ pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 /// Starts the service; it serves when this returns.
 pub async fn start(config: Config) -> anyhow::Result<Started> {
     let service = Service::begin("catalog", &config.service).await?;
+    let policy = LivePolicy::of_service(&service, &config.service, &[shop::DESCRIPTORS])?;
+    let identity = Identity::of_service(&service, &config.service)?;
     let db = mesh_log::connect(&service, &config.service, &MIGRATIONS).await?;
+    let nats = mesh_events::connect(&service, &config.service).await?;
+    Relay::start(&service, &db, &nats, "catalog");
+
+    let read = Gather::start(&db, &service, store::ReadProducts);
     let grpc = Server::new(&service, &[shop::DESCRIPTORS])
-        .add(CatalogServiceServer::new(api::Api { db }))
+        .policy(&policy)
+        .identity(&identity)
+        .add(CatalogServiceServer::new(api::Api { db, read }))
         .serve(config.service.listen_addr)
         .await?;
     Ok(Started { service, grpc })

@@ -12,7 +12,7 @@ mod wire;
 
 use mesh_events::{Consumer, Relay};
 use mesh_log::Gather;
-use mesh_rpc::Server;
+use mesh_rpc::{Identity, Server, policy::LivePolicy};
 use mesh_runtime::{Service, Started};
 
 pub use config::Config;
@@ -23,6 +23,8 @@ pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 /// Starts the service; it serves when this returns.
 pub async fn start(config: Config) -> anyhow::Result<Started> {
     let service = Service::begin("inventory", &config.service).await?;
+    let policy = LivePolicy::of_service(&service, &config.service, &[shop::DESCRIPTORS])?;
+    let identity = Identity::of_service(&service, &config.service)?;
     let db = mesh_log::connect(&service, &config.service, &MIGRATIONS).await?;
     let nats = mesh_events::connect(&service, &config.service).await?;
     Relay::start(&service, &db, &nats, "inventory");
@@ -35,6 +37,8 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
     let shipments = Consumer::start(&service, &db, &nats, stream, &subjects, reactions);
 
     let grpc = Server::new(&service, &[shop::DESCRIPTORS, mesh_proto::DESCRIPTORS])
+        .policy(&policy)
+        .identity(&identity)
         .add(api::inventory_service(db.clone(), desk))
         .add(mesh_events::dead_letters_service(&service, &db, vec![shipments]))
         .serve(config.service.listen_addr)

@@ -15,7 +15,8 @@ use crate::{
     numbers::{ACTIONS, UNDOS, by_number, number},
 };
 
-/// One step of the checkout. `kind`: 1 done, 2 refused, 3 timed out, 4 undone, 5 undoing ordered.
+/// One step of the checkout. `kind`: 1 done, 2 refused, 3 timed out, 4 undone; 5 is how
+/// `OrderCompensationOrdered` was recorded before it was public.
 #[derive(Clone, PartialEq, Message)]
 struct CheckoutStep {
     #[prost(uint32, tag = "1")]
@@ -45,7 +46,9 @@ pub fn to_log(order: &Order, event: &OrderEvent) -> Event {
         OrderEvent::Refused(action, reason) => step(2, number(&ACTIONS, action), 0, Some(reason)),
         OrderEvent::TimedOut(action, reason) => step(3, number(&ACTIONS, action), 0, Some(reason)),
         OrderEvent::Undone(undo) => step(4, 0, number(&UNDOS, undo), None),
-        OrderEvent::CompensationOrdered => step(5, 0, 0, None),
+        OrderEvent::CompensationOrdered => {
+            Event::public(&proto::OrderCompensationOrdered { order_id, customer_id })
+        }
         OrderEvent::Confirmed => {
             let total = Some(money::to_wire(order.placement.total));
             Event::public(&proto::OrderConfirmed { order_id, customer_id, total })
@@ -116,8 +119,33 @@ pub fn from_log(kind: &str, body: &Bytes) -> Option<OrderEvent> {
             proto::OrderNeedsAttention::decode(body).ok()?.reason,
         )),
         "OrderResumed" => OrderEvent::Resumed,
+        "OrderCompensationOrdered" => OrderEvent::CompensationOrdered,
         "OrderResolved" => OrderEvent::Resolved(proto::OrderResolved::decode(body).ok()?.note),
         _ => return None,
+    })
+}
+
+/// The name under which others know an event; none if it is the stream's own.
+pub fn public_name(event: &OrderEvent) -> Option<String> {
+    Some(match event {
+        OrderEvent::Placed(_) => proto::OrderPlaced::full_name(),
+        OrderEvent::Confirmed => proto::OrderConfirmed::full_name(),
+        OrderEvent::Rejected(_) => proto::OrderRejected::full_name(),
+        OrderEvent::CancelRequested => proto::OrderCancelRequested::full_name(),
+        OrderEvent::Cancelled => proto::OrderCancelled::full_name(),
+        OrderEvent::CancelRefused(_) => proto::OrderCancelRefused::full_name(),
+        OrderEvent::Shipped => proto::OrderShipped::full_name(),
+        OrderEvent::Delivered => proto::OrderDelivered::full_name(),
+        OrderEvent::Lost(_) => proto::OrderLost::full_name(),
+        OrderEvent::Refunded(_) => proto::OrderRefunded::full_name(),
+        OrderEvent::NeedsAttention(_) => proto::OrderNeedsAttention::full_name(),
+        OrderEvent::Resumed => proto::OrderResumed::full_name(),
+        OrderEvent::CompensationOrdered => proto::OrderCompensationOrdered::full_name(),
+        OrderEvent::Resolved(_) => proto::OrderResolved::full_name(),
+        OrderEvent::Done(_)
+        | OrderEvent::Refused(..)
+        | OrderEvent::TimedOut(..)
+        | OrderEvent::Undone(_) => return None,
     })
 }
 

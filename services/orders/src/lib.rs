@@ -13,8 +13,8 @@ mod store;
 mod wire;
 
 use mesh_events::{Consumer, Relay};
-use mesh_log::{Gather, Streams};
-use mesh_rpc::{Discovery, Server};
+use mesh_log::{Gather, Projection, Streams};
+use mesh_rpc::{Discovery, Identity, Server, policy::LivePolicy};
 use mesh_runtime::{Service, Started};
 use mesh_saga::Engine;
 
@@ -31,11 +31,14 @@ const DOMAIN: &str = "orders.shop";
 /// Starts the service; it serves when this returns.
 pub async fn start(config: Config) -> anyhow::Result<Started> {
     let service = Service::begin("orders", &config.service).await?;
+    let policy = LivePolicy::of_service(&service, &config.service, &[shop::DESCRIPTORS])?;
+    let identity = Identity::of_service(&service, &config.service)?;
     let db = mesh_log::connect(&service, &config.service, &MIGRATIONS).await?;
     let nats = mesh_events::connect(&service, &config.service).await?;
     Relay::start(&service, &db, &nats, "orders");
 
     let discovery: Discovery = config.service.discovery.parse()?;
+    let discovery = discovery.policy(&policy).identity(&identity);
     let neighbours = Neighbours::connect(&service, &discovery)?;
     let private = PrivateCache::new(db.pool().clone());
     let checkout = Checkout {
@@ -55,10 +58,21 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
         consume::Shipments { engine: engine.clone() },
     )];
 
-    let orders = app::Orders { db: db.clone(), engine: engine.clone(), neighbours, private };
+    Projection::start(&service, &db, consume::OrderView);
+    let read_carts = Gather::start(&db, &service, store::ReadCarts);
+    let orders = app::Orders {
+        db: db.clone(),
+        engine: engine.clone(),
+        neighbours,
+        private,
+        carts: read_carts.clone(),
+    };
     let grpc = Server::new(&service, &[shop::DESCRIPTORS, mesh_proto::DESCRIPTORS])
-        .add(api::orders_service(orders, &service))
-        .add(api::carts_service(db.clone(), carts))
+        .policy(&policy)
+        .identity(&identity)
+        .add(api::orders_service(orders.clone(), &service))
+        .add(api::order_queries_service(orders))
+        .add(api::carts_service(read_carts, carts))
         .add(mesh_saga::sagas_service(engine, DOMAIN))
         .add(mesh_events::dead_letters_service(&service, &db, consumers))
         .serve(config.service.listen_addr)

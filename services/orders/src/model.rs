@@ -9,7 +9,9 @@ use shop::money::{Currency, Money};
 use uuid::Uuid;
 
 use crate::{
-    domain::{Action, Limits, Line, Order, OrderEvent, Placement, Progress, State, Step, Undo},
+    domain::{
+        Action, Limits, Line, Order, OrderEvent, Placement, Progress, Standing, State, Step, Undo,
+    },
     events, store,
 };
 
@@ -184,6 +186,19 @@ fn check_at_rest(order: &Order, world: &World) {
     }
 }
 
+/// Applies an event: whatever it changes of what is shown, others are told of, and can tell from the
+/// event alone.
+fn check_told(order: &mut Order, event: &OrderEvent) {
+    let (before, parked) = (order.standing(), order.parked.is_some());
+    let state = event.state().unwrap_or(order.state);
+    order.apply(event);
+
+    let shown = Standing::new(state, event.parks().unwrap_or(parked));
+    assert_eq!(order.standing(), shown, "after {event:?}");
+    let is_told = events::public_name(event).is_some();
+    assert!(is_told || order.standing() == before, "{event:?} is not told");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
@@ -195,7 +210,9 @@ proptest! {
         for input in inputs {
             let events = events_of(&order, &mut world, input);
             let version = order.version;
-            order.apply_all(&events);
+            for event in &events {
+                check_told(&mut order, event);
+            }
             prop_assert_eq!(order.version as usize, version as usize + events.len());
             told.extend(events);
 
@@ -212,6 +229,7 @@ proptest! {
         prop_assert_eq!(read, Some(kept), "a snapshot is read as it was written");
         for event in told {
             let row = events::to_log(&order, &event);
+            prop_assert_eq!(events::public_name(&event), row.public.then(|| row.kind.to_string()));
             prop_assert_eq!(events::from_log(&row.kind, &row.body), Some(event), "so is an event");
         }
     }
@@ -245,4 +263,16 @@ fn an_undo_comes_for_the_refused_step_too() {
         order.progress,
         Progress::Back { undo: Undo::Payment, reached: Action::AuthorizePayment }
     );
+}
+
+#[test]
+fn a_compensation_that_was_recorded_before_it_was_public_is_read_and_told() {
+    // `CheckoutStep` of kind 5.
+    let body = bytes::Bytes::from_static(&[8, 5]);
+
+    let event = events::from_log("shop.orders.internal.CheckoutStep", &body).unwrap();
+
+    assert_eq!(event, OrderEvent::CompensationOrdered);
+    let name = events::public_name(&event).unwrap();
+    assert_eq!(name, "shop.orders.v1.OrderCompensationOrdered");
 }

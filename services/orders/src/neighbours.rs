@@ -26,7 +26,11 @@ pub struct Neighbours {
 #[derive(Debug, thiserror::Error)]
 pub enum Unpriced {
     #[error("nobody sells {sku}")]
-    NotSold { sku: String },
+    NotSold {
+        sku: String,
+        /// The cart's line that it stands in.
+        line: usize,
+    },
     #[error("the catalog does not answer")]
     Unanswered(#[source] Status),
 }
@@ -49,10 +53,7 @@ impl Neighbours {
         let request = BatchGetProductsRequest { skus };
         let answer = self.catalog.clone().batch_get_products(request).await;
         let answer = answer.map_err(Unpriced::Unanswered)?.into_inner();
-        if let Some(sku) = answer.missing_skus.into_iter().next() {
-            return Err(Unpriced::NotSold { sku });
-        }
-        let priced = |line: &CartLine| {
+        let priced = |(n, line): (usize, &CartLine)| {
             let product = answer.products.iter().find(|product| product.sku == line.sku);
             let price = product.and_then(|product| money::from_wire(product.price.as_ref()?).ok());
             match (product, price) {
@@ -62,9 +63,9 @@ impl Neighbours {
                     quantity: line.quantity,
                     unit_price,
                 }),
-                _ => Err(Unpriced::NotSold { sku: line.sku.clone() }),
+                _ => Err(Unpriced::NotSold { sku: line.sku.clone(), line: n }),
             }
         };
-        lines.iter().map(priced).collect()
+        lines.iter().enumerate().map(priced).collect()
     }
 }

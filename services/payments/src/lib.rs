@@ -15,7 +15,7 @@ mod wire;
 
 use mesh_events::Relay;
 use mesh_log::Gather;
-use mesh_rpc::Discovery;
+use mesh_rpc::{Discovery, Identity, policy::LivePolicy};
 use mesh_runtime::{Service, Started};
 use sqlx::migrate::Migrator;
 
@@ -27,7 +27,10 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!();
 /// Starts the service; it ends when its process is told to, or by `Service::stop`.
 pub async fn start(config: Config) -> anyhow::Result<Started> {
     let service = Service::begin("payments", &config.service).await?;
+    let policy = LivePolicy::of_service(&service, &config.service, &[shop::DESCRIPTORS])?;
+    let identity = Identity::of_service(&service, &config.service)?;
     let discovery: Discovery = config.service.discovery.parse()?;
+    let discovery = discovery.policy(&policy).identity(&identity);
     let processor = processor::Processor::new(discovery.channel(&service, "processor")?);
     let db = mesh_log::connect(&service, &config.service, &MIGRATIONS).await?;
     let nats = mesh_events::connect(&service, &config.service).await?;
@@ -37,6 +40,8 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
     let payments = app::Payments::new(db, writer, processor);
     payments.start_sweeper(&service, config.settle_after());
     let grpc = mesh_rpc::Server::new(&service, &[shop::DESCRIPTORS])
+        .policy(&policy)
+        .identity(&identity)
         .add(api::payments_service(payments))
         .serve(config.service.listen_addr)
         .await?;

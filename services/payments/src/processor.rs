@@ -6,9 +6,9 @@ use std::time::Duration;
 use mesh_rpc::{Channel, Deadline, error_metadata, reason, timeout_request};
 use mesh_runtime::crash;
 use shop::{
-    money,
+    money::{self, Money},
     processor::v1::{
-        AuthorizeChargeRequest, CaptureChargeRequest, ChargeState, GetChargeRequest,
+        AuthorizeChargeRequest, CaptureChargeRequest, Charge, ChargeState, GetChargeRequest,
         RefundChargeRequest, VoidChargeRequest, processor_service_client::ProcessorServiceClient,
     },
 };
@@ -105,29 +105,16 @@ impl Processor {
                 let charge = answer.map(|it| it.into_inner().charge.unwrap_or_default());
                 authorized(charge.map(|charge| charge.state()))
             }
-            Call::Capture { key } => {
-                let request_id = key.to_string();
-                let request = CaptureChargeRequest { request_id, charge_id };
-                let answer = client.capture_charge(timeout_request(request, timeout)).await;
-                match answer.map_err(|status| (reason(&status), status)) {
-                    Ok(_) => Ok(Answer::Captured { key: *key }),
-                    Err((Some(reason), _)) if is_refused_capture(&reason) => {
-                        Ok(Answer::CaptureRefused { key: *key })
-                    }
-                    // Perhaps an earlier capture took it.
-                    Err((Some(reason), _)) if reason == "CHARGE_NOT_AUTHORIZED" => {
-                        self.look_up_capture(payment, *key, timeout).await
-                    }
-                    Err((_, status)) => Err(status),
-                }
-            }
+            Call::Capture { key, part } => self.capture(payment, *key, *part, timeout).await,
             Call::Void { key } => {
                 let request_id = key.to_string();
                 let request = VoidChargeRequest { request_id, charge_id };
                 match client.void_charge(timeout_request(request, timeout)).await {
                     Ok(_) => Ok(Answer::Voided),
                     Err(status) if reason(&status).as_deref() == Some("CHARGE_CAPTURED") => {
-                        Ok(Answer::AlreadyCaptured)
+                        let charge = self.look_up(payment, timeout).await?;
+                        let amount = captured(&charge).ok_or(status)?;
+                        Ok(Answer::AlreadyCaptured { amount })
                     }
                     Err(status) => Err(status),
                 }
@@ -142,20 +129,44 @@ impl Processor {
         }
     }
 
-    async fn look_up_capture(
+    async fn capture(
         &self,
         payment: Uuid,
         key: Uuid,
+        part: Option<Money>,
         timeout: Duration,
     ) -> Result<Answer, Status> {
+        let (request_id, charge_id) = (key.to_string(), payment.to_string());
+        let amount = part.map(money::to_wire);
+        let request = CaptureChargeRequest { request_id, charge_id, amount };
+        let mut client = self.client.clone();
+        let answer = client.capture_charge(timeout_request(request, timeout)).await;
+        let charge = match answer.map_err(|status| (reason(&status), status)) {
+            Ok(answer) => answer.into_inner().charge.unwrap_or_default(),
+            Err((Some(reason), _)) if is_refused_capture(&reason) => {
+                return Ok(Answer::CaptureRefused { key });
+            }
+            // Perhaps an earlier capture took it.
+            Err((Some(reason), _)) if reason == "CHARGE_NOT_AUTHORIZED" => {
+                self.look_up(payment, timeout).await?
+            }
+            Err((_, status)) => return Err(status),
+        };
+        let taken = captured(&charge).map(|amount| Answer::Captured { key, amount });
+        Ok(taken.unwrap_or(Answer::CaptureRefused { key }))
+    }
+
+    async fn look_up(&self, payment: Uuid, timeout: Duration) -> Result<Charge, Status> {
         let request = GetChargeRequest { charge_id: payment.to_string() };
         let answer = self.client.clone().get_charge(timeout_request(request, timeout)).await?;
-        let charge = answer.into_inner().charge.unwrap_or_default();
-        Ok(match charge.state() {
-            ChargeState::Captured => Answer::Captured { key },
-            _ => Answer::CaptureRefused { key },
-        })
+        Ok(answer.into_inner().charge.unwrap_or_default())
     }
+}
+
+/// What was taken, if anything was.
+fn captured(charge: &Charge) -> Option<Money> {
+    let is_captured = charge.state() == ChargeState::Captured;
+    charge.captured.as_ref().filter(|_| is_captured).and_then(|it| money::from_wire(it).ok())
 }
 
 fn authorized(answer: Result<ChargeState, Status>) -> Result<Answer, Status> {

@@ -2,6 +2,9 @@
 
 use std::process::ExitCode;
 
+#[global_allocator]
+static ALLOCATOR: mesh_runtime::Allocator = mesh_runtime::Allocator;
+
 fn main() -> ExitCode {
     mesh_runtime::main("processor", processor::start)
 }

@@ -3,8 +3,10 @@
 use std::time::SystemTime;
 
 use mesh_log::requests::digest;
+use mesh_rpc::{Fields, Invalid};
 use shop::{
-    money::{self, Money},
+    common::v1 as common,
+    money::{self, Currency, Money},
     processor::v1 as proto,
 };
 use uuid::Uuid;
@@ -16,56 +18,53 @@ use crate::{
 
 const TOKEN_LIMIT: usize = 100;
 
-/// A request field that cannot mean anything to us.
-#[derive(Debug, thiserror::Error)]
-#[error("{field}: {problem}")]
-pub struct Invalid {
-    pub field: String,
-    pub problem: &'static str,
-}
-
 pub(crate) fn tokenize_card(request: &proto::TokenizeCardRequest) -> Result<TokenizeCard, Invalid> {
-    let request_id = uuid("request_id", &request.request_id)?;
-    let number = CardNumber::parse(&request.card_number).ok_or_else(|| {
-        invalid("card_number", "must be 12 to 19 digits with a valid check digit")
-    })?;
-    if !(1..=12).contains(&request.expiry_month) {
-        return Err(invalid("expiry_month", "must be 1 to 12"));
-    }
-    if !(2000..=2100).contains(&request.expiry_year) {
-        return Err(invalid("expiry_year", "must be 2000 to 2100"));
+    let mut fields = Fields::default();
+    let request_id = fields.uuid("request_id", &request.request_id);
+    let number = CardNumber::parse(&request.card_number);
+    if number.is_none() {
+        let right = "must be 12 to 19 digits with a valid check digit";
+        fields.refuse("card_number", "CARD_NUMBER_MALFORMED", right);
     }
     let (expiry_month, expiry_year) = (request.expiry_month, request.expiry_year);
+    fields.number("expiry_month", expiry_month.into(), 1..=12);
+    fields.number("expiry_year", expiry_year.into(), 2000..=2100);
+    let number = fields.finish(number)?.expect("a number is missing only with a violation");
     Ok(TokenizeCard { request_id, number, expiry_month, expiry_year })
 }
 
 pub(crate) fn authorize_charge(
     request: &proto::AuthorizeChargeRequest,
 ) -> Result<Command, Invalid> {
-    let request_id = uuid("request_id", &request.request_id)?;
-    if request.card_token.is_empty() || request.card_token.chars().count() > TOKEN_LIMIT {
-        return Err(invalid("card_token", "must have 1 to 100 characters"));
-    }
-    let amount = amount(request.amount.as_ref())?;
-    let action = Action::Authorize { card_token: request.card_token.clone(), amount };
-    Ok(Command { charge_id: request_id, request_id, digest: digest(request), action })
+    let mut fields = Fields::default();
+    let request_id = fields.uuid("request_id", &request.request_id);
+    let card_token = fields.text("card_token", &request.card_token, 1..=TOKEN_LIMIT);
+    let action = Action::Authorize { card_token, amount: amount(&mut fields, &request.amount) };
+    fields.finish(Command { charge_id: request_id, request_id, digest: digest(request), action })
 }
 
 pub(crate) fn capture_charge(request: &proto::CaptureChargeRequest) -> Result<Command, Invalid> {
-    on_charge(&request.request_id, &request.charge_id, digest(request), Action::Capture)
+    let mut fields = Fields::default();
+    let part = request.amount.as_ref().map(|_| amount(&mut fields, &request.amount));
+    let action = Action::Capture { part };
+    on_charge(fields, &request.request_id, &request.charge_id, digest(request), action)
 }
 
 pub(crate) fn void_charge(request: &proto::VoidChargeRequest) -> Result<Command, Invalid> {
-    on_charge(&request.request_id, &request.charge_id, digest(request), Action::Void)
+    let (fields, action) = (Fields::default(), Action::Void);
+    on_charge(fields, &request.request_id, &request.charge_id, digest(request), action)
 }
 
 pub(crate) fn refund_charge(request: &proto::RefundChargeRequest) -> Result<Command, Invalid> {
-    let action = Action::Refund { amount: amount(request.amount.as_ref())? };
-    on_charge(&request.request_id, &request.charge_id, digest(request), action)
+    let mut fields = Fields::default();
+    let action = Action::Refund { amount: amount(&mut fields, &request.amount) };
+    on_charge(fields, &request.request_id, &request.charge_id, digest(request), action)
 }
 
-pub(crate) fn charge_id(text: &str) -> Result<Uuid, Invalid> {
-    uuid("charge_id", text)
+pub(crate) fn get_charge(request: &proto::GetChargeRequest) -> Result<Uuid, Invalid> {
+    let mut fields = Fields::default();
+    let charge_id = fields.uuid("charge_id", &request.charge_id);
+    fields.finish(charge_id)
 }
 
 pub(crate) fn charge(charge: &Charge) -> proto::Charge {
@@ -93,30 +92,26 @@ fn state(state: State) -> proto::ChargeState {
 }
 
 fn on_charge(
+    mut fields: Fields,
     request_id: &str,
     charge_id: &str,
     digest: [u8; 16],
     action: Action,
 ) -> Result<Command, Invalid> {
-    let request_id = uuid("request_id", request_id)?;
-    Ok(Command { charge_id: uuid("charge_id", charge_id)?, request_id, digest, action })
+    let request_id = fields.uuid("request_id", request_id);
+    let charge_id = fields.uuid("charge_id", charge_id);
+    fields.finish(Command { charge_id, request_id, digest, action })
 }
 
-fn amount(money: Option<&shop::common::v1::Money>) -> Result<Money, Invalid> {
-    let money = money.ok_or_else(|| invalid("amount", "required"))?;
-    money::positive_from_wire(money).map_err(|malformed| Invalid {
-        field: format!("amount.{}", malformed.field),
-        problem: malformed.problem,
-    })
-}
-
-fn uuid(field: &str, text: &str) -> Result<Uuid, Invalid> {
-    // Only the form with hyphens: every identifier has one spelling.
-    let hyphenated = text.len() == 36;
-    let parsed = hyphenated.then(|| Uuid::try_parse(text).ok()).flatten();
-    parsed.ok_or_else(|| invalid(field, "not a UUID"))
-}
-
-fn invalid(field: &str, problem: &'static str) -> Invalid {
-    Invalid { field: field.to_owned(), problem }
+/// Reads an amount of more than zero.
+fn amount(fields: &mut Fields, money: &Option<common::Money>) -> Money {
+    match money.as_ref().map(money::positive_from_wire) {
+        Some(Ok(amount)) => return amount,
+        None => fields.refuse("amount", "FIELD_MISSING", "must be given"),
+        Some(Err(malformed)) => {
+            let (reason, right) = malformed.blame();
+            fields.refuse(&format!("amount.{}", malformed.field), reason, right);
+        }
+    }
+    Money::zero(Currency::EUR)
 }

@@ -9,8 +9,8 @@ mod store;
 mod wire;
 
 use mesh_events::Relay;
-use mesh_log::Gather;
-use mesh_rpc::Server;
+use mesh_log::{Gather, Watchers};
+use mesh_rpc::{Identity, Server, policy::LivePolicy};
 use mesh_runtime::{Service, Started};
 use shop::shipping::v1::shipping_service_server::ShippingServiceServer;
 
@@ -22,13 +22,20 @@ pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 /// Starts the service; it serves when this returns.
 pub async fn start(config: Config) -> anyhow::Result<Started> {
     let service = Service::begin("shipping", &config.service).await?;
+    let policy = LivePolicy::of_service(&service, &config.service, &[shop::DESCRIPTORS])?;
+    let identity = Identity::of_service(&service, &config.service)?;
     let db = mesh_log::connect(&service, &config.service, &MIGRATIONS).await?;
     let nats = mesh_events::connect(&service, &config.service).await?;
     Relay::start(&service, &db, &nats, "shipping");
 
-    let writer = Gather::start(&db, &service, app::Shipments);
+    let watchers = Watchers::start(&service, db.pool().clone(), store::LAST_SEQUENCES);
+    let shipments = app::Shipments { watchers: watchers.clone() };
+    let writer = Gather::start(&db, &service, shipments);
+    let draining = service.draining();
     let grpc = Server::new(&service, &[shop::DESCRIPTORS])
-        .add(ShippingServiceServer::new(api::Api { db, writer }))
+        .policy(&policy)
+        .identity(&identity)
+        .add(ShippingServiceServer::new(api::Api { db, writer, watchers, draining }))
         .serve(config.service.listen_addr)
         .await?;
     Ok(Started { service, grpc })

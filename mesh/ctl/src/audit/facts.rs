@@ -16,12 +16,15 @@ pub struct Facts {
     pub stories: HashMap<Uuid, Story>,
     /// Streams of orders that are not at the version of their last event, or miss one.
     pub torn: Vec<Uuid>,
+    pub view: OrderView,
     pub payments: Vec<Payment>,
     pub charges: Vec<Charge>,
     pub ledger: Vec<Account>,
     pub stock: HashMap<Bucket, i64>,
     pub movements: HashMap<Bucket, i64>,
     pub reservations: Vec<Reservation>,
+    /// Pieces that are lost without having belonged to an order.
+    pub write_offs: HashMap<Bucket, i64>,
     pub publications: Vec<Publication>,
     pub consumptions: Vec<Consumption>,
     pub dead_letters: Vec<DeadLetter>,
@@ -97,15 +100,35 @@ fn motion(first: Option<&OrderRow>, last: &OrderRow) -> Motion {
 /// What the public events of an order add up to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Story {
-    /// Every state that fits; several if an operator's word, which is not public, decides.
-    pub states: Vec<&'static str>,
+    pub state: &'static str,
     pub currency: String,
     pub total: i64,
     pub refund_due: i64,
+    pub line_count: usize,
     /// How many pieces of each SKU were ordered.
     pub lines: BTreeMap<String, i64>,
     /// Why it cannot be told.
     pub fault: Option<String>,
+}
+
+/// The list of orders, and what the log says up to where the list has come. Read at one moment.
+#[derive(Debug, Default)]
+pub struct OrderView {
+    pub rows: HashMap<Uuid, ViewRow>,
+    /// The row that each order should have; why it cannot be told if that is so.
+    pub replayed: HashMap<Uuid, Result<ViewRow, String>>,
+    /// How many rows of the log are not in the list yet, and how long the oldest has waited.
+    pub behind: (i64, Duration),
+}
+
+/// An order as the list shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ViewRow {
+    pub state: String,
+    pub currency: String,
+    pub total: i64,
+    pub line_count: i32,
+    pub version: i32,
 }
 
 /// Amounts of one payment or charge, in minor units.

@@ -41,6 +41,8 @@ pub struct Places {
     pub inventory: String,
     /// The database of shipping.
     pub shipping: String,
+    /// The database of the catalog.
+    pub catalog: String,
     /// The broker.
     pub nats: String,
 }

@@ -100,7 +100,7 @@ impl Load {
     }
 
     /// Orders one cart; answers how long it took to be confirmed, or what happened instead.
-    async fn order(&self, carts_filled: &mut u64) -> Result<Duration, String> {
+    pub async fn order(&self, carts_filled: &mut u64) -> Result<Duration, String> {
         let ready = self.shelf().pop();
         let cart = match ready {
             Some(cart) => cart,

@@ -5,7 +5,9 @@
 //! order whose call fails counts as failed.
 
 mod cost;
+pub mod growth;
 mod load;
+pub mod rpc;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -50,6 +52,20 @@ pub struct Subject {
     pub postgres_url: String,
 }
 
+impl Subject {
+    /// Only dev builds have crash points.
+    pub async fn is_dev_build(&self) -> bool {
+        for address in &self.admin {
+            let answer = http::request(*address, "POST", "/crash?point=none").await;
+            // 405: the path may be that of a table, which nobody posts to.
+            if answer.is_ok_and(|(status, _)| !matches!(status, 404 | 405)) {
+                return true;
+            }
+        }
+        false
+    }
+}
+
 /// How it is measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -92,7 +108,7 @@ pub async fn orders(
     mut step: impl FnMut(&str),
 ) -> Result<Report> {
     step("preparing");
-    let load = prepare(&subject.doors, options).await?;
+    let load = prepare(&subject.doors, at_most(options.time + WARM_UP)).await?;
     step(&format!("warming up for {} s", WARM_UP.as_secs()));
     let warm = load.run(options.in_flight, WARM_UP).await?;
     anyhow::ensure!(
@@ -115,7 +131,7 @@ pub async fn orders(
 
     let confirmed = run.confirmed.len();
     Ok(Report {
-        dev_build: is_dev_build(&subject.admin).await,
+        dev_build: subject.is_dev_build().await,
         dev_generator: cfg!(debug_assertions),
         in_flight: options.in_flight,
         seconds: rounded(elapsed.as_secs_f64()),
@@ -128,14 +144,19 @@ pub async fn orders(
     })
 }
 
-async fn prepare(doors: &Doors, options: Options) -> Result<Arc<Load>> {
+/// More orders than there will be in so much time.
+fn at_most(time: Duration) -> u64 {
+    time.as_secs().max(1) * FASTEST
+}
+
+/// Puts so many orders' pieces in stock, over all products, and stores a card.
+async fn prepare(doors: &Doors, orders: u64) -> Result<Arc<Load>> {
     let clients = Clients::new(doors)?;
     let retried = AtomicU64::new(0);
     let until = Instant::now() + PREPARING;
     let persistence = Persistence { until, patience: PATIENCE, retried: &retried };
     let products = clients.products(&persistence).await.context("cannot list the products")?;
     let skus: Vec<String> = products.into_iter().map(|product| product.sku).collect();
-    let orders = (options.time + WARM_UP).as_secs().max(1) * FASTEST;
     let pieces = i64::try_from(orders / skus.len() as u64)? + 1;
     stream::iter(&skus)
         .map(|sku| clients.receive(&persistence, sku, pieces))
@@ -144,17 +165,6 @@ async fn prepare(doors: &Doors, options: Options) -> Result<Arc<Load>> {
         .await?;
     let token = clients.token(&persistence, CARD).await.context("cannot store a card")?;
     Ok(Arc::new(Load::new(clients, skus, token)))
-}
-
-/// Only dev builds have crash points.
-async fn is_dev_build(admin: &[SocketAddr]) -> bool {
-    for address in admin {
-        let answer = http::request(*address, "POST", "/crash?point=none").await;
-        if answer.is_ok_and(|(status, _)| status != 404) {
-            return true;
-        }
-    }
-    false
 }
 
 /// What one run of the load brought.

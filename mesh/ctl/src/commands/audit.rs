@@ -19,6 +19,7 @@ const SHOWN: usize = 20;
 
 /// How to look, and how to show it.
 #[derive(Debug, clap::Args)]
+#[command(after_help = crate::help::AUDIT)]
 pub struct Args {
     /// Look again, for so long at most, until nothing is in motion and nothing is wrong: 30s, 2m.
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
@@ -62,7 +63,8 @@ async fn look(args: &Args) -> Result<Report> {
     Ok(audit::run(&places, options).await?)
 }
 
-fn places(state: &State) -> Result<Places> {
+/// Where the auditor finds everything.
+pub(super) fn places(state: &State) -> Result<Places> {
     let database = |service: &str| -> Result<String> {
         let first = state.services.get(service).and_then(|instances| instances.first());
         let first = first.with_context(|| {
@@ -76,6 +78,7 @@ fn places(state: &State) -> Result<Places> {
         processor: database("processor")?,
         inventory: database("inventory")?,
         shipping: database("shipping")?,
+        catalog: database("catalog")?,
         nats: state.nats.url.clone(),
     })
 }
@@ -124,7 +127,7 @@ fn age(seconds: f64) -> String {
 }
 
 /// Reads `250ms`, `30s`, `2m`; a number alone is seconds.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let factor = match unit {

@@ -1,4 +1,4 @@
-//! `bench`: how fast the running shop is.
+//! `bench`: how fast the shop is, and its calls.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,12 +8,14 @@ use mesh_local::Progress;
 use meshctl::bench::{self, Options, Report, Subject};
 
 use super::demo::doors;
+use super::{growth, rpc};
 use crate::output::{self, Tone};
 use crate::project::Project;
 use crate::state::State;
 
 /// What to measure.
 #[derive(Debug, clap::Args)]
+#[command(after_help = crate::help::BENCH)]
 pub struct Args {
     #[command(subcommand)]
     what: What,
@@ -23,6 +25,10 @@ pub struct Args {
 enum What {
     /// Orders, from PlaceOrder to CONFIRMED, and what one costs.
     Orders(Orders),
+    /// What a long history costs: fills a shop of its own with finished orders, and compares.
+    Growth(growth::Args),
+    /// Calls: what the stack costs beside tonic alone, and what each of its layers does.
+    Rpc(rpc::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -40,7 +46,11 @@ struct Orders {
 
 /// Runs the command. Exits 1 if an order failed.
 pub async fn run(args: Args) -> Result<ExitCode> {
-    let What::Orders(args) = args.what;
+    let args = match args.what {
+        What::Orders(args) => args,
+        What::Growth(args) => return growth::run(args).await,
+        What::Rpc(args) => return rpc::run(&args),
+    };
     let project = Project::find()?;
     let subject = subject(&State::load(&project.home)?);
     let options =
@@ -56,7 +66,8 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     Ok(if report.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn subject(state: &State) -> Subject {
+/// What runs, to be measured.
+pub(super) fn subject(state: &State) -> Subject {
     let mut processes: Vec<(String, u32)> = Vec::new();
     for (name, _, instance) in state.instances() {
         match processes.iter_mut().find(|(_, pid)| *pid == instance.pid) {

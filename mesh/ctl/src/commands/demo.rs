@@ -9,7 +9,9 @@ use std::time::Duration;
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use meshctl::demo::{self, Amount, Doors, Options, Report, Tally, Unsettled};
+use meshctl::watch::Target;
 
+use super::audit::duration;
 use crate::output::{self, Tone};
 use crate::project::Project;
 use crate::state::State;
@@ -17,12 +19,17 @@ use crate::state::State;
 /// How often the bar moves, and how often a line is printed where there is none.
 const FRAME: Duration = Duration::from_millis(100);
 const FRAMES_PER_LINE: u64 = 20;
+/// Less than the time after which a silent process is replaced.
+const SLOWEST: Duration = Duration::from_secs(3);
 /// Of the orders that did not end well, so many are told.
 const TOLD: usize = 10;
 
 /// How many orders.
 #[derive(Debug, clap::Args)]
+#[command(after_help = crate::help::DEMO)]
 pub struct Args {
+    #[command(flatten)]
+    story: Story,
     /// How many orders.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
     orders: u64,
@@ -37,9 +44,33 @@ pub struct Args {
     json: bool,
 }
 
+/// One order instead of many.
+#[derive(Debug, clap::Args)]
+pub(super) struct Story {
+    /// Follow one order step by step, with a kill in the middle: `k` kills -9 whoever is next.
+    ///
+    /// The service whose step is next is stopped until you have read the step before, so that
+    /// nothing is too fast to follow, or to hit.
+    #[arg(long, conflicts_with_all = ["orders", "concurrency"])]
+    watch: bool,
+    /// With --watch: time between two steps, at most 3s [default: 800ms on a terminal, else 0s].
+    #[arg(long, value_name = "DURATION", requires = "watch", value_parser = pace)]
+    pub pace: Option<Duration>,
+    /// With --watch: kill -9 a service at its first step, or whoever does this step.
+    ///
+    /// A step is one of reserve, authorize, create_shipment, commit, capture, release_shipment. A
+    /// service is inventory, payments or shipping; orders, processor, postgres and nats die while
+    /// the payment is authorized.
+    #[arg(long, value_name = "STEP|SERVICE", requires = "watch", value_parser = Target::parse)]
+    pub kill: Option<Target>,
+}
+
 /// Runs the command. Exits 1 if an order is not settled in time.
 pub async fn run(args: Args) -> Result<ExitCode> {
     let project = Project::find()?;
+    if args.story.watch {
+        return super::watch::run(&project, &args.story, args.seed, args.json).await;
+    }
     let doors = doors(&State::load(&project.home)?);
     let options = Options {
         amount: Amount::Orders(args.orders),
@@ -65,12 +96,20 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     Ok(if report.unsettled.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Where the services are.
+fn pace(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        pace if pace <= SLOWEST => Ok(pace),
+        _ => Err("at most 3s: who is held longer counts as dead".to_owned()),
+    }
+}
+
+/// Where the services are, and who we are to them.
 pub(super) fn doors(state: &State) -> Doors {
-    Doors::find(|name| {
+    let doors = Doors::find(|name| {
         let instances = state.services.get(name).into_iter().flatten();
         instances.map(|instance| instance.grpc).collect()
-    })
+    });
+    Doors { caller: state.caller.clone(), ..doors }
 }
 
 /// Shows how far it is, until it is dropped.
@@ -143,6 +182,10 @@ fn print(report: &Report) {
         count("unfinished", report.unfinished, Tone::Bad, String::new()),
     ];
     print!("{}", output::table(&rows));
+    if report.shipped > 0 {
+        let (shipped, delivered) = (report.shipped, report.delivered);
+        println!("\n  a carrier took {shipped} of the parcels along and delivered {delivered}");
+    }
     if report.retried > 0 {
         println!("\n  {} calls were repeated with the same request id", report.retried);
     }

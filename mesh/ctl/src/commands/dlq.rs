@@ -12,6 +12,7 @@ use crate::output::{self, Tone};
 
 /// What to do.
 #[derive(Debug, clap::Args)]
+#[command(after_help = crate::help::DLQ)]
 pub struct Args {
     #[command(subcommand)]
     action: Option<Action>,

@@ -16,6 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What to remove.
 #[derive(Debug, clap::Args)]
+#[command(after_help = crate::help::DOWN)]
 pub struct Args {
     /// Remove all data and logs as well; installed servers stay.
     #[arg(long)]
@@ -27,8 +28,13 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     let project = Project::find()?;
     let home = &project.home;
     let mut progress = Progress::stderr();
-    progress.step("draining");
-    let (claim, was_up) = Claim::wrest(home, PATIENCE).await?;
+    let (claim, was_up) = match Claim::take(home)? {
+        Some(claim) => (claim, false),
+        None => {
+            progress.step("draining");
+            Claim::wrest(home, PATIENCE).await?
+        }
+    };
     let leftovers = claim.clean_up().await?;
     progress.finish();
     match (was_up, leftovers) {

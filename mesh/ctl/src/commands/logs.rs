@@ -15,6 +15,7 @@ const INTERVAL: Duration = Duration::from_millis(200);
 
 /// Whose log.
 #[derive(Debug, clap::Args)]
+#[command(after_help = crate::help::LOGS)]
 pub struct Args {
     /// A service, `postgres`, `nats` or `supervisor`.
     service: String,

@@ -2,16 +2,25 @@
 
 pub mod audit;
 pub mod bench;
+pub mod completions;
 pub mod demo;
 pub mod dlq;
+pub mod docs;
+pub mod doctor;
 pub mod down;
+pub mod endpoints;
+pub mod growth;
+mod keys;
 pub mod logs;
+pub mod policy;
+pub mod rpc;
 pub mod sagas;
 pub mod serve;
 pub mod status;
 pub mod supervise;
 pub mod test;
 pub mod up;
+mod watch;
 
 use std::io;
 
@@ -20,24 +29,28 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// The wishes that this program should end: Ctrl-C, SIGTERM, and the terminal's end.
 #[derive(Debug)]
 pub struct Ending {
-    signals: [Signal; 3],
+    signals: Vec<Signal>,
 }
 
 impl Ending {
     /// From now on these signals are ours to obey.
     pub fn listen() -> io::Result<Ending> {
-        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-        let [interrupt, terminate, hangup] = kinds.map(signal);
-        Ok(Ending { signals: [interrupt?, terminate?, hangup?] })
+        Ending::of(&[SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()])
+    }
+
+    /// As [`listen`](Self::listen) for a process without a terminal, whose services read their
+    /// policy again on SIGHUP.
+    pub fn listen_without_terminal() -> io::Result<Ending> {
+        Ending::of(&[SignalKind::interrupt(), SignalKind::terminate()])
+    }
+
+    fn of(kinds: &[SignalKind]) -> io::Result<Ending> {
+        Ok(Ending { signals: kinds.iter().copied().map(signal).collect::<io::Result<_>>()? })
     }
 
     /// Waits for the next one.
     pub async fn wished(&mut self) {
-        let [interrupt, terminate, hangup] = &mut self.signals;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
+        let waits = self.signals.iter_mut().map(|signal| Box::pin(signal.recv()));
+        futures::future::select_all(waits).await;
     }
 }

@@ -14,6 +14,7 @@ use crate::state::State;
 
 /// What to do.
 #[derive(Debug, clap::Args)]
+#[command(after_help = crate::help::SAGAS)]
 pub struct Args {
     #[command(subcommand)]
     action: Option<Action>,
@@ -74,9 +75,12 @@ impl How {
         }
         let wanted = |name: &String| self.service.as_ref().is_none_or(|wanted| wanted == name);
         let services = state.services.into_iter().filter(|(name, _)| wanted(name));
-        Desk::open(services.map(|(name, instances)| {
-            (name, instances.into_iter().map(|instance| instance.grpc).collect())
-        }))
+        Desk::open(
+            &state.caller,
+            services.map(|(name, instances)| {
+                (name, instances.into_iter().map(|instance| instance.grpc).collect())
+            }),
+        )
     }
 }
 

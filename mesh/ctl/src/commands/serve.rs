@@ -23,7 +23,7 @@ pub struct Args {
 
 /// Runs the command until SIGTERM has drained every service.
 pub async fn run(args: Args) -> Result<ExitCode> {
-    let mut ending = Ending::listen()?;
+    let mut ending = Ending::listen_without_terminal()?;
     let text = fs::read_to_string(&args.file);
     let text = text.with_context(|| format!("cannot read {}", args.file.display()))?;
     let entries: Vec<ServeEntry> = serde_json::from_str(&text)?;

@@ -15,6 +15,7 @@ use crate::state::{Instance, State};
 
 /// How to show it.
 #[derive(Debug, clap::Args)]
+#[command(after_help = crate::help::STATUS)]
 pub struct Args {
     /// Print JSON and nothing else.
     #[arg(long)]

@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use mesh_local::{Progress, Servers, tail};
+use meshctl::caller::Caller;
+use serde_json::json;
 use tokio::process::{Child, Command};
 
 use super::Ending;
 use crate::output::{self, Tone};
 use crate::platform::{Claim, Plan, Running, wait_ready};
 use crate::project::Project;
-use crate::seed::{self, Shop};
+use crate::seed::{self, Customer, Shop};
 use crate::services;
 use crate::state::State;
 
@@ -21,10 +23,14 @@ const STARTING: Duration = Duration::from_secs(120);
 
 /// What to start.
 #[derive(Debug, clap::Args)]
+#[command(after_help = crate::help::UP)]
 pub struct Args {
     /// Return once everything is healthy; it goes on running in the background.
     #[arg(long)]
     detach: bool,
+    /// With --detach: print JSON and nothing else, what state.json says and who may order.
+    #[arg(long, requires = "detach")]
+    json: bool,
     /// Run all services, or those named, in one process.
     #[arg(long, value_name = "SERVICES", num_args = 0..=1, value_delimiter = ',',
           default_missing_value = "all")]
@@ -35,29 +41,34 @@ pub struct Args {
     /// Run several processes of a service, such as `orders=2`.
     #[arg(long, value_name = "SERVICE=NUMBER", value_delimiter = ',')]
     replicas: Vec<String>,
+    /// Encrypt every connection; both ends show certificates of a local authority.
+    #[arg(long)]
+    mtls: bool,
 }
 
 /// Runs the command.
 pub async fn run(args: Args) -> Result<ExitCode> {
     let project = Project::find()?;
     let home = &project.home;
-    let Some(claim) = Claim::take(home)? else { return already_up(&project).await };
+    let Some(claim) = Claim::take_over(home).await? else {
+        return already_up(&project, &args).await;
+    };
     let in_process = match args.in_process {
         None => Vec::new(),
         Some(names) if names == ["all"] => services::names()?,
         Some(names) => names,
     };
     let replicas = services::replicas(&args.replicas)?;
-    let plan = Plan::make(&project, replicas, in_process, args.release).await?;
+    let plan = Plan::make(&project, replicas, in_process, args.release).await?.with_mtls(args.mtls);
     let mut progress = Progress::stderr();
     // Here rather than in the background: the first time it takes a while, and is shown.
     Servers::find(home, &mut progress).await?;
+    plan.save(home)?;
     if args.detach {
         claim.clean_up().await?;
-        plan.save(home)?;
         // For the supervisor to take.
         drop(claim);
-        detached(&project, &mut progress).await
+        detached(&project, &plan, args.json, &mut progress).await
     } else {
         attached(&project, claim, &plan, &mut progress).await
     }
@@ -97,18 +108,28 @@ async fn attached(
 }
 
 /// Starts a supervisor in the background and waits until everything is healthy.
-async fn detached(project: &Project, progress: &mut Progress) -> Result<ExitCode> {
+async fn detached(
+    project: &Project,
+    plan: &Plan,
+    json: bool,
+    progress: &mut Progress,
+) -> Result<ExitCode> {
     let home = &project.home;
     progress.step("starting PostgreSQL, nats-server and the services");
     let log = home.logs()?.join("supervisor.log");
-    let mut supervisor = supervisor(project, &log)?;
+    let mut supervisor = supervisor(project, &plan.meshctl, &log)?;
     let begun = Instant::now();
     let state = loop {
         if let Some(state) = State::find(home)? {
             break state;
         }
         if let Some(status) = supervisor.try_wait()? {
-            bail!("the start failed ({status}); {} says\n{}", log.display(), tail(&log, 15));
+            bail!(
+                "the start failed ({status}); `{} doctor` looks for reasons, and {} says\n{}",
+                output::program(),
+                log.display(),
+                tail(&log, 15)
+            );
         }
         if begun.elapsed() > STARTING {
             bail!("nothing started within {} s, see {}", STARTING.as_secs(), log.display());
@@ -119,9 +140,28 @@ async fn detached(project: &Project, progress: &mut Progress) -> Result<ExitCode
     let shop = shop.with_context(|| {
         format!("what was started does not work; `{} down` ends it", output::program())
     })?;
-    welcome(project, &state, &shop);
-    println!("\n  `{} down` ends it.", output::program());
+    if json {
+        print_json(&state, Some(&shop))?;
+    } else {
+        welcome(project, &state, &shop);
+        println!("\n  `{} down` ends it.", output::program());
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+fn print_json(state: &State, shop: Option<&Shop>) -> Result<()> {
+    let mut value = serde_json::to_value(state)?;
+    if let Some(shop) = shop {
+        let customer = |customer: &Customer| {
+            json!({
+                "name": customer.name,
+                "id": customer.id.to_string(),
+                "card_token": customer.card_token,
+            })
+        };
+        value["customers"] = shop.customers.iter().map(customer).collect();
+    }
+    output::json(&value)
 }
 
 async fn healthy_and_seeded(
@@ -137,10 +177,9 @@ async fn healthy_and_seeded(
     Ok(shop)
 }
 
-fn supervisor(project: &Project, log: &Path) -> Result<Child> {
+fn supervisor(project: &Project, program: &Path, log: &Path) -> Result<Child> {
     File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
     let log = OpenOptions::new().append(true).open(log)?;
-    let program = std::env::current_exe().context("cannot tell which executable this is")?;
     let mut command = Command::new(program);
     command
         .arg("supervise")
@@ -152,13 +191,26 @@ fn supervisor(project: &Project, log: &Path) -> Result<Child> {
     command.spawn().context("cannot start the supervisor")
 }
 
-async fn already_up(project: &Project) -> Result<ExitCode> {
+async fn already_up(project: &Project, args: &Args) -> Result<ExitCode> {
     let begun = Instant::now();
     loop {
         if let Some(state) = State::find(&project.home)? {
-            println!("\n  the shop is up already\n");
+            let program = output::program();
+            if args.mtls && !state.caller.is_certified() {
+                bail!("the shop is up without --mtls: `{program} down` first");
+            }
+            if args.json {
+                print_json(&state, None)?;
+                return Ok(ExitCode::SUCCESS);
+            }
+            let older = Plan::load(&project.home).map(|plan| plan.outdated(&project.home));
+            let older = older.unwrap_or_default();
+            println!("\n  the shop is up already{}\n", with_older(&older));
             addresses(&state);
-            println!("\n  `{} down` ends it.", output::program());
+            println!("\n  `{program} down` ends it.");
+            if !older.is_empty() {
+                println!("  `{program} down && {program} up` takes the new programs.");
+            }
             return Ok(ExitCode::SUCCESS);
         }
         // Another `up` is at work.
@@ -166,6 +218,14 @@ async fn already_up(project: &Project) -> Result<ExitCode> {
             bail!("another `up` is at work in {}, and not done", project.home.root().display());
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Says which services still run programs from before the last build.
+fn with_older(services: &[String]) -> String {
+    match services {
+        [] => String::new(),
+        some => format!(", with older programs than the tree's: {}", some.join(", ")),
     }
 }
 
@@ -183,22 +243,47 @@ fn welcome(project: &Project, state: &State, shop: &Shop) {
         ]);
     }
     print!("{}", output::table(&customers));
-    println!("\n  {} products, all in stock; data and logs in {}", shop.products, shown(project));
+    println!(
+        "\n  {} products, all in stock; data and logs in {}",
+        shop.products,
+        from_here(project.home.root())
+    );
+    // Root's PostgreSQL runs as another user, who may not reach the home.
+    if let Ok(elsewhere) = std::fs::read_link(project.home.path("postgres")) {
+        println!("  (PostgreSQL's data in {})", elsewhere.display());
+    }
     println!("\n  {}\n", output::toned("three things to try", Tone::Strong));
-    println!("    {} demo --orders 100", output::program());
+    println!("    {} demo --watch", output::program());
     println!("    {} status", output::program());
     if let Ok(catalog) = state.grpc("catalog") {
         println!(
-            "    grpcurl -plaintext -d '{{\"page_size\": 3}}' {catalog} \
-             shop.catalog.v1.CatalogService/ListProducts"
+            "    grpcurl {} -d '{{\"page_size\": 3}}' {catalog} \
+             shop.catalog.v1.CatalogService/ListProducts",
+            flags(&state.caller, "catalog"),
         );
+    }
+    if state.caller.is_certified() {
+        println!("\n  with those flags grpcurl reaches the catalog; others by their names after");
+        println!("  -authority. Without a certificate only health and reflection are answered.");
     }
 }
 
-fn shown(project: &Project) -> String {
-    let home = project.home.root();
+/// What grpcurl needs to be told to reach a service.
+fn flags(caller: &Caller, service: &str) -> String {
+    match caller {
+        Caller::Nobody | Caller::Key(_) => "-plaintext".to_owned(),
+        Caller::Certificate { certificate, key, ca } => format!(
+            "-cacert {} -cert {} -key {} -authority {service}",
+            from_here(ca),
+            from_here(certificate),
+            from_here(key)
+        ),
+    }
+}
+
+fn from_here(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
-    home.strip_prefix(&here).unwrap_or(home).display().to_string()
+    path.strip_prefix(&here).unwrap_or(path).display().to_string()
 }
 
 fn addresses(state: &State) {
@@ -212,7 +297,7 @@ fn addresses(state: &State) {
         ]);
     }
     for (name, url) in [("postgres", &state.postgres.url), ("nats", &state.nats.url)] {
-        let address = url.rsplit('@').next().and_then(|rest| rest.split('/').next());
+        let address = url.rsplit('@').next().and_then(|rest| rest.split(['/', '?']).next());
         let address = address.unwrap_or_default();
         rows.push(vec![(name.to_owned(), Tone::Strong), (address.to_owned(), Tone::Plain)]);
     }

@@ -1,14 +1,16 @@
-//! Customers who order, each once, and follow the order until it is settled.
+//! Customers who order, each once, and follow the order until it is settled; afterwards a carrier
+//! takes some of the parcels along.
 //!
 //! What fails for a moment is repeated with the same request id, as the contracts allow; so
 //! whatever is killed meanwhile, every order is placed once and settles.
 
+mod carrier;
 mod customer;
 mod mix;
 mod report;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -19,9 +21,10 @@ use tokio::time::Instant;
 use crate::doors::Clients;
 pub use crate::doors::Doors;
 use crate::persist::Persistence;
+use carrier::{Carrier, Round};
 use customer::Visit;
 use mix::{Card, Mix};
-use report::Ledger;
+use report::{End, Ledger};
 pub use report::{Percentiles, Report, Unsettled};
 pub(crate) use report::{histogram, record, rounded};
 
@@ -57,6 +60,9 @@ pub struct Options {
     /// Every so many orders each card is used once that behaves oddly: answers slowly or not at
     /// all, or refuses the capture.
     pub odd_cards_every: u64,
+    /// Every so many orders a carrier takes the parcel along, if the order was confirmed, and
+    /// delivers every second of these; never if 0.
+    pub parcels_every: u64,
 }
 
 impl Default for Options {
@@ -67,6 +73,7 @@ impl Default for Options {
             seed: 1,
             limit: Duration::from_secs(60),
             odd_cards_every: 1000,
+            parcels_every: 3,
         }
     }
 }
@@ -120,6 +127,7 @@ pub async fn run(doors: &Doors, options: Options, tally: Arc<Tally>) -> Result<R
         tokens,
         next: AtomicU64::new(0),
         ledger: Ledger::new(),
+        parcels: Mutex::default(),
         begun,
         options,
         tally,
@@ -131,7 +139,11 @@ pub async fn run(doors: &Doors, options: Options, tally: Arc<Tally>) -> Result<R
     while let Some(ended) = customers.join_next().await {
         ended.context("a customer failed")?;
     }
-    Ok(shift.ledger.report(begun.elapsed(), shift.tally.retried.load(Ordering::Relaxed)))
+    let elapsed = begun.elapsed();
+    let round = shift.carry().await;
+    let retried = shift.tally.retried.load(Ordering::Relaxed);
+    let report = shift.ledger.report(elapsed, retried);
+    Ok(Report { shipped: round.shipped, delivered: round.delivered, ..report })
 }
 
 async fn restock(
@@ -159,6 +171,8 @@ struct Shift {
     tokens: Vec<String>,
     next: AtomicU64,
     ledger: Ledger,
+    /// Confirmed orders whose parcels the carrier is to take.
+    parcels: Mutex<Vec<String>>,
     begun: Instant,
     options: Options,
     tally: Arc<Tally>,
@@ -176,8 +190,26 @@ impl Shift {
                 retried: &self.tally.retried,
             };
             let outcome = visit.order(errand, token).await;
+            let taken = number.checked_rem(self.options.parcels_every) == Some(0);
+            if let (true, End::Confirmed(_), Some(order)) = (taken, &outcome.end, &outcome.order_id)
+            {
+                let mut parcels = self.parcels.lock().expect("nothing panics while it holds it");
+                parcels.push(order.clone());
+            }
             self.ledger.enter(outcome, &self.tally);
         }
+    }
+
+    /// Lets the carrier come by.
+    async fn carry(&self) -> Round {
+        let parcels =
+            std::mem::take(&mut *self.parcels.lock().expect("nothing panics while it holds it"));
+        let carrier = Carrier {
+            clients: &self.clients,
+            until: Instant::now() + self.options.limit,
+            retried: &self.tally.retried,
+        };
+        carrier.drive(&parcels).await
     }
 
     /// The number of the next order, if there is to be one.

@@ -38,7 +38,7 @@ pub(super) struct Outcome {
 pub struct Report {
     /// Orders begun; the sum of the next four.
     pub orders: u64,
-    /// Orders that were confirmed.
+    /// Orders that were confirmed, whatever became of their parcels.
     pub confirmed: u64,
     /// Orders that were refused, as some of the mix must be.
     pub rejected: u64,
@@ -65,6 +65,12 @@ pub struct Report {
     /// Calls that were made again, and watches that were resumed.
     #[serde(skip)]
     pub retried: u64,
+    /// Confirmed orders whose parcel has left.
+    #[serde(skip)]
+    pub shipped: u64,
+    /// Those of them whose parcel has arrived.
+    #[serde(skip)]
+    pub delivered: u64,
 }
 
 /// An order that did not end well.
@@ -188,6 +194,8 @@ impl Ledger {
             parked: entries.parked.clone(),
             unsettled: entries.unsettled.clone(),
             retried,
+            shipped: 0,
+            delivered: 0,
         }
     }
 }

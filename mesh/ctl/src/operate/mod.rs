@@ -14,6 +14,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tonic::{Code, Request, Status};
 
+use crate::caller::{Caller, channel};
 use crate::persist::said;
 
 pub use dead_letters::{dead_letter_json, reason_word};
@@ -48,11 +49,15 @@ struct Counter {
 }
 
 impl Desk {
-    /// Opens a desk for services and the addresses of their replicas.
-    pub fn open(services: impl IntoIterator<Item = (String, Vec<SocketAddr>)>) -> Result<Desk> {
+    /// Opens a desk for services and the addresses of their replicas; `caller` sits at it.
+    pub fn open(
+        caller: &Caller,
+        services: impl IntoIterator<Item = (String, Vec<SocketAddr>)>,
+    ) -> Result<Desk> {
+        let identity = caller.identity()?;
         let mut counters = Vec::new();
         for (service, addresses) in services {
-            let channel = Channel::new("meshctl", &service, &addresses)?;
+            let channel = channel(&identity, &service, &addresses)?;
             counters.push(Counter {
                 service,
                 sagas: SagasServiceClient::new(channel.clone()),

@@ -36,6 +36,22 @@ impl Claim {
         }
     }
 
+    /// As [`take`](Self::take), but waits a moment if the process that had the right is ending: a
+    /// killed one is seen as gone before the system has closed its files.
+    pub async fn take_over(home: &Home) -> Result<Option<Claim>> {
+        let begun = Instant::now();
+        loop {
+            if let Some(claim) = Claim::take(home)? {
+                return Ok(Some(claim));
+            }
+            let is_ending = holder(home).is_some_and(|pid| Identity::of(pid).is_none());
+            if !is_ending || begun.elapsed() > LEFTOVERS {
+                return Ok(None);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Says which process has the right, for `down`.
     pub fn sign(&self) -> Result<()> {
         mesh_local::replace(&self.home.path(PID), &format!("{}\n", std::process::id()))?;
@@ -56,8 +72,7 @@ impl Claim {
         if let Some(claim) = Claim::take(home)? {
             return Ok((claim, false));
         }
-        let pid = fs::read_to_string(home.path(PID)).ok().and_then(|text| text.trim().parse().ok());
-        let supervisor = pid.and_then(Identity::of).with_context(|| {
+        let supervisor = holder(home).and_then(Identity::of).with_context(|| {
             format!(
                 "a process holds {}, but {} does not say which: it may be starting, try again",
                 home.path(LOCK).display(),
@@ -80,4 +95,9 @@ impl Claim {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+/// The process that signed for the right last.
+fn holder(home: &Home) -> Option<u32> {
+    fs::read_to_string(home.path(PID)).ok()?.trim().parse().ok()
 }

@@ -1,13 +1,14 @@
 //! The running shop: what it consists of, how it is started, kept running and ended.
 
 mod claim;
+mod identity;
 mod plan;
 mod ready;
 mod running;
 mod specs;
 
 pub use claim::Claim;
-pub use plan::Plan;
+pub use plan::{Plan, is_installed};
 pub use ready::wait_ready;
 pub use running::Running;
 pub use specs::ServeEntry;

@@ -1,6 +1,6 @@
 //! What `up` was asked for, handed to the process that supervises it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -10,6 +10,7 @@ use mesh_local::{Home, write_private};
 use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 
+use crate::output;
 use crate::project::{Project, target_around};
 use crate::services;
 
@@ -26,6 +27,9 @@ pub struct Plan {
     pub binaries: PathBuf,
     /// The executable that runs the services of one process.
     pub meshctl: PathBuf,
+    /// Whether connections are encrypted and both ends show certificates.
+    #[serde(default)]
+    pub mtls: bool,
 }
 
 impl Plan {
@@ -46,7 +50,7 @@ impl Plan {
         let meshctl = std::env::current_exe().context("cannot tell which executable this is")?;
         let names = services::names()?;
         if let Some(binaries) = installed(&meshctl, &names) {
-            return Ok(Plan { replicas, in_process, binaries, meshctl });
+            return Ok(Plan { replicas, in_process, binaries, meshctl, mtls: false });
         }
         let mut packages: Vec<&str> = names.iter().map(String::as_str).collect();
         packages.retain(|name| !in_process.iter().any(|within| within == name));
@@ -58,14 +62,42 @@ impl Plan {
             program = binaries.join("meshctl");
         }
         if !packages.is_empty() {
+            announce(&binaries, &packages);
+            // Cargo unites the features of what it builds together. `cargo mesh` has just built
+            // meshctl, which depends on everything that services do and on more: built without it,
+            // the services' dependencies would have fewer features, and be compiled once again.
+            if !release && !packages.contains(&"meshctl") {
+                packages.push("meshctl");
+            }
             build(project, &packages, release).await?;
         }
-        Ok(Plan { replicas, in_process, binaries, meshctl: program })
+        Ok(Plan { replicas, in_process, binaries, meshctl: program, mtls: false })
+    }
+
+    /// The same, with or without mutual TLS.
+    pub fn with_mtls(self, mtls: bool) -> Plan {
+        Plan { mtls, ..self }
     }
 
     /// Hands the plan to the supervisor.
     pub fn save(&self, home: &Home) -> Result<()> {
         Ok(write_private(&home.path(FILE), &serde_json::to_string_pretty(self)?)?)
+    }
+
+    /// The services whose processes were started before their program was last built.
+    pub fn outdated(&self, home: &Home) -> Vec<String> {
+        let modified = |path: PathBuf| fs::metadata(path).and_then(|file| file.modified());
+        let Ok(entries) = fs::read_dir(home.path("run")) else { return Vec::new() };
+        // A process writes its file, orders.0.pid, when it starts.
+        let files = entries.flatten().map(|entry| entry.file_name());
+        let names = files.filter_map(|file| {
+            let file = file.to_str()?;
+            let (name, _) = file.strip_suffix(".pid")?.split_once('.')?;
+            let program = self.binaries.join(name);
+            let started = modified(home.path("run").join(file)).ok()?;
+            (modified(program).ok()? > started).then(|| name.to_owned())
+        });
+        names.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// The plan that was handed over.
@@ -77,11 +109,28 @@ impl Plan {
     }
 }
 
+/// Whether all services lie beside this program, so that nothing has to be built.
+pub fn is_installed() -> bool {
+    let names = services::names().unwrap_or_default();
+    std::env::current_exe().is_ok_and(|meshctl| installed(&meshctl, &names).is_some())
+}
+
 /// The folder of an installed meshctl, if all services lie beside it.
 fn installed(meshctl: &Path, names: &[String]) -> Option<PathBuf> {
     let folder = meshctl.parent()?;
     let complete = names.iter().all(|name| folder.join(name).is_file());
     (complete && target_around(meshctl).is_none()).then(|| folder.to_owned())
+}
+
+/// Says what takes so long the first time; later cargo is done before anybody wonders.
+fn announce(binaries: &Path, packages: &[&str]) {
+    let missing = packages.iter().filter(|name| !binaries.join(name).is_file()).count();
+    if missing > 0 {
+        let all = packages.len();
+        eprintln!(
+            "  building {missing} of {all} services: 3 to 10 minutes the first time, seconds later …"
+        );
+    }
 }
 
 /// Builds with cargo, which shows its own progress.
@@ -98,9 +147,55 @@ async fn build(project: &Project, packages: &[&str], release: bool) -> Result<()
     if release {
         command.arg("--release");
     }
-    let status = command.status().await.context("cannot run cargo: is Rust installed?")?;
+    let status = command.status().await.with_context(|| {
+        format!("cannot run cargo: `{} doctor` says what is missing", output::program())
+    })?;
     if !status.success() {
-        bail!("the services do not build in {}: see above", project.root.display());
+        bail!(
+            "the services do not build in {}: cargo says why above; if a tool is missing, `{} \
+             doctor` says which",
+            project.root.display(),
+            output::program()
+        );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    #[test]
+    fn a_program_that_was_built_after_its_process_started_is_named() {
+        let root = std::env::temp_dir().join(format!("plan-{}", uuid::Uuid::new_v4().simple()));
+        let home = Home::at(&root).unwrap();
+        let plan = Plan {
+            replicas: BTreeMap::new(),
+            in_process: Vec::new(),
+            binaries: root.clone(),
+            meshctl: root.join("meshctl"),
+            mtls: false,
+        };
+        let now = SystemTime::now();
+        let earlier = now - Duration::from_secs(60);
+        let made = |path: PathBuf, at| File::create(path).unwrap().set_modified(at).unwrap();
+        made(root.join("orders"), now);
+        made(root.join("catalog"), earlier);
+        let run = home.run().unwrap();
+        for process in ["orders.0.pid", "orders.1.pid"] {
+            made(run.join(process), earlier);
+        }
+        made(run.join("catalog.0.pid"), now);
+        made(run.join("postgres.pid"), earlier);
+
+        assert_eq!(plan.outdated(&home), ["orders"]);
+
+        made(run.join("orders.0.pid"), now);
+        made(run.join("orders.1.pid"), now);
+        assert_eq!(plan.outdated(&home), [""; 0]);
+        home.remove().unwrap();
+    }
 }

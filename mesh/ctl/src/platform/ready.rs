@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use mesh_local::{Home, http, tail};
 
 use super::specs::SHARED;
+use crate::output;
 use crate::state::{Instance, State};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,14 +26,24 @@ async fn one(home: &Home, name: &str, number: usize, instance: &Instance) -> Res
             let own = home.path(&format!("logs/{name}.{number}.log"));
             let shared = home.path(&format!("logs/{SHARED}.0.log"));
             let log = if own.is_file() { own } else { shared };
+            let end = tail(&log, 10);
             bail!(
-                "{name} is not ready after {} s; {} ends with\n{}",
+                "{name} is not ready after {} s{}; {} ends with\n{end}",
                 PATIENCE.as_secs(),
+                way_out(&end),
                 log.display(),
-                tail(&log, 10)
             );
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     Ok(())
+}
+
+/// What to do, where the log tells.
+fn way_out(log: &str) -> String {
+    if log.contains("Address already in use") {
+        let program = output::program();
+        return format!(": its port was taken meanwhile, `{program} down` and `up` choose another");
+    }
+    String::new()
 }

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use mesh_local::{
-    Declaration, Durability, Home, Nats, Ports, Postgres, Progress, Servers, Supervised,
+    Declaration, Durability, Home, Nats, Ports, Postgres, Progress, Servers, Signal, Supervised,
     derived_password, ensure_database, ensure_streams, leaves_first,
 };
+use meshctl::caller::Caller;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::identity::Identities;
 use super::specs::{Place, SHARED, Surroundings, places, specs};
 use super::{Claim, Plan};
 use crate::services;
@@ -32,6 +34,7 @@ pub struct Running {
     services: Vec<Supervised>,
     state: State,
     reporter: JoinHandle<()>,
+    _identities: Identities,
     _claim: Claim,
 }
 
@@ -51,17 +54,29 @@ impl Running {
         let servers = Servers::find(home, progress).await?;
         let mut ports = Ports::open(&home.path("ports.json"));
 
+        let names: Vec<String> = declarations.iter().map(|it| it.service.clone()).collect();
+        let mut identities = Identities::make(home, &names, plan.mtls)?;
+
         progress.step("starting PostgreSQL");
         let (postgres, postgres_process) =
-            start_postgres(home, &servers, ports.port("postgres")?).await?;
+            start_postgres(home, &servers, ports.port("postgres")?, &mut identities).await?;
         progress.step("starting nats-server");
-        let (nats, nats_process) = start_nats(home, &servers, ports.port("nats")?).await?;
+        let (nats, nats_process) =
+            start_nats(home, &servers, ports.port("nats")?, &mut identities).await?;
         ensure_streams(&nats.url(), &declarations).await?;
         let databases = databases(&postgres, &declarations).await?;
 
         progress.step("starting services");
         let places = places(home, plan, &leaves_first(&declarations))?;
-        let around = Surroundings { home, plan, nats_url: nats.url(), databases };
+        let nats_url = nats.url();
+        let around = Surroundings {
+            home,
+            plan,
+            nats_url,
+            postgres: &postgres,
+            databases,
+            identities: &identities,
+        };
         let specs = specs(&around, &places)?;
         let services: Vec<Supervised> = specs.into_iter().map(Supervised::start).collect();
 
@@ -70,7 +85,9 @@ impl Running {
         for process in &watched {
             process.started(1).await;
         }
-        let report = Report { home: home.clone(), watched, places, around: around.databases };
+        let caller = identities.caller();
+        let report =
+            Report { home: home.clone(), watched, places, around: around.databases, caller };
         let state = report.state(&postgres.url(), &nats.url());
         state.save(home)?;
         let reporter = tokio::spawn(report.keep_true(state.clone()));
@@ -81,6 +98,7 @@ impl Running {
             services,
             state,
             reporter,
+            _identities: identities,
             _claim: claim,
         })
     }
@@ -112,22 +130,45 @@ async fn start_postgres(
     home: &Home,
     servers: &Servers,
     port: u16,
+    identities: &mut Identities,
 ) -> Result<(Postgres, Supervised)> {
-    let postgres = Postgres::prepare(home, "postgres", servers, port, Durability::Default).await?;
+    let mut postgres =
+        Postgres::prepare(home, "postgres", servers, port, Durability::Default).await?;
+    if let Some(authority) = identities.authority() {
+        postgres = postgres.with_tls(authority).await?;
+    }
     let log = home.logs()?.join("postgres.0.log");
     let spec = postgres.spec(log.clone(), Some(home.run()?.join("postgres.pid")));
     let process = Supervised::start(spec);
+    identities.keep(postgres.holder(), postgres.issued(), reload(&process));
     postgres.ready(STARTING, &log).await?;
     Ok((postgres, process))
 }
 
-async fn start_nats(home: &Home, servers: &Servers, port: u16) -> Result<(Nats, Supervised)> {
-    let nats = Nats::prepare(home, "nats", servers, port)?;
+async fn start_nats(
+    home: &Home,
+    servers: &Servers,
+    port: u16,
+    identities: &mut Identities,
+) -> Result<(Nats, Supervised)> {
+    let mut nats = Nats::prepare(home, "nats", servers, port)?;
+    if let Some(authority) = identities.authority() {
+        nats = nats.with_tls(authority)?;
+    }
     let log = home.logs()?.join("nats.0.log");
     let spec = nats.spec(log.clone(), Some(home.run()?.join("nats.pid")));
     let process = Supervised::start(spec);
+    identities.keep(nats.holder(), nats.issued(), reload(&process));
     nats.ready(STARTING, &log).await?;
     Ok((nats, process))
+}
+
+/// Makes a server read its certificate again.
+fn reload(process: &Supervised) -> impl Fn() + Send + use<> {
+    let process = process.clone();
+    move || {
+        process.signal(Signal::HUP);
+    }
 }
 
 /// Makes the database and the role of every service that keeps state.
@@ -165,6 +206,7 @@ struct Report {
     watched: Vec<Supervised>,
     places: Vec<Place>,
     around: BTreeMap<String, String>,
+    caller: Caller,
 }
 
 impl Report {
@@ -175,6 +217,7 @@ impl Report {
             services: BTreeMap::new(),
             postgres: Server { url: postgres_url.to_owned(), pid: pid(0) },
             nats: Server { url: nats_url.to_owned(), pid: pid(1) },
+            caller: self.caller.clone(),
         };
         for place in &self.places {
             let instance = Instance {

@@ -5,10 +5,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::Result;
-use mesh_local::{Home, Ports, ProcessSpec, Signal, write_private};
+use mesh_local::{Home, Ports, Postgres, ProcessSpec, Signal, write_private};
 use serde::{Deserialize, Serialize};
 
-use super::Plan;
+use super::{Plan, identity::Identities};
 
 /// How long a service may take to drain.
 const DRAIN: &str = "5s";
@@ -34,12 +34,15 @@ pub struct ServeEntry {
 }
 
 /// What the services are given.
-pub struct Surroundings<'a> {
+pub(super) struct Surroundings<'a> {
     pub home: &'a Home,
     pub plan: &'a Plan,
     pub nats_url: String,
+    /// The server of the databases.
+    pub postgres: &'a Postgres,
     /// The URL of every service's database.
     pub databases: BTreeMap<String, String>,
+    pub identities: &'a Identities,
 }
 
 /// Gives every process of every service its two ports: the ones it had last time, if they are free.
@@ -63,7 +66,7 @@ pub fn places(home: &Home, plan: &Plan, order: &[String]) -> Result<Vec<Place>> 
 }
 
 /// The processes to run, callees before their callers.
-pub fn specs(around: &Surroundings<'_>, places: &[Place]) -> Result<Vec<ProcessSpec>> {
+pub(super) fn specs(around: &Surroundings<'_>, places: &[Place]) -> Result<Vec<ProcessSpec>> {
     let discovery = discovery(places);
     let mut specs = Vec::new();
     let mut shared = Vec::new();
@@ -98,8 +101,9 @@ fn settings(around: &Surroundings<'_>, place: &Place, discovery: &str) -> Vec<(S
         ("LOG_FORMAT", "json".to_owned()),
     ];
     if let Some(url) = around.databases.get(&place.service) {
-        settings.push(("DATABASE_URL", url.clone()));
+        settings.push(("DATABASE_URL", around.postgres.by_socket(url)));
     }
+    settings.extend(around.identities.settings(&place.service));
     if std::env::var_os("WORKER_THREADS").is_none() {
         settings.push(("WORKER_THREADS", "1".to_owned()));
     }

@@ -5,10 +5,9 @@ use std::{collections::HashSet, fmt, panic::AssertUnwindSafe};
 use futures::FutureExt as _;
 use mesh_log::Database;
 use mesh_proto::operator::v1 as proto;
-use mesh_rpc::{Code, ErrorDetails, Fault};
+use mesh_rpc::{Code, ErrorDetails, Fault, Fields, Invalid, page_token};
 use mesh_runtime::Service;
 use tonic::{Request, Response, Status};
-use uuid::Uuid;
 
 use super::{
     Reason,
@@ -18,8 +17,10 @@ use crate::{Claim, Consumer, HandleError};
 use proto::dead_letters_service_server::{DeadLettersService, DeadLettersServiceServer};
 
 const DOMAIN: &str = "operator.mesh";
-const DEFAULT_PAGE: i32 = 50;
-const LARGEST_PAGE: i32 = 1000;
+/// What a page token is bound to.
+const LIST: &str = "mesh.operator.v1.DeadLettersService/ListDeadLetters";
+/// Keys of events are UUIDs; somebody else's may be longer.
+const LONGEST_KEY: usize = 200;
 
 /// Serves the dead letters of `db`; `consumers` are those that can try them again.
 pub fn dead_letters_service(
@@ -65,22 +66,19 @@ impl Operator {
         &self,
         request: &proto::ListDeadLettersRequest,
     ) -> Result<proto::ListDeadLettersResponse, Refusal> {
-        let size = match request.page_size {
-            0 => DEFAULT_PAGE,
-            size if size < 0 => return Err(Refusal::invalid("page_size", "must not be negative")),
-            size => size.min(LARGEST_PAGE),
-        };
-        let after = match request.page_token.as_str() {
-            "" => 0,
-            token => token
-                .parse()
-                .map_err(|_| Refusal::invalid("page_token", "is no token of this service"))?,
-        };
-        let mut letters = store::page(&self.db, after, i64::from(size) + 1).await?;
-        let full = usize::try_from(size).expect("a positive page size");
-        let more = letters.len() > full;
-        letters.truncate(full);
-        let next = letters.last().filter(|_| more).map(|last| last.position.to_string());
+        let mut fields = Fields::default();
+        let page = fields.page(LIST, request.page_size, &request.page_token);
+        let after = page.after.as_deref().map_or(Ok(0), str::parse);
+        if after.is_err() {
+            fields.refuse_page_token();
+        }
+        let after: i64 = fields.finish(after.unwrap_or_default())?;
+        let limit = i64::try_from(page.size).expect("pages are small");
+        let mut letters = store::page(&self.db, after, limit + 1).await?;
+        let more = letters.len() > page.size;
+        letters.truncate(page.size);
+        let next = letters.last().filter(|_| more);
+        let next = next.map(|last| page_token(LIST, &last.position.to_string()));
         Ok(proto::ListDeadLettersResponse {
             dead_letters: letters.iter().map(summary).collect(),
             next_page_token: next.unwrap_or_default(),
@@ -91,9 +89,12 @@ impl Operator {
         &self,
         request: &proto::GetDeadLetterRequest,
     ) -> Result<proto::GetDeadLetterResponse, Refusal> {
-        let event_id: Uuid =
-            request.event_id.parse().map_err(|_| Refusal::invalid("event_id", "is no UUID"))?;
-        let kept = store::get(&self.db, &request.stream, event_id).await?;
+        let mut fields = Fields::default();
+        let event_id = fields.uuid("event_id", &request.event_id);
+        let consumer = self.consumer(&mut fields, &request.stream);
+        let (consumer, event_id) = fields.finish((consumer, event_id))?;
+        let stream = consumer.map_or("", Consumer::stream);
+        let kept = store::get(&self.db, stream, event_id).await?;
         let kept = kept.ok_or(Refusal::NotFound)?;
         let body = kept.envelope.body.clone();
         let dead_letter = proto::DeadLetter { body, ..summary(&kept) };
@@ -105,12 +106,13 @@ impl Operator {
         &self,
         request: &proto::RedriveDeadLettersRequest,
     ) -> Result<proto::RedriveDeadLettersResponse, Refusal> {
-        let consumer =
-            self.consumers
-                .iter()
-                .find(|consumer| consumer.stream() == request.stream)
-                .ok_or_else(|| Refusal::invalid("stream", "is not consumed by this service"))?;
-        let key = Some(request.key.as_str()).filter(|key| !key.is_empty());
+        let mut fields = Fields::default();
+        let consumer = self.consumer(&mut fields, &request.stream);
+        let key = fields.text("key", &request.key, 0..=LONGEST_KEY);
+        let (Some(consumer), key) = fields.finish((consumer, key))? else {
+            return Err(Refusal::NotFound);
+        };
+        let key = Some(key.as_str()).filter(|key| !key.is_empty());
         let mut response = proto::RedriveDeadLettersResponse::default();
         let (mut position, mut held) = (0, HashSet::new());
         while let Some(kept) = store::next(&self.db, consumer.stream(), key, position).await? {
@@ -142,6 +144,19 @@ impl Operator {
             "dead letters redriven"
         );
         Ok(response)
+    }
+
+    /// The consumer of a stream, which this service may not have.
+    fn consumer(&self, fields: &mut Fields, stream: &str) -> Option<&Consumer> {
+        let found = self.consumers.iter().find(|consumer| consumer.stream() == stream);
+        if found.is_none() {
+            fields.refuse(
+                "stream",
+                "STREAM_UNKNOWN",
+                "must be a stream that this service consumes",
+            );
+        }
+        found
     }
 
     async fn apply(&self, consumer: &Consumer, kept: &Kept) -> Result<(), String> {
@@ -189,14 +204,14 @@ fn summary(kept: &Kept) -> proto::DeadLetter {
 /// Why a request of the operator is refused.
 #[derive(Debug)]
 enum Refusal {
-    Invalid { field: &'static str, problem: &'static str },
+    Invalid(Invalid),
     NotFound,
     Database(sqlx::Error),
 }
 
-impl Refusal {
-    fn invalid(field: &'static str, problem: &'static str) -> Self {
-        Self::Invalid { field, problem }
+impl From<Invalid> for Refusal {
+    fn from(invalid: Invalid) -> Self {
+        Self::Invalid(invalid)
     }
 }
 
@@ -209,7 +224,7 @@ impl From<sqlx::Error> for Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Invalid { field, problem } => write!(f, "{field} {problem}"),
+            Self::Invalid(invalid) => invalid.fmt(f),
             Self::NotFound => f.write_str("there is no such dead letter"),
             Self::Database(_) => f.write_str("the database is unavailable"),
         }
@@ -228,7 +243,7 @@ impl std::error::Error for Refusal {
 impl Fault for Refusal {
     fn code(&self) -> Code {
         match self {
-            Self::Invalid { .. } => Code::InvalidArgument,
+            Self::Invalid(invalid) => invalid.code(),
             Self::NotFound => Code::NotFound,
             Self::Database(_) => Code::Unavailable,
         }
@@ -236,15 +251,19 @@ impl Fault for Refusal {
 
     fn reason(&self) -> &'static str {
         match self {
-            Self::Invalid { .. } => "FIELD_INVALID",
+            Self::Invalid(invalid) => invalid.reason(),
             Self::NotFound => "DEAD_LETTER_NOT_FOUND",
             Self::Database(_) => "DATABASE_UNAVAILABLE",
         }
     }
 
     fn describe(&self, details: &mut ErrorDetails) {
-        if let Self::Invalid { field, problem } = self {
-            details.add_bad_request_violation(*field, *problem);
+        match self {
+            Self::Invalid(invalid) => invalid.describe(details),
+            Self::NotFound => {
+                details.add_bad_request_violation("event_id", self.to_string());
+            }
+            Self::Database(_) => (),
         }
     }
 }

@@ -25,6 +25,9 @@ pub(super) struct Cursor {
     pub(super) window: Duration,
 }
 
+/// How much older a row may be than one before it: more than any transaction takes.
+const YOUNG_MARGIN: Duration = Duration::from_secs(60 * 60);
+
 /// Reads the cursor from the stream's last message; for an empty stream, decides by the note.
 pub(super) async fn find(nats: &Nats, db: &Database, name: &str) -> Result<Cursor, Trouble> {
     let stream = nats.jetstream().get_stream(name).await.map_err(Trouble::broker)?;
@@ -86,19 +89,39 @@ async fn after_nothing(db: &Database, info: &Info) -> Result<i64, Trouble> {
         return Ok(note.position);
     }
     let noted = note.map_or(0, |note| note.position);
-    let age_limit = info.config.max_age.as_secs_f64();
-    let oldest_young: Option<i64> = sqlx::query_scalar(
-        "SELECT min(seq) FROM log
-         WHERE $1 = 0 OR at > now() - make_interval(secs => $1)",
-    )
-    .bind(age_limit)
-    .fetch_one(db.pool())
-    .await?;
-    let position = oldest_young.map_or(noted, |oldest| (oldest - 1).min(noted));
-    if noted > 0 {
-        tracing::warn!(stream = name, position, noted, "stream lost its events: filled again");
+    if noted == 0 {
+        return Ok(0);
     }
+    let position = before_young(db, info.config.max_age).await?.map_or(noted, |it| it.min(noted));
+    tracing::warn!(stream = name, position, noted, "stream lost its events: filled again");
     Ok(position)
+}
+
+/// A position before every row that is younger than the limit; none if the log is empty.
+///
+/// Rows are older the lower their position, but for as long as a transaction may take: so the log
+/// is halved again and again, however long it is, and what is found is put back by a margin.
+async fn before_young(db: &Database, limit: Duration) -> sqlx::Result<Option<i64>> {
+    let limit = if limit.is_zero() { None } else { Some((limit + YOUNG_MARGIN).as_secs_f64()) };
+    sqlx::query_scalar(
+        "WITH RECURSIVE search(low, high) AS (
+             SELECT min(seq), max(seq) + 1 FROM log
+             UNION ALL
+             SELECT CASE WHEN r.young THEN s.low ELSE r.seq + 1 END,
+                    CASE WHEN r.young THEN r.middle ELSE s.high END
+             FROM search s, LATERAL (
+                 SELECT m.middle, l.seq,
+                        $1::float8 IS NULL OR l.at > now() - make_interval(secs => $1) AS young
+                 FROM (SELECT (s.low + s.high) / 2 AS middle) m, LATERAL (
+                     SELECT seq, at FROM log WHERE seq >= m.middle ORDER BY seq LIMIT 1) l
+             ) r
+             WHERE s.low < s.high
+         )
+         SELECT max(low) - 1 FROM search",
+    )
+    .bind(limit)
+    .fetch_one(db.pool())
+    .await
 }
 
 struct Note {

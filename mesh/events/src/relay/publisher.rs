@@ -23,7 +23,7 @@ const READ_AHEAD: usize = 256;
 /// How long the log stays unread if nobody says that it has grown.
 const POLL: Duration = Duration::from_millis(200);
 /// Pause after a wake-up, so that a busy log is read in batches.
-const LINGER: Duration = Duration::from_millis(3);
+const LINGER: Duration = Duration::from_millis(10);
 /// How often the stream is compared with what was published, and noted.
 const CHECK: Duration = Duration::from_secs(2);
 
@@ -173,20 +173,21 @@ impl<'a> Publisher<'a> {
 /// Reads the public rows after `position` into `rows`, woken by commits here and elsewhere.
 async fn read(work: Work, position: i64, rows: mpsc::Sender<LogRow>) {
     let limit = i64::try_from(READ_AHEAD).expect("a small constant");
-    let mut reader = Reader::new(work.db.pool().clone(), position);
+    let mut reader = Reader::new(&work.db, position);
     let mut wake = work.db.wake().waiter();
     let _hints = AbortOnDropHandle::new(tokio::spawn(hear_hints(work.clone(), work.db.clone())));
     loop {
         match reader.next(limit).await {
-            Ok(found) if found.is_empty() => {
-                wake.wait(POLL).await;
-                tokio::time::sleep(LINGER).await;
-            }
             Ok(found) => {
+                let is_all = found.len() < READ_AHEAD;
                 for row in found.into_iter().filter(|row| row.public) {
                     if rows.send(row).await.is_err() {
                         return;
                     }
+                }
+                if is_all {
+                    wake.wait(POLL).await;
+                    tokio::time::sleep(LINGER).await;
                 }
             }
             Err(error) => {

@@ -1,8 +1,10 @@
 //! Gathers concurrent commands: while one commit is in flight, the next batch collects by itself.
 //!
-//! No timer and no added latency: a lone command is a batch of one. One task owns the connection,
-//! so no caller's dropped future ever touches a transaction.
+//! A lone command is carried out at once. While commands come together, batches begin at a pace: most
+//! of what a batch costs does not depend on its size, so fewer and larger ones leave the machine more
+//! time. One task owns the connection, so no caller's dropped future ever touches a transaction.
 
+mod batch;
 mod run;
 
 use std::{sync::Arc, time::Duration};
@@ -33,6 +35,10 @@ pub trait Work: Send + Sync + 'static {
 
     /// True if `apply` is a single statement, which then commits by itself: two round trips less.
     const ONE_STATEMENT: bool = false;
+    /// False if commands only read: nobody is told that the log has grown.
+    const WRITES: bool = true;
+    /// From the beginning of a batch that held several commands to that of the next one, at least.
+    const PACE: Duration = Duration::from_millis(6);
 
     /// Names the command in crash points and metrics.
     fn label(command: &Self::Command) -> &'static str;
@@ -112,7 +118,11 @@ impl<W: Work> Gather<W> {
     /// Hands a command in and waits for its outcome.
     ///
     /// Refuses at once when too many wait. A command whose caller's deadline passes before its
-    /// turn is not carried out; once its turn has come it is, whether or not the caller waits.
+    /// turn is not carried out; once its turn has come it is, whether or not the caller waits. Its turn
+    /// is when a connection is there: one that expires while one is made, or before another attempt
+    /// after a lost race, is not carried out either. A commit has 8 s, whatever the deadlines; one that
+    /// has not answered by then is taken for lost and tried again, and of commands that expire
+    /// meanwhile it is said that they may have taken effect ([`SubmitError::Database`]).
     pub async fn submit(&self, command: W::Command) -> Result<W::Outcome, SubmitError> {
         let expires = deadline::current().unwrap_or_else(|| Instant::now() + PATIENCE);
         let (answer, answered) = oneshot::channel();

@@ -8,8 +8,8 @@ use sqlx::PgConnection;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{Entry, Work};
-use crate::{Database, SubmitError, database::is_connection_lost};
+use super::{Entry, Work, batch::Batch};
+use crate::{Database, SubmitError, database::is_connection_lost, limits};
 
 /// How many commands one commit carries at most.
 const BATCH: usize = 256;
@@ -30,6 +30,9 @@ pub(super) struct Runner<W: Work> {
     /// Commands whose exclusive key was taken by an earlier one.
     deferred: VecDeque<Entry<W>>,
     connection: Option<PgConnection>,
+    /// When the last batch began, and whether it held more than one command.
+    begun: Instant,
+    crowded: bool,
     metrics: Metrics,
 }
 
@@ -52,7 +55,16 @@ impl<W: Work> Runner<W> {
             size: meter.u64_histogram("mesh.log.batch.size").with_unit("{command}").build(),
             duration: meter.f64_histogram("mesh.log.batch.duration").with_unit("s").build(),
         };
-        Self { db, work, waiting, deferred: VecDeque::new(), connection: None, metrics }
+        Self {
+            db,
+            work,
+            waiting,
+            deferred: VecDeque::new(),
+            connection: None,
+            begun: Instant::now(),
+            crowded: false,
+            metrics,
+        }
     }
 
     /// Carries out what comes in until the service has stopped, then what still waits.
@@ -66,7 +78,12 @@ impl<W: Work> Runner<W> {
                 },
             };
             let Some(first) = first else { return };
+            if self.crowded {
+                tokio::time::sleep_until(self.begun + W::PACE).await;
+            }
+            self.begun = Instant::now();
             let batch = self.gather(first);
+            self.crowded = batch.len() > 1;
             self.carry_out(batch).await;
         }
     }
@@ -102,80 +119,107 @@ impl<W: Work> Runner<W> {
         batch
     }
 
-    async fn carry_out(&mut self, batch: Vec<Entry<W>>) {
-        if batch.is_empty() {
+    async fn carry_out(&mut self, entries: Vec<Entry<W>>) {
+        if entries.is_empty() {
             return;
         }
         let started = Instant::now();
-        let (commands, answers): (Vec<_>, Vec<_>) =
-            batch.into_iter().map(|entry| (entry.command, entry.answer)).unzip();
-        let size = commands.len();
-        match self.apply(&commands).await {
-            Ok(outcomes) => {
-                for (answer, outcome) in answers.into_iter().zip(outcomes) {
-                    let _ = answer.send(Ok(outcome));
-                }
-            }
+        let size = entries.len();
+        let mut batch = Batch::new(entries);
+        match self.apply(&mut batch).await {
+            Ok(outcomes) => batch.succeed(outcomes),
             // One command that cannot be written must not fail its neighbours.
             Err(error) if size > 1 && !is_connection_lost(&error) => {
-                for (command, answer) in commands.into_iter().zip(answers) {
-                    let alone = self.apply(std::slice::from_ref(&command)).await;
-                    let outcome = alone.map(|mut outcomes| outcomes.remove(0));
-                    let _ = answer.send(outcome.map_err(failed));
+                for mut alone in batch.split() {
+                    match self.apply(&mut alone).await {
+                        Ok(outcomes) => alone.succeed(outcomes),
+                        Err(error) => alone.fail(&error),
+                    }
                 }
             }
-            Err(error) => {
-                let error = Arc::new(error);
-                for answer in answers {
-                    let _ = answer.send(Err(SubmitError::Database(Arc::clone(&error))));
-                }
-            }
+            Err(error) => batch.fail(&error),
         }
         let service = std::slice::from_ref(&self.metrics.service);
         self.metrics.size.record(size as u64, service);
         self.metrics.duration.record(started.elapsed().as_secs_f64(), service);
     }
 
-    /// Applies commands until they are known to be committed or refused.
-    async fn apply(&mut self, commands: &[W::Command]) -> sqlx::Result<Vec<W::Outcome>> {
-        let mut unknown = false;
+    /// Applies commands until they are known to be committed or refused; those of them that expire
+    /// before are taken out.
+    async fn apply(&mut self, batch: &mut Batch<W>) -> Result<Vec<W::Outcome>, Arc<sqlx::Error>> {
+        let mut doubtful = batch.is_lost();
         let mut attempt = 1;
         loop {
-            match self.attempt(commands).await {
-                Ok(outcomes) if unknown && outcomes.iter().any(W::is_doubtful) => unknown = false,
-                Ok(outcomes) => {
-                    self.work.committed(commands, &outcomes);
-                    self.db.wake().notify();
-                    return Ok(outcomes);
-                }
-                Err(error) if attempt < ATTEMPTS && is_worth_another(&error) => {
-                    if is_connection_lost(&error) {
-                        unknown = true;
-                        tokio::time::sleep(RECONNECT_PAUSE * attempt).await;
+            let error = match self.connect().await {
+                Ok(connection) => {
+                    batch.shed();
+                    if batch.commands().is_empty() {
+                        self.connection = Some(connection);
+                        return Ok(Vec::new());
                     }
-                    attempt += 1;
+                    match self.attempt(connection, batch.commands()).await {
+                        Ok(outcomes) if doubtful && outcomes.iter().any(W::is_doubtful) => {
+                            doubtful = false;
+                            continue;
+                        }
+                        Ok(outcomes) => return Ok(self.committed(batch.commands(), outcomes)),
+                        Err(error) => {
+                            let error = Arc::new(error);
+                            if is_connection_lost(&error) {
+                                doubtful = true;
+                                batch.lose(Arc::clone(&error));
+                            }
+                            error
+                        }
+                    }
                 }
-                Err(error) => return Err(error),
+                // Nothing was sent.
+                Err(error) => Arc::new(error),
+            };
+            if attempt == ATTEMPTS || !is_worth_another(&error) {
+                return Err(error);
             }
+            if is_connection_lost(&error) {
+                tokio::time::sleep(RECONNECT_PAUSE * attempt).await;
+            }
+            attempt += 1;
         }
     }
 
-    async fn attempt(&mut self, commands: &[W::Command]) -> sqlx::Result<Vec<W::Outcome>> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.db.dedicated().await?,
-        };
+    fn committed(&self, commands: &[W::Command], outcomes: Vec<W::Outcome>) -> Vec<W::Outcome> {
+        self.work.committed(commands, &outcomes);
+        if W::WRITES {
+            self.db.wake().notify();
+        }
+        outcomes
+    }
+
+    async fn connect(&mut self) -> sqlx::Result<PgConnection> {
+        match self.connection.take() {
+            Some(connection) => Ok(connection),
+            None => self.db.dedicated().await,
+        }
+    }
+
+    async fn attempt(
+        &mut self,
+        mut connection: PgConnection,
+        commands: &[W::Command],
+    ) -> sqlx::Result<Vec<W::Outcome>> {
         let applying = apply_once(&*self.work, &mut connection, commands);
         let result = match tokio::time::timeout(BATCH_LIMIT, applying).await {
             Ok(result) => result,
             // The connection is dropped, and its transaction with it.
-            Err(_) => return Err(sqlx::Error::PoolTimedOut),
+            Err(_) => return Err(limits::silent()),
         };
         let usable = match &result {
             Ok(_) => true,
             Err(error) if is_connection_lost(error) => false,
             Err(_) if W::ONE_STATEMENT => true,
-            Err(_) => sqlx::raw_sql("ROLLBACK").execute(&mut connection).await.is_ok(),
+            Err(_) => {
+                let undoing = sqlx::raw_sql("ROLLBACK").execute(&mut connection);
+                matches!(tokio::time::timeout(BATCH_LIMIT, undoing).await, Ok(Ok(_)))
+            }
         };
         self.connection = usable.then_some(connection);
         result
@@ -190,21 +234,25 @@ async fn apply_once<W: Work>(
     let crash = |when| commands.iter().for_each(|command| crash::point(W::label(command), when));
     if W::ONE_STATEMENT {
         crash("before_commit");
-        let outcomes = work.apply(connection, commands).await?;
+        let outcomes = one_each(work.apply(connection, commands).await?, commands.len())?;
         crash("after_commit");
         return Ok(outcomes);
     }
     sqlx::raw_sql("BEGIN").execute(&mut *connection).await?;
-    let outcomes = work.apply(connection, commands).await?;
-    debug_assert_eq!(outcomes.len(), commands.len(), "one outcome per command");
+    let outcomes = one_each(work.apply(connection, commands).await?, commands.len())?;
     crash("before_commit");
     sqlx::raw_sql("COMMIT").execute(&mut *connection).await?;
     crash("after_commit");
     Ok(outcomes)
 }
 
-fn failed(error: sqlx::Error) -> SubmitError {
-    SubmitError::Database(Arc::new(error))
+/// Outcomes belong to commands by their place: better none than a neighbour's.
+fn one_each<O>(outcomes: Vec<O>, commands: usize) -> sqlx::Result<Vec<O>> {
+    if outcomes.len() == commands {
+        return Ok(outcomes);
+    }
+    let error = format!("{} outcomes for {commands} commands", outcomes.len());
+    Err(sqlx::Error::Decode(error.into()))
 }
 
 /// True for a lost race (deadlock, serialization, a key that another transaction took meanwhile,

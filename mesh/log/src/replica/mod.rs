@@ -11,10 +11,11 @@ mod session;
 use std::{sync::Arc, time::Duration};
 
 use mesh_runtime::{Condition, Service};
-use sqlx::{PgPool, postgres::PgConnectOptions};
+use sqlx::postgres::PgConnectOptions;
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
+use crate::Pool;
 pub use lease::Lease;
 use session::{Request, Session};
 
@@ -41,7 +42,7 @@ impl Replica {
     pub(crate) async fn join(
         service: &Service,
         options: PgConnectOptions,
-        pool: PgPool,
+        pool: Pool,
         condition: Condition,
     ) -> Self {
         let (current_sender, mut current) = watch::channel(None);
@@ -103,7 +104,7 @@ impl Replica {
 /// Keeps the process joined.
 struct Member {
     options: PgConnectOptions,
-    pool: PgPool,
+    pool: Pool,
     condition: Condition,
     current: watch::Sender<Option<Uuid>>,
     takeovers: watch::Sender<u64>,

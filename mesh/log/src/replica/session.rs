@@ -6,6 +6,8 @@ use sha2::{Digest as _, Sha256};
 use sqlx::{ConnectOptions as _, PgConnection, postgres::PgConnectOptions};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
+
+use crate::limits;
 use uuid::Uuid;
 
 /// How long the session may keep silent before it counts as lost.
@@ -147,7 +149,7 @@ impl Session {
 
 /// A database that keeps silent is as good as gone.
 async fn within<T>(work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-    tokio::time::timeout(SILENCE_LIMIT, work).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    tokio::time::timeout(SILENCE_LIMIT, work).await.unwrap_or_else(|_| Err(limits::silent()))
 }
 
 /// The advisory lock that a name stands for: the first 8 bytes of its SHA-256.

@@ -55,12 +55,12 @@ pub enum Outcome {
 ///
 /// `GUARD` locks what the change depends on and names the changes that must not happen; `EFFECT`
 /// writes rows for accepted ones. Both are lists of common table expressions over arrays that
-/// `bind` adds from parameter 12 on, one statement for the whole batch.
+/// `bind` adds from parameter 15 on, one statement for the whole batch.
 pub trait Companion: Send + Sync + Sized + 'static {
     /// CTEs of which the last is `refused(n bigint, reason text)`: changes by their number in the
     /// batch. Rows must be locked (`FOR UPDATE`) in the order of their keys.
     const GUARD: &'static str;
-    /// CTEs that write for changes in `accepted(n, key, …)`; empty if there are none.
+    /// CTEs that write for changes in `accepted(n, key, expected)`; empty if there are none.
     const EFFECT: &'static str;
 
     /// Rows that a batch may touch only once; later changes wait for the next batch.

@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Awake, Change, Companion, Outcome, Watchers};
-use crate::gather::Work;
+use crate::{Event, gather::Work};
 
 /// Commits batches of changes.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ impl<C: Companion> Work for Commit<C> {
         for (change, outcome) in changes.iter().zip(outcomes) {
             let committed = matches!(outcome, Outcome::Accepted(_) | Outcome::Already(_));
             if committed && change.events.iter().any(|event| event.public) {
-                let version = change.expected + i32::try_from(change.events.len()).unwrap_or(0);
+                let version = change.expected + count(&change.events);
                 self.watchers.notify(change.key, version);
             }
         }
@@ -97,8 +97,11 @@ fn arguments<C: Companion>(changes: &[Change<C>]) -> sqlx::Result<PgArguments> {
     add.array(changes.iter().map(|c| c.state.as_slice()))?;
     add.array(changes.iter().map(|c| awake(c.awake)))?;
     add.array(changes.iter().map(|c| c.owner))?;
+    add.array(changes.iter().map(|c| count(&c.events)))?;
+    add.array(changes.iter().map(|c| c.events.first().map(|event| event.id)))?;
     let events = || (1_i64..).zip(changes).flat_map(|(n, c)| c.events.iter().map(move |e| (n, e)));
     add.array(events().map(|(n, _)| n))?;
+    add.array(changes.iter().flat_map(|c| (c.expected + 1..).zip(&c.events).map(|(v, _)| v)))?;
     add.array(events().map(|(_, e)| e.kind.as_ref()))?;
     add.array(events().map(|(_, e)| e.public))?;
     add.array(events().map(|(_, e)| e.body.as_ref()))?;
@@ -107,6 +110,10 @@ fn arguments<C: Companion>(changes: &[Change<C>]) -> sqlx::Result<PgArguments> {
     let companions: Vec<_> = (1..).zip(changes).map(|(n, c)| (n, &c.companion)).collect();
     C::bind(&companions, &mut arguments)?;
     Ok(arguments)
+}
+
+fn count(events: &[Event]) -> i32 {
+    i32::try_from(events.len()).unwrap_or(i32::MAX)
 }
 
 fn awake(awake: Awake) -> i16 {
@@ -129,8 +136,12 @@ impl Adder<'_> {
     }
 }
 
-/// `$1` key, `$2` expected version, `$3` state, `$4` awake, `$5` owner; per event: `$6` number of
-/// its change, `$7` type, `$8` public, `$9` body, `$10` meta, `$11` id; then the companion's.
+/// `$1` key, `$2` expected version, `$3` state, `$4` awake, `$5` owner, `$6` how many events, `$7` id
+/// of the first; per event: `$8` number of its change, `$9` version, `$10` type, `$11` public, `$12`
+/// body, `$13` meta, `$14` id; then the companion's.
+///
+/// PostgreSQL takes every array for ten rows, and so joins them row by row: nothing is joined here
+/// that can come along.
 fn statement<C: Companion>() -> String {
     let effect = match C::EFFECT {
         "" => String::new(),
@@ -138,51 +149,51 @@ fn statement<C: Companion>() -> String {
     };
     format!(
         "WITH change AS MATERIALIZED (
-           SELECT c.key, c.expected, c.state, c.awake, c.owner, c.n
-           FROM unnest($1::uuid[], $2::int[], $3::bytea[], $4::smallint[], $5::uuid[])
-                WITH ORDINALITY AS c(key, expected, state, awake, owner, n)
-         ), event AS MATERIALIZED (
-           SELECT e.*, row_number() OVER (PARTITION BY e.change ORDER BY e.i) AS k
-           FROM unnest($6::bigint[], $7::text[], $8::bool[], $9::bytea[], $10::bytea[], $11::uuid[])
-                WITH ORDINALITY AS e(change, type, public, body, meta, id, i)
-         ), size AS (
-           SELECT change, count(*)::int AS events, (array_agg(id ORDER BY i))[1] AS first_id
-           FROM event GROUP BY change
+           SELECT *
+           FROM unnest($1::uuid[], $2::int[], $3::bytea[], $4::smallint[], $5::uuid[], $6::int[],
+                       $7::uuid[])
+                WITH ORDINALITY AS c(key, expected, state, awake, owner, events, first_id, n)
          ), {guard}, wanted AS MATERIALIZED (
            SELECT c.* FROM change c WHERE NOT EXISTS (SELECT FROM refused r WHERE r.n = c.n)
          ), locked AS MATERIALIZED (
-           SELECT s.id, s.version FROM streams s JOIN wanted c ON c.key = s.id
+           SELECT c.*, s.version FROM streams s JOIN wanted c ON c.key = s.id
            ORDER BY s.id FOR UPDATE OF s
          ), created AS (
            INSERT INTO streams (id, version, state, awake_since, owner)
-           SELECT c.key, size.events, c.state, CASE WHEN c.awake > 0 THEN now() END, c.owner
-           FROM wanted c JOIN size ON size.change = c.n WHERE c.expected = 0 ORDER BY c.key
+           SELECT c.key, c.events, c.state, CASE WHEN c.awake > 0 THEN now() END, c.owner
+           FROM wanted c WHERE c.expected = 0 ORDER BY c.key
            ON CONFLICT DO NOTHING RETURNING id
          ), advanced AS (
            UPDATE streams s
-           SET version = s.version + size.events, state = c.state, updated_at = now(),
-               awake_since = CASE c.awake WHEN 1 THEN coalesce(s.awake_since, now())
+           SET version = s.version + l.events, state = l.state, updated_at = now(),
+               awake_since = CASE l.awake WHEN 1 THEN coalesce(s.awake_since, now())
                                       WHEN 2 THEN now() END,
-               owner = c.owner
-           FROM wanted c JOIN locked l ON l.id = c.key AND l.version = c.expected
-                         JOIN size ON size.change = c.n
-           WHERE s.id = c.key AND c.expected > 0 RETURNING s.id
+               owner = l.owner
+           FROM locked l
+           WHERE s.id = l.key AND l.version = l.expected AND l.expected > 0
+           RETURNING l.n, l.key, l.expected
          ), accepted AS MATERIALIZED (
-           SELECT c.* FROM wanted c
-           JOIN (TABLE created UNION ALL TABLE advanced) a ON a.id = c.key
+           TABLE advanced
+           UNION ALL
+           SELECT c.n, c.key, c.expected FROM created JOIN wanted c ON c.key = created.id
          ), logged AS (
            INSERT INTO log (key, version, id, type, public, body, meta)
-           SELECT a.key, a.expected + e.k, e.id, e.type, e.public, e.body, e.meta
-           FROM accepted a JOIN event e ON e.change = a.n ORDER BY e.i
+           SELECT a.key, e.version, e.id, e.type, e.public, e.body, e.meta
+           FROM unnest($8::bigint[], $9::int[], $10::text[], $11::bool[], $12::bytea[],
+                       $13::bytea[], $14::uuid[])
+                WITH ORDINALITY AS e(change, version, type, public, body, meta, id, i)
+                JOIN accepted a ON a.n = e.change
+           ORDER BY e.i
          ){effect}
          SELECT CASE WHEN a.n IS NOT NULL THEN 'accepted'
-                     WHEN p.id = size.first_id THEN 'already'
+                     WHEN p.id = c.first_id THEN 'already'
                      WHEN r.n IS NOT NULL THEN 'refused' ELSE 'conflict' END, r.reason,
                 CASE WHEN a.n IS NOT NULL THEN now() ELSE p.at END
-         FROM change c JOIN size ON size.change = c.n
+         FROM change c
               LEFT JOIN accepted a ON a.n = c.n
               LEFT JOIN refused r ON r.n = c.n
-              LEFT JOIN log p ON p.key = c.key AND p.version = c.expected + 1
+              LEFT JOIN LATERAL (SELECT id, at FROM log WHERE a.n IS NULL AND key = c.key
+                                                          AND version = c.expected + 1) p ON true
          ORDER BY c.n",
         guard = C::GUARD,
     )

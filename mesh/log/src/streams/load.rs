@@ -1,14 +1,18 @@
 //! Reads streams.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use bytes::Bytes;
+use futures::{FutureExt as _, future::BoxFuture};
 use prost::Message as _;
-use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row as _, postgres::PgRow};
+use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::PgRow};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::Meta;
+use crate::{Meta, Pool, gather::Work};
+
+/// Readers wait for each other less than writers do: theirs costs less.
+const READ_PACE: Duration = Duration::from_millis(4);
 
 /// A stream as it is stored.
 #[derive(Clone, Debug)]
@@ -52,10 +56,83 @@ const COLUMNS: &str = "id, version, state, owner, created_at, updated_at, awake_
     extract(epoch FROM now() - awake_since)::float8 AS awake_for,
     extract(epoch FROM now() - updated_at)::float8 AS unchanged_for";
 
-pub(super) async fn one(pool: &PgPool, id: Uuid) -> sqlx::Result<Option<Stored>> {
-    let sql = AssertSqlSafe(format!("SELECT {COLUMNS} FROM streams WHERE id = $1"));
-    let row = sqlx::query(sql).bind(id).fetch_optional(pool).await?;
-    row.map(|row| stored(&row)).transpose()
+/// Reads streams by their ids.
+#[derive(Debug)]
+pub(super) struct Load;
+
+impl Work for Load {
+    type Command = Uuid;
+    type Outcome = Option<Stored>;
+
+    const ONE_STATEMENT: bool = true;
+    const WRITES: bool = false;
+    const PACE: Duration = READ_PACE;
+
+    fn label(_: &Uuid) -> &'static str {
+        "load"
+    }
+
+    fn apply<'c>(
+        &'c self,
+        connection: &'c mut PgConnection,
+        ids: &'c [Uuid],
+    ) -> BoxFuture<'c, sqlx::Result<Vec<Option<Stored>>>> {
+        async move {
+            let sql = AssertSqlSafe(format!("SELECT {COLUMNS} FROM streams WHERE id = ANY($1)"));
+            let rows = sqlx::query(sql).bind(ids).fetch_all(connection).await?;
+            let found: HashMap<Uuid, Stored> = rows
+                .iter()
+                .map(|row| Ok((row.try_get("id")?, stored(row)?)))
+                .collect::<Result<_, sqlx::Error>>()?;
+            Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
+        }
+        .boxed()
+    }
+}
+
+/// Reads the events of streams after a version each.
+#[derive(Debug)]
+pub(super) struct LoadEvents;
+
+impl Work for LoadEvents {
+    type Command = (Uuid, i32);
+    type Outcome = Vec<Recorded>;
+
+    const ONE_STATEMENT: bool = true;
+    const WRITES: bool = false;
+    const PACE: Duration = READ_PACE;
+
+    fn label(_: &(Uuid, i32)) -> &'static str {
+        "load_events"
+    }
+
+    fn apply<'c>(
+        &'c self,
+        connection: &'c mut PgConnection,
+        wanted: &'c [(Uuid, i32)],
+    ) -> BoxFuture<'c, sqlx::Result<Vec<Vec<Recorded>>>> {
+        async move {
+            let (ids, after): (Vec<_>, Vec<_>) = wanted.iter().copied().unzip();
+            let rows = sqlx::query(
+                "SELECT w.n, l.version, l.id, l.type, l.public, l.body, l.meta, l.at
+                 FROM unnest($1::uuid[], $2::int[]) WITH ORDINALITY AS w(key, after, n)
+                      JOIN log l ON l.key = w.key AND l.version > w.after
+                 ORDER BY w.n, l.version",
+            )
+            .bind(ids)
+            .bind(after)
+            .fetch_all(connection)
+            .await?;
+            let mut found = vec![Vec::new(); wanted.len()];
+            for row in &rows {
+                let n: i64 = row.try_get("n")?;
+                let place = usize::try_from(n - 1).ok().and_then(|n| found.get_mut(n));
+                place.ok_or(sqlx::Error::RowNotFound)?.push(recorded(row)?);
+            }
+            Ok(found)
+        }
+        .boxed()
+    }
 }
 
 pub(super) async fn locked(tx: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<Stored>> {
@@ -64,7 +141,7 @@ pub(super) async fn locked(tx: &mut PgConnection, id: Uuid) -> sqlx::Result<Opti
     row.map(|row| stored(&row)).transpose()
 }
 
-pub(super) async fn awake(pool: &PgPool, owner: Uuid) -> sqlx::Result<Vec<(Uuid, Stored)>> {
+pub(super) async fn awake(pool: &Pool, owner: Uuid) -> sqlx::Result<Vec<(Uuid, Stored)>> {
     // A change that was on its way while its replica was taken over names an owner that is gone:
     // no takeover will ever find that stream again.
     let sql = AssertSqlSafe(format!(
@@ -78,7 +155,7 @@ pub(super) async fn awake(pool: &PgPool, owner: Uuid) -> sqlx::Result<Vec<(Uuid,
 }
 
 pub(super) async fn list_awake(
-    pool: &PgPool,
+    pool: &Pool,
     after: Option<(OffsetDateTime, Uuid)>,
     limit: i64,
 ) -> sqlx::Result<Vec<(Uuid, OffsetDateTime, Stored)>> {
@@ -93,21 +170,16 @@ pub(super) async fn list_awake(
     rows.iter().map(listed).collect()
 }
 
-pub(super) async fn events(pool: &PgPool, id: Uuid, after: i32) -> sqlx::Result<Vec<Recorded>> {
-    type Columns = (i32, Uuid, String, bool, Vec<u8>, Vec<u8>, OffsetDateTime);
-    let rows: Vec<Columns> = sqlx::query_as(
-        "SELECT version, id, type, public, body, meta, at FROM log
-         WHERE key = $1 AND version > $2 ORDER BY version",
-    )
-    .bind(id)
-    .bind(after)
-    .fetch_all(pool)
-    .await?;
-    let recorded = |(version, id, kind, public, body, meta, at): Columns| {
-        let meta = Meta::decode(meta.as_slice()).unwrap_or_default();
-        Recorded { version, id, kind, public, body: body.into(), meta, at }
-    };
-    Ok(rows.into_iter().map(recorded).collect())
+fn recorded(row: &PgRow) -> sqlx::Result<Recorded> {
+    Ok(Recorded {
+        version: row.try_get("version")?,
+        id: row.try_get("id")?,
+        kind: row.try_get("type")?,
+        public: row.try_get("public")?,
+        body: row.try_get::<Vec<u8>, _>("body")?.into(),
+        meta: Meta::decode(row.try_get::<&[u8], _>("meta")?).unwrap_or_default(),
+        at: row.try_get("at")?,
+    })
 }
 
 fn stored(row: &PgRow) -> sqlx::Result<Stored> {

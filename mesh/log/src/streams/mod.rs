@@ -11,6 +11,7 @@ mod watch;
 
 pub use change::{Awake, Change, Companion, Outcome};
 pub use load::{Recorded, Stored};
+pub(crate) use watch::STREAMS;
 pub use watch::{Subscription, Watchers};
 
 use mesh_runtime::Service;
@@ -20,17 +21,26 @@ use uuid::Uuid;
 
 use crate::{Database, Gather, SubmitError, gather::Work as _};
 use commit::Commit;
+use load::{Load, LoadEvents};
 
 /// Commits and loads the streams of one service. Cheap to clone.
 #[derive(Debug)]
 pub struct Streams<C: Companion = ()> {
     db: Database,
     gather: Gather<Commit<C>>,
+    load: Gather<Load>,
+    load_events: Gather<LoadEvents>,
 }
 
 impl<C: Companion> Clone for Streams<C> {
     fn clone(&self) -> Self {
-        Self { db: self.db.clone(), gather: self.gather.clone() }
+        let Self { db, gather, load, load_events } = self;
+        Self {
+            db: db.clone(),
+            gather: gather.clone(),
+            load: load.clone(),
+            load_events: load_events.clone(),
+        }
     }
 }
 
@@ -38,7 +48,9 @@ impl<C: Companion> Streams<C> {
     /// Starts the writer of the service's streams.
     pub fn start(db: &Database, service: &Service) -> Self {
         let gather = Gather::start(db, service, Commit::new(db.watchers().clone()));
-        Self { db: db.clone(), gather }
+        let load = Gather::start(db, service, Load);
+        let load_events = Gather::start(db, service, LoadEvents);
+        Self { db: db.clone(), gather, load, load_events }
     }
 
     /// Commits one change, together with what else is being committed at this moment.
@@ -62,9 +74,10 @@ impl<C: Companion> Streams<C> {
         self.db.watchers().notify(id, version);
     }
 
-    /// The stream as it is now; none if it was never written. Costs one round trip.
-    pub async fn load(&self, id: Uuid) -> sqlx::Result<Option<Stored>> {
-        load::one(self.db.pool(), id).await
+    /// The stream as it is now; none if it was never written. Costs a part of a round trip that it
+    /// shares with others who load at this moment.
+    pub async fn load(&self, id: Uuid) -> Result<Option<Stored>, SubmitError> {
+        self.load.submit(id).await
     }
 
     /// The streams that are awake and driven by replica `owner`, or by nobody. Costs one round trip.
@@ -86,9 +99,9 @@ impl<C: Companion> Streams<C> {
         load::locked(tx, id).await
     }
 
-    /// The events of a stream after a version, oldest first. Costs one round trip.
-    pub async fn events(&self, id: Uuid, after_version: i32) -> sqlx::Result<Vec<Recorded>> {
-        load::events(self.db.pool(), id, after_version).await
+    /// The events of a stream after a version, oldest first. Costs what [`load`](Self::load) costs.
+    pub async fn events(&self, id: Uuid, after: i32) -> Result<Vec<Recorded>, SubmitError> {
+        self.load_events.submit((id, after)).await
     }
 
     /// Follows a stream's version: tells of every public event soon, of others perhaps.

@@ -7,22 +7,31 @@ use std::{
 };
 
 use mesh_runtime::Service;
-use sqlx::PgPool;
 use tokio::sync::watch;
 use uuid::Uuid;
+
+use crate::Pool;
 
 /// How soon a change that another process made is noticed.
 const POLL: Duration = Duration::from_millis(200);
 
+/// The version that each of some streams has come to.
+pub(crate) const STREAMS: &str = "
+    SELECT w.id, l.version
+    FROM unnest($1::uuid[]) AS w(id), LATERAL
+         (SELECT version FROM log WHERE key = w.id AND public ORDER BY version DESC LIMIT 1) l";
+
 type Map = HashMap<Uuid, watch::Sender<i32>>;
 
-/// Everyone who follows a stream of one database. Cheap to clone.
+/// Everyone who follows a stream of one database, or whatever else has versions that grow. Cheap to
+/// clone.
 #[derive(Clone, Debug, Default)]
 pub struct Watchers {
     streams: Arc<Mutex<Map>>,
 }
 
-/// Follows the version of one stream; made by [`Streams::watch`](super::Streams::watch).
+/// Follows the version of one stream; made by [`Streams::watch`](super::Streams::watch), or
+/// of another thing, made by [`Watchers::subscribe`].
 #[derive(Debug)]
 pub struct Subscription {
     id: Uuid,
@@ -32,23 +41,28 @@ pub struct Subscription {
 
 impl Watchers {
     /// Starts looking for changes that other processes make, as long as anybody follows a stream.
-    pub(crate) fn start(service: &Service, pool: PgPool) -> Self {
+    ///
+    /// `versions` is the query that does: it takes ids and returns those that exist, each with its
+    /// version, and finds them by an index.
+    pub fn start(service: &Service, pool: Pool, versions: &'static str) -> Self {
         let watchers = Self::default();
         let polled = watchers.clone();
         let stopped = service.stopped();
         service.spawn("watchers", async move {
-            stopped.run_until_cancelled(polled.poll(pool)).await;
+            stopped.run_until_cancelled(polled.poll(pool, versions)).await;
         });
         watchers
     }
 
-    pub(crate) fn subscribe(&self, id: Uuid) -> Subscription {
+    /// Follows the version of one thing.
+    pub fn subscribe(&self, id: Uuid) -> Subscription {
         let mut streams = self.lock();
         let sender = streams.entry(id).or_insert_with(|| watch::Sender::new(0));
         Subscription { id, versions: sender.subscribe(), watchers: self.clone() }
     }
 
-    pub(crate) fn notify(&self, id: Uuid, version: i32) {
+    /// Tells those who follow the thing that it has come to `version`.
+    pub fn notify(&self, id: Uuid, version: i32) {
         if let Some(sender) = self.lock().get(&id) {
             sender.send_if_modified(|seen| {
                 let newer = version > *seen;
@@ -58,7 +72,7 @@ impl Watchers {
         }
     }
 
-    async fn poll(self, pool: PgPool) {
+    async fn poll(self, pool: Pool, versions: &'static str) {
         let mut tick = tokio::time::interval(POLL);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -67,10 +81,7 @@ impl Watchers {
             if ids.is_empty() {
                 continue;
             }
-            let versions = sqlx::query_as("SELECT id, version FROM streams WHERE id = ANY($1)")
-                .bind(ids)
-                .fetch_all(&pool)
-                .await;
+            let versions = sqlx::query_as(versions).bind(ids).fetch_all(&pool).await;
             // An unreachable database changes nothing; the next poll tries again.
             for (id, version) in versions.unwrap_or_default() {
                 self.notify(id, version);

@@ -2,43 +2,30 @@
 
 use std::{
     fmt,
-    future::Future as _,
     pin::Pin,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use tokio::time::{Sleep, sleep_until};
-use tonic::{Code, Status, body::Body};
+use tonic::{Code, Status};
 
-use crate::{Deadline, telemetry::Record, transport};
+use crate::{
+    Deadline, bulkhead::Held, deadline::Bounded, retry::Peeked, telemetry::Record, transport,
+};
+
+/// What of an answer may have been read already, and what it holds until it ends.
+pub(super) type Read = Held<Peeked>;
 
 /// The body of a response.
 pub struct ClientBody {
-    inner: Body,
+    inner: Bounded<Read>,
     record: Record,
-    deadline: Option<Deadline>,
-    /// Made when the body first has to be waited for: a unary answer mostly is there at once.
-    sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl ClientBody {
-    pub(super) fn new(inner: Body, record: Record, deadline: Option<Deadline>) -> Self {
-        Self { inner, record, deadline, sleep: None }
-    }
-
-    fn expired(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(deadline) = self.deadline else { return false };
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline.instant())));
-        sleep.as_mut().poll(cx).is_ready()
-    }
-
-    fn fail(&mut self, status: Status) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        self.record.ended(status.code());
-        self.inner = Body::empty();
-        self.deadline = None;
-        Poll::Ready(Some(Err(status)))
+    pub(super) fn new(inner: Read, record: Record, deadline: Option<Deadline>) -> Self {
+        Self { inner: Bounded::new(inner, deadline), record }
     }
 }
 
@@ -50,24 +37,20 @@ impl http_body::Body for ClientBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        match Pin::new(&mut self.inner).poll_frame(cx) {
+        let mut next = Pin::new(&mut self.inner).poll_frame(cx);
+        match &mut next {
             Poll::Ready(Some(Ok(frame))) => {
-                if let Some(trailers) = frame.trailers_ref() {
+                if let Some(trailers) = frame.trailers_mut() {
+                    transport::drop_malformed_details(trailers);
                     self.record.read(trailers);
                 }
-                Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(error))) => self.fail(transport::normalize(Box::new(error))),
-            Poll::Ready(None) => {
-                // Neither headers nor trailers said how it ended.
-                self.record.ended(Code::Unknown);
-                Poll::Ready(None)
-            }
-            Poll::Pending if self.expired(cx) => {
-                self.fail(transport::gave_up(Code::DeadlineExceeded, "deadline exceeded"))
-            }
-            Poll::Pending => Poll::Pending,
+            Poll::Ready(Some(Err(status))) => self.record.ended(status.code()),
+            // Neither headers nor trailers said how it ended.
+            Poll::Ready(None) => self.record.ended(Code::Unknown),
+            Poll::Pending => {}
         }
+        next
     }
 
     fn is_end_stream(&self) -> bool {
@@ -81,6 +64,6 @@ impl http_body::Body for ClientBody {
 
 impl fmt::Debug for ClientBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientBody").field("deadline", &self.deadline).finish_non_exhaustive()
+        f.debug_struct("ClientBody").field("body", &self.inner).finish_non_exhaustive()
     }
 }

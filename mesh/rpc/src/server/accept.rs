@@ -1,37 +1,51 @@
-//! Connections: accepted, served, told good-bye, and cut if they do not go.
+//! Connections: accepted or turned away, served, told good-bye, and cut if they do not go.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, LazyLock, atomic::Ordering},
+    time::Duration,
+};
 
-use hyper::{server::conn::http2, service::service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use mesh_runtime::{Hold, Service};
+use opentelemetry::{KeyValue, metrics::Counter};
 use tokio::{
     net::{TcpListener, TcpStream},
     time::{sleep, timeout},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
-use super::{Stack, call, socket::Socket};
+use super::{
+    Accepted, Stack,
+    connection::{self, Connection, Life},
+    shield,
+    socket::Socket,
+    transport::Greeted,
+};
 
-/// A connection that says nothing for this long is no client.
+/// A connection that has not shaken hands and begun to speak HTTP/2 by then is no client.
 const PREFACE_LIMIT: Duration = Duration::from_secs(10);
 /// Time that one which was made just before the end has to say something.
 const LAST_WORD: Duration = Duration::from_millis(250);
 /// Pause after an error that is not one connection's, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-const PING_INTERVAL: Duration = Duration::from_secs(60);
-const PING_LIMIT: Duration = Duration::from_secs(20);
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 4 << 20;
-const MAX_STREAMS: u32 = 1024;
-/// Calls that one connection may give up before they were looked at. The default of 20 would take
-/// a burst of expired deadlines for an attack.
-const MAX_PENDING_RESETS: usize = 1024;
-const MAX_HEADERS: u32 = 32 << 10;
+/// Time that connections have to close after their calls were ended.
+const CUT_LIMIT: Duration = Duration::from_secs(2);
+/// Time that shielded work has when everything else has ended.
+const SHIELD_LIMIT: Duration = Duration::from_secs(2);
 
-/// Serves until the service has drained.
+static REFUSED: LazyLock<Counter<u64>> = LazyLock::new(|| {
+    mesh_runtime::metrics::meter()
+        .u64_counter("mesh.rpc.server.connections_refused")
+        .with_description("Connections turned away, by why")
+        .build()
+});
+
+/// Serves until the service has drained: it is unready already; after `pre_stop`, when nobody
+/// should send it anything new, connections are told good-bye; calls have the drain's time to end;
+/// then they are ended with UNAVAILABLE, and connections that still do not go are cut.
 pub(super) async fn run(listener: TcpListener, stack: Arc<Stack>, service: Service, hold: Hold) {
-    let connections = TaskTracker::new();
+    let connections = &stack.connections;
     let cut = CancellationToken::new();
     let draining = service.draining();
     let until = async {
@@ -39,32 +53,32 @@ pub(super) async fn run(listener: TcpListener, stack: Arc<Stack>, service: Servi
         sleep(service.pre_stop()).await;
     };
     tokio::select! {
-        () = accept(&listener, &stack, &connections, &cut) => {}
+        () = accept(&listener, &stack, &cut) => {}
         () = until => {}
     }
-    for stream in leftovers(listener) {
-        begin(stream, &stack, &connections, &cut);
+    for (stream, remote) in leftovers(listener) {
+        begin(stream, remote, &stack, &cut);
     }
     stack.closing.cancel();
     connections.close();
     if timeout(service.drain_limit(), connections.wait()).await.is_err() {
-        let left = connections.len();
-        tracing::warn!(service = service.name(), connections = left, "connections cut");
-        cut.cancel();
-        connections.wait().await;
+        let (left, calls) = (connections.len(), stack.gate.in_flight());
+        tracing::warn!(service = service.name(), connections = left, calls, "calls cut");
+        stack.gate.close();
+        stack.stop.cancel();
+        if timeout(CUT_LIMIT, connections.wait()).await.is_err() {
+            cut.cancel();
+            connections.wait().await;
+        }
     }
+    let _ = timeout(SHIELD_LIMIT, shield::idle()).await;
     drop(hold);
 }
 
-async fn accept(
-    listener: &TcpListener,
-    stack: &Arc<Stack>,
-    connections: &TaskTracker,
-    cut: &CancellationToken,
-) {
+async fn accept(listener: &TcpListener, stack: &Arc<Stack>, cut: &CancellationToken) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => begin(stream, stack, connections, cut),
+            Ok((stream, remote)) => begin(stream, remote, stack, cut),
             Err(error) => {
                 tracing::warn!(service = stack.name, %error, "connection not accepted");
                 sleep(ACCEPT_PAUSE).await;
@@ -75,81 +89,71 @@ async fn accept(
 
 /// Closes the listener and returns the connections that it still had: their callers believe that
 /// they are connected, and have sent calls.
-fn leftovers(listener: TcpListener) -> Vec<TcpStream> {
+fn leftovers(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
     let mut streams = Vec::new();
     // Asked of the system, because tokio learns of new connections only when it polls for events.
     if let Ok(listener) = listener.into_std() {
-        while let Ok((stream, _)) = listener.accept() {
+        while let Ok((stream, remote)) = listener.accept() {
             let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
-            streams.extend(stream);
+            streams.extend(stream.map(|stream| (stream, remote)));
         }
     }
     streams
 }
 
-fn begin(
-    stream: TcpStream,
-    stack: &Arc<Stack>,
-    connections: &TaskTracker,
-    cut: &CancellationToken,
-) {
-    let (stack, cut) = (Arc::clone(stack), cut.clone());
-    connections.spawn(async move {
-        cut.run_until_cancelled(serve(stream, stack)).await;
+fn begin(stream: TcpStream, remote: SocketAddr, stack: &Arc<Stack>, cut: &CancellationToken) {
+    if stack.connections.len() >= stack.values.borrow().connections {
+        // Closed by being dropped: a word to each would be more work for somebody who has too much.
+        stack.turned_away.fetch_add(1, Ordering::Relaxed);
+        return refused("too_many");
+    }
+    let (server, cut) = (Arc::clone(stack), cut.clone());
+    stack.connections.spawn(async move {
+        cut.run_until_cancelled(serve(stream, remote, server)).await;
     });
 }
 
-async fn serve(stream: TcpStream, stack: Arc<Stack>) {
-    // A connection without a word would hold up the drain: HTTP/2 cannot say good-bye to it yet.
-    if !speaks(&stream, &stack.closing).await {
-        return;
-    }
+async fn serve(stream: TcpStream, remote: SocketAddr, stack: Arc<Stack>) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "nodelay not set");
     }
     let (socket, rest) = Socket::new(stream);
-    converse(socket, stack).await;
+    let Some((io, accepted)) = greet(socket, remote, &stack).await else {
+        return;
+    };
+    let connection = Connection::new(accepted.0, stack.stop.child_token());
+    let life = Life::new(&stack.values.borrow(), stack.jitter(), accepted.1);
+    connection::converse(io, stack, connection, life).await;
     rest.linger().await;
 }
 
-/// Answers calls until the peer leaves, or was told good-bye and has had its answers.
-async fn converse(socket: Socket, stack: Arc<Stack>) {
-    let closing = stack.closing.clone();
-    let answer = service_fn(move |request| call::answer(Arc::clone(&stack), request));
-    let mut connection = pin!(http().serve_connection(TokioIo::new(socket), answer));
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = closing.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
+type Peer = (http::Extensions, Option<tokio::time::Instant>);
+
+/// Shakes hands and waits for HTTP/2 to begin.
+async fn greet(socket: Socket, remote: SocketAddr, stack: &Stack) -> Option<(Greeted, Peer)> {
+    let greeting = async {
+        let Accepted { io, extensions, ends } = stack.acceptor.accept(socket, remote).await?;
+        io::Result::Ok((Greeted::greet(io).await?, (extensions, ends)))
     };
-    if let Err(error) = ended {
-        // The peer's affair: it vanished, or is no HTTP/2 client.
-        tracing::debug!(%error, "connection ended");
+    let mut greeting = std::pin::pin!(timeout(PREFACE_LIMIT, greeting));
+    let greeted = match stack.closing.run_until_cancelled(greeting.as_mut()).await {
+        Some(greeted) => greeted,
+        None => timeout(LAST_WORD, greeting).await.unwrap_or_else(Err),
+    };
+    match greeted {
+        Ok(Ok(greeted)) => Some(greeted),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, %remote, "no HTTP/2 connection");
+            refused("no_greeting");
+            None
+        }
+        Err(_) => {
+            refused("silent");
+            None
+        }
     }
 }
 
-/// Waits for the first byte.
-async fn speaks(stream: &TcpStream, closing: &CancellationToken) -> bool {
-    let mut first = [0];
-    let mut word = pin!(timeout(PREFACE_LIMIT, stream.peek(&mut first)));
-    let word = match closing.run_until_cancelled(word.as_mut()).await {
-        Some(word) => word,
-        None => timeout(LAST_WORD, word).await.unwrap_or_else(Err),
-    };
-    matches!(word, Ok(Ok(1..)))
-}
-
-fn http() -> http2::Builder<TokioExecutor> {
-    let mut http = http2::Builder::new(TokioExecutor::new());
-    http.timer(TokioTimer::new())
-        .keep_alive_interval(PING_INTERVAL)
-        .keep_alive_timeout(PING_LIMIT)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_concurrent_streams(MAX_STREAMS)
-        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
-        .max_header_list_size(MAX_HEADERS);
-    http
+fn refused(why: &'static str) {
+    REFUSED.add(1, &[KeyValue::new("why", why)]);
 }

@@ -1,22 +1,40 @@
 //! One call, from the connection to the generated server: what surrounds every handler, in order.
 
-use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::pending,
+    panic::AssertUnwindSafe,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 
 use futures::FutureExt as _;
-use http::{HeaderMap, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use mesh_runtime::trace;
 use opentelemetry::StringValue;
-use tokio::time::timeout_at;
+use tokio::time::sleep_until;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tonic::{Code, Status, body::Body};
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
-use super::{Stack, body::ServerBody};
+use super::{
+    BulkheadPermit, Criticality, Permit, Stack,
+    body::{ServerBody, Watch},
+    connection::{Connection, Underway},
+    deadline::{self, RequestBody},
+    panic,
+    refusal::refused,
+};
 use crate::{
-    Deadline,
-    fault::{STACK, StackFault, status},
-    grpc_timeout,
+    Deadline, criticality,
+    guard::Scope,
     method::OTHER,
+    peer,
+    refusal::{self, Refusal},
     telemetry::{Record, server_span},
 };
 
@@ -27,10 +45,16 @@ const INFRASTRUCTURE: [&str; 4] = [
     "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
+/// How often Envoy has sent the call, this time included.
+const ENVOY_ATTEMPTS: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
+/// Names, values and 32 bytes for each pair (RFC 9113 §6.5.2). Other gRPC servers read 8 or 16 KiB.
+const MAX_METADATA: usize = 32 << 10;
 
-/// Answers one call: telemetry, deadline, panics, then the handler.
+/// Answers one call: telemetry, panics, drain, deadline, shedding, identity,
+/// rates, bulkhead, handler.
 pub(super) async fn answer(
     stack: Arc<Stack>,
+    connection: Arc<Connection>,
     request: Request<Incoming>,
 ) -> Result<Response<ServerBody>, Infallible> {
     if !is_grpc(request.headers()) {
@@ -41,75 +65,195 @@ pub(super) async fn answer(
     if let Some(parent) = trace::extract(request.headers()) {
         trace::set_parent(&span, parent);
     }
-    let mut record = Record::server(stack.label.clone(), plan.name, span.clone());
+    let mut record = Record::server(stack.label.clone(), plan.name.clone(), span.clone());
+    let mut passes = Passes::begin(Connection::begin(&connection, plan.deadline));
+    let scope = Scope::new(plan.class);
 
-    let request = request.map(Body::new);
-    let response = within(&stack, request, plan.deadline).instrument(span.clone()).await;
+    // Pinned before they are wrapped, here and below: a layer that took one by value would move it.
+    let mut response = {
+        let work = pin!(bounded(&stack, &connection, request, &plan, &mut passes));
+        scope.enter(work).instrument(span.clone()).await
+    };
+    if plan.resent {
+        refusal::disown(response.headers_mut());
+    }
+    scope.mark(response.headers_mut());
     record.read(response.headers());
     // A stream of ours ends itself when the drain begins; nobody tells health and reflection.
-    let closing = (!plan.contract).then(|| stack.closing.clone());
-    Ok(response.map(|body| ServerBody::new(body, record, span, plan.deadline, closing)))
+    let closing = (plan.kind != Kind::Contract).then_some(&stack.closing);
+    let stops = [closing, Some(&connection.stop)];
+    let watch = Watch {
+        record: Some(record),
+        span: Some(span),
+        scope: Some(scope),
+        passes,
+        deadline: plan.deadline,
+        stops,
+    };
+    Ok(ServerBody::watched(response, watch).await)
+}
+
+/// What a call holds until its response's body has ended.
+#[derive(Default)]
+pub(super) struct Passes {
+    underway: Option<Underway>,
+    drain: Option<TaskTrackerToken>,
+    place: Option<Permit>,
+    service: Option<BulkheadPermit>,
+}
+
+impl Passes {
+    fn begin(underway: Underway) -> Self {
+        Self { underway: Some(underway), ..Self::default() }
+    }
+
+    /// Notes that the call was answered, and not given up by its caller.
+    pub(super) fn finished(&mut self) {
+        if let Some(underway) = &mut self.underway {
+            underway.finished();
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A contract of ours names it.
+    Contract,
+    /// Answered whatever happens.
+    Health,
+    Other,
 }
 
 /// What is known about a call before it is answered.
 struct Plan {
     /// Its name in metrics and traces.
     name: StringValue,
-    /// Whether a contract of ours names it.
-    contract: bool,
+    kind: Kind,
     deadline: Option<Deadline>,
+    /// How much it matters; not asked for health.
+    class: Option<Criticality>,
+    /// A proxy has sent it before: who refuses this attempt knows nothing of the others.
+    resent: bool,
 }
 
 impl Plan {
     fn new<B>(stack: &Stack, request: &Request<B>) -> Self {
-        let path = path(request);
-        let asked = grpc_timeout::read(request.headers());
-        match stack.table.method(path) {
-            Some(method) => {
-                let timeout = limit(asked, method.default_deadline, method.max_deadline);
-                let name = StringValue::from(Arc::clone(&method.path));
-                Self { name, contract: true, deadline: Some(Deadline::after(timeout)) }
-            }
+        let path = path(request.uri());
+        let method = stack.table.method(path);
+        let limits = method.map(|method| stack.limits(method));
+        let deadline = deadline::read(request.headers(), limits);
+        let (name, kind) = match method {
+            Some(method) => (StringValue::from(Arc::clone(&method.path)), Kind::Contract),
             None => {
                 let known = INFRASTRUCTURE.into_iter().find(|known| *known == path);
                 let name = StringValue::from(known.unwrap_or(OTHER));
-                Self { name, contract: false, deadline: asked.map(Deadline::after) }
+                let health = known.is_some_and(|known| known.starts_with("grpc.health"));
+                (name, if health { Kind::Health } else { Kind::Other })
             }
+        };
+        let class = || criticality::of(request.headers(), (stack.criticality)(path));
+        let class = (kind != Kind::Health).then(class);
+        let attempts = request.headers().get(ENVOY_ATTEMPTS);
+        let resent = attempts.is_some_and(|attempts| attempts != "1");
+        Self { name, kind, deadline, class, resent }
+    }
+}
+
+/// Ends at the deadline, or when the connection must end; a panic is an answer like another.
+async fn bounded(
+    stack: &Stack,
+    connection: &Connection,
+    request: Request<Incoming>,
+    plan: &Plan,
+    passes: &mut Passes,
+) -> Response<Body> {
+    let begun = AtomicBool::new(false);
+    let work = pin!(admitted(stack, connection, request, plan, passes, &begun));
+    let work = AssertUnwindSafe(work).catch_unwind();
+    let work = async { work.await.unwrap_or_else(|panic| Err(panic::caught(&*panic))) };
+    let work = async {
+        match plan.deadline {
+            Some(deadline) => deadline.scope(work).await,
+            None => work.await,
+        }
+    };
+    let over = async {
+        match plan.deadline {
+            Some(deadline) => sleep_until(deadline.instant()).await,
+            None => pending().await,
+        }
+    };
+    let [before, after] = tokio::select! {
+        biased;
+        ended = work => return ended.unwrap_or_else(Status::into_http),
+        () = over => [Refusal::Deadline, Refusal::DeadlineExceeded],
+        () = connection.stop.cancelled() => [Refusal::Stopping, Refusal::Stopped],
+    };
+    refused(if begun.load(Relaxed) { after } else { before }).into_http()
+}
+
+async fn admitted(
+    stack: &Stack,
+    connection: &Connection,
+    request: Request<Incoming>,
+    plan: &Plan,
+    passes: &mut Passes,
+    begun: &AtomicBool,
+) -> Result<Response<Body>, Status> {
+    passes.drain = Some(stack.gate.enter()?);
+    if let Some(deadline) = plan.deadline {
+        deadline::arrived(deadline)?;
+    }
+    let mut request = request.map(|body| Body::new(RequestBody::new(body, plan.deadline)));
+    connection.describe(request.extensions_mut());
+    limit_metadata(request.headers())?;
+    let path = path(request.uri());
+    let service = path.split_once('/').map_or(path, |(service, _)| service);
+    let Some(route) = stack.routes.find(service) else {
+        return Err(refused(Refusal::ServiceUnknown));
+    };
+    if let Some(class) = plan.class {
+        let bulkhead = stack.bulkheads.get(service);
+        passes.place = Some(stack.shed.enter(class, plan.deadline).await?);
+        identify(stack, plan, &mut request)?;
+        stack.rate.check(request.extensions())?;
+        passes.service = bulkhead.map(|it| it.enter()).transpose()?;
+        if class != Criticality::default() {
+            request.extensions_mut().insert(class);
         }
     }
-}
-
-fn limit(asked: Option<Duration>, default: Duration, max: Duration) -> Duration {
-    asked.map_or(default, |asked| asked.min(max))
-}
-
-async fn within(
-    stack: &Stack,
-    mut request: Request<Body>,
-    deadline: Option<Deadline>,
-) -> Response<Body> {
-    let Some(deadline) = deadline else { return guarded(stack, request).await };
-    if deadline.remaining().is_zero() {
-        return refusal(StackFault::DeadlineExceeded);
+    if let Some(deadline) = plan.deadline {
+        request.extensions_mut().insert(deadline);
     }
-    request.extensions_mut().insert(deadline);
-    let work = deadline.scope(guarded(stack, request));
-    timeout_at(deadline.instant(), work)
-        .await
-        .unwrap_or_else(|_| refusal(StackFault::DeadlineExceeded))
+    begun.store(true, Relaxed);
+    let mut response = route(request).await;
+    if is_unread(&response) {
+        return Err(refused(Refusal::MessageTooLarge));
+    }
+    refusal::disown(response.headers_mut());
+    Ok(response)
 }
 
-async fn guarded(stack: &Stack, request: Request<Body>) -> Response<Body> {
-    let Some(route) = stack.routes.find(path(&request)) else {
-        return refusal(StackFault::UnknownService);
+/// Establishes who calls, for what follows and for the span.
+fn identify(stack: &Stack, plan: &Plan, request: &mut Request<Body>) -> Result<(), Status> {
+    let Some(authenticator) = &stack.authenticator else { return Ok(()) };
+    let Some(from) = request.extensions().get::<peer::Connection>().cloned() else {
+        return Err(authenticator.unknown());
     };
-    // Whatever a handler shares was either left whole or is behind a lock that says so.
-    let handled = AssertUnwindSafe(async { route(request).await }).catch_unwind().await;
-    match handled {
-        Ok(response) if is_unread(&response) => refusal(StackFault::MessageTooLarge),
-        Ok(response) => response,
-        Err(_) => refusal(StackFault::Panicked),
+    let peer = authenticator.authenticate(&from, plan.name.as_str(), request.headers_mut())?;
+    if let Some(peer) = peer {
+        Span::current().record("mesh.peer", peer.key());
+        request.extensions_mut().insert(peer);
     }
+    Ok(())
+}
+
+/// Turns away what handlers and logs would have to carry around. Far more than this does not get
+/// here: the connection answers it with HTTP's 431.
+fn limit_metadata(headers: &HeaderMap) -> Result<(), Status> {
+    let size: usize =
+        headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+    if size > MAX_METADATA { Err(refused(Refusal::MetadataTooLarge)) } else { Ok(()) }
 }
 
 /// True if the generated server gave up on a request that is too large. It says OUT_OF_RANGE, which
@@ -119,12 +263,8 @@ fn is_unread(response: &Response<Body>) -> bool {
         .is_some_and(|it| it.code() == Code::OutOfRange && it.details().is_empty())
 }
 
-fn refusal(fault: StackFault) -> Response<Body> {
-    status(STACK, &fault).into_http()
-}
-
-fn path<B>(request: &Request<B>) -> &str {
-    request.uri().path().trim_start_matches('/')
+fn path(uri: &http::Uri) -> &str {
+    uri.path().trim_start_matches('/')
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {

@@ -28,6 +28,8 @@ pub(super) fn servers(
 fn builder<'a>(descriptors: &[&'a [u8]], names: &[&'static str]) -> Builder<'a> {
     let own = [
         tonic_health::pb::FILE_DESCRIPTOR_SET,
+        // What refusals carry, so that a tool can show it: ErrorInfo, BadRequest, …
+        tonic_types::pb::FILE_DESCRIPTOR_SET,
         pb::v1::FILE_DESCRIPTOR_SET,
         pb::v1alpha::FILE_DESCRIPTOR_SET,
     ];

@@ -6,6 +6,7 @@
 
 use std::{
     io,
+    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -24,8 +25,9 @@ use tokio::{
 /// Time that a peer has to close its side.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// A connection whose reading half outlives it.
-pub(super) struct Socket {
+/// A TCP connection whose reading half outlives it.
+#[derive(Debug)]
+pub struct Socket {
     /// There until it is dropped.
     read: Option<OwnedReadHalf>,
     write: OwnedWriteHalf,
@@ -40,6 +42,11 @@ impl Socket {
         let (read, write) = stream.into_split();
         let (rest, dropped) = oneshot::channel();
         (Self { read: Some(read), write, rest: Some(rest) }, Rest(dropped))
+    }
+
+    /// Returns the address that the peer connected to.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.write.local_addr()
     }
 }
 

@@ -23,7 +23,7 @@ async fn a_caller_gives_up_at_the_deadline_on_a_callee_that_never_answers() {
     let status = get(&channel, timeout_request(saga("1"), SHORT)).await.unwrap_err();
 
     assert_eq!(status.code(), Code::DeadlineExceeded);
-    assert_eq!(disposition(&status), Disposition::MaybeProcessed);
+    assert_eq!(disposition(&status), Disposition::NotSent, "it never said that it speaks HTTP/2");
 }
 
 #[tokio::test]

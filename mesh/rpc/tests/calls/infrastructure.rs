@@ -56,6 +56,8 @@ async fn reflection_lists_and_describes_what_is_served() {
         ask(MessageRequest::FileContainingSymbol(SAGAS.to_owned())),
         ask(MessageRequest::FileByFilename("google/protobuf/timestamp.proto".to_owned())),
         ask(MessageRequest::FileContainingSymbol("grpc.health.v1.Health".to_owned())),
+        ask(MessageRequest::FileContainingSymbol("google.rpc.ErrorInfo".to_owned())),
+        ask(MessageRequest::FileContainingSymbol("google.rpc.BadRequest".to_owned())),
     ]);
 
     let answers = ServerReflectionClient::new(callee.channel("v1"))
@@ -91,19 +93,21 @@ async fn reflection_is_also_there_for_older_clients() {
         server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
     };
     let callee = Callee::echo().await;
-    let request = ServerReflectionRequest {
-        message_request: Some(MessageRequest::FileContainingSymbol(SAGAS.to_owned())),
+    let requests = [SAGAS, "google.rpc.ErrorInfo"].map(|symbol| ServerReflectionRequest {
+        message_request: Some(MessageRequest::FileContainingSymbol(symbol.to_owned())),
         ..ServerReflectionRequest::default()
-    };
+    });
 
     let mut answers = ServerReflectionClient::new(callee.channel("v1alpha"))
-        .server_reflection_info(iter([request]))
+        .server_reflection_info(iter(requests))
         .await
         .unwrap()
         .into_inner();
 
-    let answer = answers.message().await.unwrap().unwrap().message_response.unwrap();
-    assert!(matches!(answer, MessageResponse::FileDescriptorResponse(_)), "{answer:?}");
+    for _ in 0..2 {
+        let answer = answers.message().await.unwrap().unwrap().message_response.unwrap();
+        assert!(matches!(answer, MessageResponse::FileDescriptorResponse(_)), "{answer:?}");
+    }
     callee.stop().await;
 }
 

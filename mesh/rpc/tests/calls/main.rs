@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod deadlines;
 #[cfg(test)]
+mod details;
+#[cfg(test)]
 mod drain;
 #[cfg(test)]
 mod infrastructure;

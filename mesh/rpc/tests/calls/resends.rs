@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
 };
 
@@ -13,55 +13,11 @@ use http::Response;
 use http_body_util::Full;
 use hyper::{server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use mesh_rpc::{Channel, Code, Disposition, disposition, timeout_request};
-use mesh_runtime::ServiceConfig;
+use mesh_rpc::{Channel, Code, Disposition, disposition};
 use tokio::{net::TcpListener, sync::Notify};
 use tonic::Request;
 
-use crate::support::{Callee, PATIENCE, config, get, saga};
-
-const CALLERS: usize = 16;
-const RESTARTS: usize = 40;
-const CALLS_BETWEEN: usize = 200;
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_call_fails_while_replicas_restart_one_after_the_other() {
-    let handled = Arc::new(AtomicUsize::new(0));
-    let replicas = [counting(&handled, config()).await, counting(&handled, config()).await];
-    let addresses = replicas.each_ref().map(|replica| replica.address);
-    let channel = Channel::new("caller", "churn", &addresses).unwrap();
-    let calls = Calls::default();
-    let callers: Vec<_> =
-        (0..CALLERS).map(|_| tokio::spawn(calls.clone().make(channel.clone()))).collect();
-
-    let replicas = restart_again_and_again(replicas, &handled, &calls).await;
-    calls.over.store(true, Ordering::Relaxed);
-    for caller in callers {
-        caller.await.unwrap().expect("no call fails");
-    }
-
-    let answered = calls.answered.load(Ordering::Relaxed);
-    assert_eq!(handled.load(Ordering::Relaxed), answered, "none is handled twice");
-    assert!(resends("churn") > 0, "the restarts were felt");
-    for replica in replicas {
-        replica.stop().await;
-    }
-}
-
-#[tokio::test]
-async fn a_dead_endpoint_costs_no_call() {
-    let alive = Callee::echo().await;
-    let addresses = [nobody().await, alive.address, nobody().await];
-    let channel = Channel::new("caller", "failover", &addresses).unwrap();
-
-    for call in 0..50 {
-        let answer = get(&channel, Request::new(saga("1"))).await;
-        assert_eq!(answer.unwrap(), "1", "call {call}");
-    }
-
-    assert!(resends("failover") > 0, "the dead ones were tried");
-    alive.stop().await;
-}
+use crate::support::{Callee, config, get, saga};
 
 #[tokio::test]
 async fn a_callee_that_is_not_there_is_unavailable_and_has_done_nothing() {
@@ -115,55 +71,6 @@ async fn an_answer_of_the_callee_is_never_asked_for_again() {
     assert_eq!(disposition(&status), Disposition::MaybeProcessed);
     assert_eq!(asked.load(Ordering::Relaxed), 1);
     callee.stop().await;
-}
-
-#[derive(Clone, Default)]
-struct Calls {
-    answered: Arc<AtomicUsize>,
-    over: Arc<AtomicBool>,
-}
-
-impl Calls {
-    /// Calls until it is over, or a call fails, which ends it for all.
-    async fn make(self, channel: Channel) -> Result<(), tonic::Status> {
-        while !self.over.load(Ordering::Relaxed) {
-            let answer = get(&channel, timeout_request(saga("1"), PATIENCE)).await;
-            answer.inspect_err(|_| self.over.store(true, Ordering::Relaxed))?;
-            self.answered.fetch_add(1, Ordering::Relaxed);
-        }
-        Ok(())
-    }
-}
-
-async fn restart_again_and_again(
-    replicas: [Callee; 2],
-    handled: &Arc<AtomicUsize>,
-    calls: &Calls,
-) -> [Callee; 2] {
-    let [mut next, mut other] = replicas;
-    for _ in 0..RESTARTS {
-        let goal = calls.answered.load(Ordering::Relaxed) + CALLS_BETWEEN;
-        while calls.answered.load(Ordering::Relaxed) < goal {
-            if calls.over.load(Ordering::Relaxed) {
-                return [next, other];
-            }
-            tokio::task::yield_now().await;
-        }
-        let same_port = ServiceConfig { listen_addr: next.address, ..config() };
-        next.stop().await;
-        next = counting(handled, same_port).await;
-        std::mem::swap(&mut next, &mut other);
-    }
-    [next, other]
-}
-
-async fn counting(handled: &Arc<AtomicUsize>, config: ServiceConfig) -> Callee {
-    let handled = Arc::clone(handled);
-    Callee::start(config, move |id| {
-        handled.fetch_add(1, Ordering::Relaxed);
-        async { Ok(id) }
-    })
-    .await
 }
 
 /// An address that refuses connections.

@@ -2,14 +2,17 @@
 
 mod parse;
 mod secret;
+mod source;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
     time::Duration,
 };
 
 pub use parse::{Target, parse_discovery};
 pub use secret::Secret;
+pub use source::{DnsName, Source};
 
 /// Settings of every service. Flatten it into the service's own configuration.
 #[derive(Clone, Debug, clap::Args)]
@@ -35,9 +38,35 @@ pub struct ServiceConfig {
     #[arg(long, env = "NATS_URL", hide_env_values = true)]
     pub nats_url: Option<Secret>,
 
-    /// Where other services are: `payments=static:HOST:PORT,HOST:PORT;catalog=static:HOST:PORT`
+    /// Where other services are: `payments=static:IP:PORT,IP:PORT;catalog=dns:NAME[:PORT];
+    /// orders=mesh:HOST:PORT;shipping=file:PATH`
     #[arg(long, env = "DISCOVERY", default_value = "", value_parser = parse::discovery)]
     pub discovery: String,
+
+    /// A TOML file with operational values of calls, read again when it changes and on SIGHUP;
+    /// without it those of the contracts and the defaults hold
+    #[arg(long, env = "MESH_POLICY")]
+    pub mesh_policy: Option<PathBuf>,
+    /// The service's certificate, a PEM file that is reread when it changes; without it calls are
+    /// in plaintext
+    #[arg(long, env = "TLS_CERT", requires_all = ["tls_key", "tls_ca"])]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The certificate's private key, a PEM file
+    #[arg(long, env = "TLS_KEY", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+
+    /// The certificates of the authorities that peers are trusted by, a PEM file
+    #[arg(long, env = "TLS_CA", requires = "tls_cert")]
+    pub tls_ca: Option<PathBuf>,
+
+    /// The Ed25519 key that signs the service's tokens for calls in plaintext, a PEM file
+    #[arg(long, env = "SERVICE_KEY", requires = "service_keys")]
+    pub service_key: Option<PathBuf>,
+
+    /// The public keys of all services that sign tokens, a JWKS file
+    #[arg(long, env = "SERVICE_KEYS", requires = "service_key")]
+    pub service_keys: Option<PathBuf>,
 
     /// Where traces go by OTLP over gRPC; without it none are sent
     #[arg(long, env = "OTLP_ENDPOINT", value_parser = parse::endpoint)]
@@ -79,6 +108,12 @@ impl Default for ServiceConfig {
             database_pool: 8,
             nats_url: None,
             discovery: String::new(),
+            mesh_policy: None,
+            tls_cert: None,
+            tls_key: None,
+            tls_ca: None,
+            service_key: None,
+            service_keys: None,
             otlp_endpoint: None,
             trace_ratio: 1.0,
             log_format: LogFormat::Json,

@@ -1,21 +1,21 @@
 //! Text to settings.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use super::ConfigError;
+use super::{ConfigError, Source};
 
 /// Where a service that is called can be found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// The service's name.
     pub service: String,
-    /// Its endpoints, at least one.
-    pub endpoints: Vec<SocketAddr>,
+    /// Where its addresses come from.
+    pub source: Source,
 }
 
-/// Parses `payments=static:127.0.0.1:1,127.0.0.1:2;catalog=static:127.0.0.1:3`.
+/// Parses `payments=static:127.0.0.1:1,127.0.0.1:2;catalog=dns:catalog.shop`; see [`Source`].
 pub fn parse_discovery(text: &str) -> Result<Vec<Target>, ConfigError> {
     let mut targets: Vec<Target> = Vec::new();
     for entry in text.split(';').map(str::trim).filter(|entry| !entry.is_empty()) {
@@ -35,18 +35,11 @@ pub(super) fn discovery(text: &str) -> Result<String, ConfigError> {
 fn target(entry: &str) -> Result<Target, ConfigError> {
     let (service, place) = entry
         .split_once('=')
-        .ok_or_else(|| ConfigError(format!("`{entry}` is not SERVICE=static:HOST:PORT")))?;
-    let addresses = place.trim().strip_prefix("static:").ok_or_else(|| {
-        ConfigError(format!("`{place}` does not begin with `static:`, the one known scheme"))
-    })?;
-    let endpoints = addresses
-        .split(',')
-        .map(|address| {
-            let address = address.trim();
-            address.parse().map_err(|_| ConfigError(format!("`{address}` is not IP:PORT")))
-        })
-        .collect::<Result<Vec<SocketAddr>, _>>()?;
-    Ok(Target { service: service.trim().to_owned(), endpoints })
+        .ok_or_else(|| ConfigError(format!("`{entry}` is not SERVICE=SOURCE")))?;
+    let service = service.trim();
+    let source =
+        place.parse().map_err(|error| ConfigError(format!("discovery of `{service}`: {error}")))?;
+    Ok(Target { service: service.to_owned(), source })
 }
 
 /// Parses `250ms`, `5s`, `2m`; a number alone is seconds.

@@ -33,7 +33,8 @@ fn bad_settings_are_refused() {
         ("--listen-addr", "localhost"),
         ("--database-pool", "0"),
         ("--discovery", "payments"),
-        ("--discovery", "payments=dns:payments"),
+        ("--discovery", "payments=dns:"),
+        ("--discovery", "payments=consul:payments"),
         ("--discovery", "payments=static:"),
         ("--discovery", "a=static:127.0.0.1:1;a=static:127.0.0.1:2"),
         ("--otlp-endpoint", "collector:4317"),
@@ -49,20 +50,30 @@ fn bad_settings_are_refused() {
 }
 
 #[test]
-fn discovery_lists_the_endpoints_of_each_service() {
-    let targets =
-        parse_discovery("payments=static:127.0.0.1:1,127.0.0.1:2; catalog=static:[::1]:3;");
+fn discovery_says_where_each_service_is_found() {
+    let text = "payments=static:127.0.0.1:1,127.0.0.1:2; catalog=dns:catalog.shop;
+                orders=mesh:orders.shop:50051;shipping=file:/run/shipping;";
 
+    let targets = parse_discovery(text).unwrap();
+
+    let found: Vec<_> =
+        targets.iter().map(|target| format!("{}={}", target.service, target.source)).collect();
     assert_eq!(
-        targets.unwrap(),
+        found,
         [
-            Target {
-                service: "payments".to_owned(),
-                endpoints: vec!["127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap()],
-            },
-            Target { service: "catalog".to_owned(), endpoints: vec!["[::1]:3".parse().unwrap()] },
+            "payments=static:127.0.0.1:1,127.0.0.1:2",
+            "catalog=dns:catalog.shop",
+            "orders=mesh:orders.shop:50051",
+            "shipping=file:/run/shipping",
         ]
     );
+}
+
+#[test]
+fn a_source_that_cannot_be_read_is_named_with_its_service() {
+    let error = parse_discovery("payments=dns:pay ments").unwrap_err();
+
+    assert_eq!(error.to_string(), "discovery of `payments`: `pay ments` is no name in DNS");
 }
 
 #[test]

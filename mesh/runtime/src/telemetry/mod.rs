@@ -83,6 +83,8 @@ fn otlp_layer(name: &'static str, endpoint: &str, ratio: f64) -> anyhow::Result<
         .with_location(false)
         .with_threads(false)
         .with_tracked_inactivity(false)
+        // Nobody asks OpenTelemetry for the current span: `trace::current` asks tracing.
+        .with_context_activation(false)
         .with_tracer(traces.tracer(name));
     let _ = TRACES.set(traces);
     Ok(layer.boxed())

@@ -34,7 +34,8 @@ pub struct Platform {
 }
 
 impl Platform {
-    /// Builds the services if needed, starts everything and waits until all are ready.
+    /// Builds the services if needed, starts everything and waits until all are ready and connected
+    /// to each other, except where [`PlatformOptions::source`] says otherwise.
     ///
     /// # Panics
     /// If something does not start, with the end of its log.

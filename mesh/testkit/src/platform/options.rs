@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use super::ServiceProcess;
+
 /// The services of a platform, and how they run.
 #[derive(Clone, Debug, Default)]
 pub struct PlatformOptions {
     pub(super) services: Vec<String>,
     pub(super) replicas: BTreeMap<String, u32>,
     pub(super) env: Vec<(Option<String>, String, String)>,
+    /// Caller, target, source.
+    pub(super) sources: Vec<(String, String, String)>,
     pub(super) isolated_postgres: bool,
     pub(super) patient_start: bool,
 }
@@ -40,6 +44,20 @@ impl PlatformOptions {
     pub fn env_of_all(mut self, name: &str, value: &str) -> PlatformOptions {
         self.env.push((None, name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Where one service, or one replica of it, finds another: a source as in `DISCOVERY`, such as
+    /// `static:` and the address of a [`TcpProxy`](crate::TcpProxy), instead of all its replicas.
+    pub fn source(mut self, caller: &str, target: &str, source: &str) -> PlatformOptions {
+        self.sources.push((caller.to_owned(), target.to_owned(), source.to_owned()));
+        self
+    }
+
+    /// Whether it was said where this process finds `target`.
+    pub(super) fn has_source(&self, process: &ServiceProcess, target: &str) -> bool {
+        let replica = format!("{}.{}", process.name(), process.number());
+        let calls = |caller: &str| caller == process.name() || caller == replica;
+        self.sources.iter().any(|(caller, to, _)| calls(caller) && to == target)
     }
 
     /// A PostgreSQL server that the test may stop and kill.

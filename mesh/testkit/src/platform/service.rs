@@ -1,10 +1,12 @@
 //! One process of a platform, and what a test may do to it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use mesh_local::{Signal, Supervised, http, tail};
+use serde_json::Value;
 
 use crate::{eventually, patience};
 
@@ -122,6 +124,27 @@ impl ServiceProcess {
             );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// Waits until it is connected to every endpoint of the services that it calls, as far as `asked`
+    /// says so: who was started before its callees tries again after a while only.
+    pub(super) async fn connected(&self, asked: impl Fn(&str) -> bool) {
+        eventually(&format!("{} to be connected", self.name()), async || {
+            let text = match http::request(self.admin, "GET", "/endpoints").await {
+                Ok((200, text)) => text,
+                // It calls nobody.
+                Ok((404, _)) => return true,
+                _ => return false,
+            };
+            let tables: BTreeMap<String, Value> = serde_json::from_str(&text).unwrap_or_default();
+            let ready = |row: &Value| row["state"] == "READY";
+            let all_ready = |table: &Value| {
+                table["endpoints"].as_array().is_some_and(|it| it.iter().all(ready))
+            };
+            let mut tables = tables.iter().filter(|(target, _)| asked(target));
+            tables.all(|(_, table)| all_ready(table))
+        })
+        .await;
     }
 
     /// Its metrics in Prometheus' text format.

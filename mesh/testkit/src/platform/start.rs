@@ -22,6 +22,16 @@ struct Place {
     admin: SocketAddr,
 }
 
+impl Place {
+    /// Whether `name` means this replica: `orders`, or `orders.1`.
+    fn is_called(&self, name: &str) -> bool {
+        let replica = name.strip_prefix(self.service.as_str());
+        replica.is_some_and(|it| {
+            it.is_empty() || it.strip_prefix('.') == Some(&self.replica.to_string())
+        })
+    }
+}
+
 pub(super) async fn start(options: PlatformOptions) -> Result<Platform> {
     let binaries = build::binaries(&options.services).await?;
     let nats = isolated_nats().await;
@@ -68,6 +78,9 @@ pub(super) async fn start(options: PlatformOptions) -> Result<Platform> {
     }
     if options.patient_start {
         platform.ready().await;
+        for process in &platform.services {
+            process.connected(|target| !options.has_source(process, target)).await;
+        }
     }
     Ok(platform)
 }
@@ -112,6 +125,19 @@ fn discovery(places: &[Place]) -> String {
     text
 }
 
+/// The discovery of one replica, with the sources that are its own.
+fn discovery_of(platform: &Platform, options: &PlatformOptions, place: &Place) -> String {
+    let own = |target: &str| {
+        let mut sources = options.sources.iter().rev();
+        sources.find(|(caller, to, _)| to == target && place.is_called(caller))
+    };
+    let entry = |entry: &str| match entry.split_once('=').and_then(|(target, _)| own(target)) {
+        Some((_, target, source)) => format!("{target}={source}"),
+        None => entry.to_owned(),
+    };
+    platform.discovery.split(';').map(entry).collect::<Vec<_>>().join(";")
+}
+
 fn spec(
     platform: &Platform,
     options: &PlatformOptions,
@@ -123,7 +149,7 @@ fn spec(
         ("LISTEN_ADDR".to_owned(), place.grpc.to_string()),
         ("ADMIN_ADDR".to_owned(), place.admin.to_string()),
         ("NATS_URL".to_owned(), platform.nats.url()),
-        ("DISCOVERY".to_owned(), platform.discovery.clone()),
+        ("DISCOVERY".to_owned(), discovery_of(platform, options, place)),
         ("WORKER_THREADS".to_owned(), "1".to_owned()),
         ("LOG_FORMAT".to_owned(), "json".to_owned()),
         ("DRAIN".to_owned(), "5s".to_owned()),
@@ -131,8 +157,7 @@ fn spec(
     if let Some((_, url)) = platform.databases.iter().find(|(name, _)| name == service) {
         env.push(("DATABASE_URL".to_owned(), url.clone()));
     }
-    let itself = format!("{service}.{replica}");
-    let meant = |to: &String| to == service || *to == itself;
+    let meant = |to: &String| place.is_called(to);
     let asked = options.env.iter().filter(|(to, ..)| to.as_ref().is_none_or(meant));
     env.extend(asked.map(|(_, name, value)| (name.clone(), value.clone())));
     let unique = unique_of(&platform.home);

@@ -1,5 +1,10 @@
-//! What a product is. Pure: no clock, no I/O, no protobuf, no SQL.
+//! What products and categories are. Pure: no clock, no I/O, no protobuf, no SQL.
 
+mod category;
 mod product;
+mod refusal;
+pub mod words;
 
-pub use product::{Product, Sku};
+pub use category::{Category, Slug};
+pub use product::{Changes, Product, ProductEvent, Sku, State};
+pub use refusal::Refusal;

@@ -1,57 +1,88 @@
 //! Reads `products`, always by its key.
 
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
+
+use futures::{FutureExt as _, future::BoxFuture};
+use mesh_log::Work;
 use shop::money::{Currency, Money};
-use sqlx::{PgPool, Row as _, postgres::PgRow};
+use sqlx::{PgConnection, Row as _, postgres::PgRow};
 
-use crate::domain::{Product, Sku};
+use super::unreadable;
+use crate::domain::{Product, Sku, State};
 
-/// Returns the product with this SKU.
-pub async fn get(db: &PgPool, sku: &Sku) -> sqlx::Result<Option<Product>> {
-    let found = sqlx::query(
-        "SELECT sku, product_id, name, description, currency, price_minor, created_at
-         FROM products WHERE sku = $1",
-    )
-    .bind(sku.as_str())
-    .fetch_optional(db)
-    .await?;
-    found.as_ref().map(product).transpose()
+/// Reads products by their SKUs; those that are read at the same time share a statement.
+pub struct ReadProducts;
+
+impl Work for ReadProducts {
+    type Command = Vec<Sku>;
+    /// Those that exist, archived or not, by their SKUs.
+    type Outcome = HashMap<Sku, Product>;
+
+    const ONE_STATEMENT: bool = true;
+    const WRITES: bool = false;
+    const PACE: Duration = Duration::from_millis(4);
+
+    fn label(_: &Vec<Sku>) -> &'static str {
+        "read_products"
+    }
+
+    fn apply<'c>(
+        &'c self,
+        connection: &'c mut PgConnection,
+        wanted: &'c [Vec<Sku>],
+    ) -> BoxFuture<'c, sqlx::Result<Vec<Self::Outcome>>> {
+        async move {
+            let skus: BTreeSet<_> = wanted.iter().flatten().map(Sku::as_str).collect();
+            let rows = sqlx::query(
+                "SELECT sku, product_id, name, description, currency, price_minor, category_id,
+                        state, version, created_at, updated_at
+                 FROM products WHERE sku = ANY($1)",
+            )
+            .bind(skus.into_iter().collect::<Vec<_>>())
+            .fetch_all(connection)
+            .await?;
+            let known: sqlx::Result<HashMap<Sku, Product>> =
+                rows.iter().map(|row| product(row).map(|p| (p.sku.clone(), p))).collect();
+            let known = known?;
+            let found = |skus: &Vec<Sku>| {
+                let found = skus.iter().filter_map(|sku| known.get_key_value(sku));
+                found.map(|(sku, product)| (sku.clone(), product.clone())).collect()
+            };
+            Ok(wanted.iter().map(found).collect())
+        }
+        .boxed()
+    }
 }
 
-/// Returns those of `skus` that are sold, in no order.
-pub async fn get_all(db: &PgPool, skus: &[Sku]) -> sqlx::Result<Vec<Product>> {
-    let found = sqlx::query(
-        "SELECT sku, product_id, name, description, currency, price_minor, created_at
-         FROM products WHERE sku = ANY($1)",
-    )
-    .bind(skus.iter().map(Sku::as_str).collect::<Vec<_>>())
-    .fetch_all(db)
-    .await?;
-    found.iter().map(product).collect()
-}
-
-/// Returns at most `limit` products in the order of their SKUs, beginning behind `after`.
-pub async fn list(db: &PgPool, after: Option<&Sku>, limit: usize) -> sqlx::Result<Vec<Product>> {
-    let found = sqlx::query(
-        "SELECT sku, product_id, name, description, currency, price_minor, created_at
-         FROM products WHERE sku > $1 ORDER BY sku LIMIT $2",
-    )
-    .bind(after.map_or("", Sku::as_str))
-    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-    .fetch_all(db)
-    .await?;
-    found.iter().map(product).collect()
-}
-
-fn product(row: &PgRow) -> sqlx::Result<Product> {
-    let unreadable = |what: &str| sqlx::Error::Decode(format!("not {what}").into());
-    let currency = Currency::parse(row.try_get("currency")?);
-    let currency = currency.ok_or_else(|| unreadable("a currency"))?;
+/// Reads a row of `products` with all that a product is.
+pub(super) fn product(row: &PgRow) -> sqlx::Result<Product> {
     Ok(Product {
         id: row.try_get("product_id")?,
         sku: Sku::parse(row.try_get("sku")?).ok_or_else(|| unreadable("a SKU"))?,
         name: row.try_get("name")?,
         description: row.try_get("description")?,
-        price: Money::new(currency, row.try_get("price_minor")?),
+        price: price(row)?,
+        category: row.try_get("category_id")?,
+        state: state(row)?,
+        version: row.try_get("version")?,
         created: row.try_get("created_at")?,
+        updated: row.try_get("updated_at")?,
     })
+}
+
+pub(super) fn price(row: &PgRow) -> sqlx::Result<Money> {
+    let currency = Currency::parse(row.try_get("currency")?);
+    let currency = currency.ok_or_else(|| unreadable("a currency"))?;
+    Ok(Money::new(currency, row.try_get("price_minor")?))
+}
+
+pub(super) fn state(row: &PgRow) -> sqlx::Result<State> {
+    match row.try_get("state")? {
+        "ACTIVE" => Ok(State::Active),
+        "ARCHIVED" => Ok(State::Archived),
+        _ => Err(unreadable("a state of a product")),
+    }
 }

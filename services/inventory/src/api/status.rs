@@ -3,61 +3,86 @@
 use std::collections::HashMap;
 
 use mesh_log::SubmitError;
-use mesh_rpc::Fault;
-use tonic::{Code, Status};
+use mesh_rpc::{Code, ErrorDetails, Fault, Invalid};
+use tonic::Status;
 
-use crate::{app::Error, domain::Refusal};
+use crate::{app::Error, domain::Refusal, wire::Blame};
 
-pub(super) fn to_status(fault: impl Fault) -> Status {
-    mesh_rpc::status("inventory.shop", &fault)
+/// Why a call got no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    #[error("{refusal}")]
+    Refused { refusal: Refusal, field: String },
+    #[error(transparent)]
+    NotDone(#[from] SubmitError),
 }
 
-impl Fault for Error {
+pub(super) fn to_status(failure: impl Into<Failure>) -> Status {
+    mesh_rpc::status("inventory.shop", &failure.into())
+}
+
+/// The same for a request that may have been refused, naming the field that is to blame.
+pub(super) fn failed(request: &impl Blame, error: Error) -> Status {
+    to_status(match error {
+        Error::Refused(refusal) => Failure::Refused { field: request.blame(&refusal), refusal },
+        Error::NotDone(error) => Failure::NotDone(error),
+    })
+}
+
+impl Fault for Failure {
     fn code(&self) -> Code {
         match self {
-            Self::StockNotFound { .. }
-            | Self::ReservationNotFound
-            | Self::Refused(Refusal::ReservationNotFound) => Code::NotFound,
-            Self::Refused(_) => Code::FailedPrecondition,
-            Self::Submit(SubmitError::Overloaded) | Self::Database(sqlx::Error::PoolTimedOut) => {
-                Code::ResourceExhausted
-            }
-            Self::Submit(SubmitError::Expired) => Code::DeadlineExceeded,
-            Self::Submit(SubmitError::Database(_) | SubmitError::Stopped) => Code::Unavailable,
-            Self::Database(sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. }) => {
-                Code::Internal
-            }
-            Self::Database(_) => Code::Unavailable,
+            Self::Invalid(_) => Code::InvalidArgument,
+            Self::Refused { refusal, .. } => code(refusal),
+            Self::NotDone(error) => Code::from_i32(error.code()),
         }
     }
 
     fn reason(&self) -> &'static str {
         match self {
-            Self::Refused(refusal) => refusal_reason(refusal),
-            Self::StockNotFound { .. } => "SKU_NOT_FOUND",
-            Self::ReservationNotFound => "RESERVATION_NOT_FOUND",
-            Self::Submit(SubmitError::Overloaded) | Self::Database(sqlx::Error::PoolTimedOut) => {
-                "OVERLOADED"
+            Self::Invalid(invalid) => invalid.reason(),
+            Self::Refused { refusal, .. } => reason(refusal),
+            Self::NotDone(error) => error.reason(),
+        }
+    }
+
+    fn describe(&self, details: &mut ErrorDetails) {
+        match self {
+            Self::Invalid(invalid) => invalid.describe(details),
+            Self::Refused { refusal, field } => {
+                details.add_bad_request_violation(field, refusal.to_string());
             }
-            Self::Submit(SubmitError::Expired) => "DEADLINE_PASSED",
-            Self::Submit(SubmitError::Stopped) => "SERVICE_STOPPING",
-            Self::Submit(SubmitError::Database(_)) | Self::Database(_) => "DATABASE_UNAVAILABLE",
+            Self::NotDone(_) => {}
         }
     }
 
     fn metadata(&self) -> HashMap<String, String> {
-        match self {
-            Self::Refused(Refusal::OutOfStock { sku } | Refusal::SkuUnknown { sku })
-            | Self::StockNotFound { sku } => HashMap::from([("sku".into(), sku.to_string())]),
+        let Self::Refused { refusal, .. } = self else { return HashMap::new() };
+        match refusal {
+            Refusal::OutOfStock { sku }
+            | Refusal::SkuUnknown { sku }
+            | Refusal::StockNotFound { sku } => HashMap::from([("sku".into(), sku.to_string())]),
             _ => HashMap::new(),
         }
     }
 }
 
-fn refusal_reason(refusal: &Refusal) -> &'static str {
+fn code(refusal: &Refusal) -> Code {
+    match refusal {
+        Refusal::StockNotFound { .. } | Refusal::ReservationNotFound => Code::NotFound,
+        Refusal::ThresholdChanged => Code::Aborted,
+        _ => Code::FailedPrecondition,
+    }
+}
+
+fn reason(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::OutOfStock { .. } => "OUT_OF_STOCK",
         Refusal::SkuUnknown { .. } => "SKU_UNKNOWN",
+        Refusal::StockNotFound { .. } => "SKU_NOT_FOUND",
+        Refusal::ThresholdChanged => "THRESHOLD_CHANGED",
         Refusal::CancelledBeforeArrival => "CANCELLED_BEFORE_ARRIVAL",
         Refusal::RequestContentDiffers => "REQUEST_CONTENT_DIFFERS",
         Refusal::ReservationNotFound => "RESERVATION_NOT_FOUND",

@@ -1,6 +1,9 @@
 //! Many commands, one transaction, one outcome each.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    mem,
+};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use mesh_events::Claim;
@@ -12,7 +15,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
-    domain::{self, Answer, Change, Digest, Ledger, Refusal, Slot, Transfer},
+    domain::{self, Answer, Change, Digest, Ledger, Refusal, Slot, Threshold, Transfer},
     events, store,
 };
 
@@ -54,6 +57,8 @@ impl Work for StockWork {
     fn label(command: &Command) -> &'static str {
         match &command.what {
             domain::Command::Receive { .. } => "receive_stock",
+            domain::Command::Adjust(_) => "adjust_stock",
+            domain::Command::SetThreshold { .. } => "set_low_stock_threshold",
             domain::Command::Reserve { .. } => "reserve_stock",
             domain::Command::Change { change: Change::Commit, .. } => "commit_reservation",
             domain::Command::Change { change: Change::Release, .. } => "release_reservation",
@@ -92,13 +97,13 @@ struct Batch {
 impl Batch {
     /// Locks reservations first, then stock, each in the order of their keys.
     async fn load(tx: &mut PgConnection, commands: &[Command]) -> sqlx::Result<Self> {
-        let wants = Wants::of(commands);
+        let mut wants = Wants::of(commands);
         let mut slots = BTreeMap::new();
         if !wants.free.is_empty() {
             let fresh = store::keep_ids_free(tx, &wants.free).await?;
             slots.extend(fresh.into_iter().map(|(id, now)| (id, Slot::Fresh(now))));
         }
-        let mut existing = wants.locked;
+        let mut existing = mem::take(&mut wants.locked);
         existing.extend(wants.free.iter().filter(|id| !slots.contains_key(id)));
         if !wants.orders.is_empty() {
             existing.extend(store::reservations_of_orders(tx, &wants.orders).await?);
@@ -107,8 +112,10 @@ impl Batch {
             let known = store::lock_reservations(tx, &existing).await?;
             slots.extend(known.into_iter().map(|known| (known.id, Slot::Known(known))));
         }
-        let seen = requests::find(tx, &wants.keys).await?;
-        let ledger = load_stock(tx, commands, slots, &wants.deliveries).await?;
+        let mut seen = requests::find(tx, &wants.keys).await?;
+        let ledger = load_stock(tx, commands, slots, &wants).await?;
+        // What changes a SKU is repeated behind the lock on the SKU.
+        seen.extend(requests::find(tx, &wants.keys_of_skus).await?);
         Ok(Self { ledger, seen, recorded: Vec::new(), metas: Vec::new() })
     }
 
@@ -180,21 +187,31 @@ impl Batch {
     /// Applies a request, or answers as the first request with its key was answered.
     fn apply_once(&mut self, command: &Command, key: Key, digest: Digest) -> Result<Done, Refusal> {
         if let Some(first) = self.seen.get(&key) {
-            return match self.ledger.reservation_at(first.thing, first.version) {
-                Some(then) if first.digest == digest => {
-                    Ok(Done { answer: Answer::Reservation(then), changed: false })
-                }
-                _ => Err(Refusal::RequestContentDiffers),
-            };
+            let answer = self.answer_again(&command.what, first).filter(|_| first.digest == digest);
+            let answer = answer.ok_or(Refusal::RequestContentDiffers)?;
+            return Ok(Done { answer, changed: false });
         }
         let done = self.apply(command)?;
-        if let Answer::Reservation(reservation) = &done.answer {
-            let (thing, version) = (reservation.id, reservation.version());
+        let changed = match &done.answer {
+            Answer::Reservation(reservation) => Some((reservation.id, reservation.version())),
+            Answer::Threshold(set) => Some((events::stock_key(&set.sku), set.version)),
+            _ => None,
+        };
+        if let Some((thing, version)) = changed {
             let seen = Seen { digest, thing, version };
             self.seen.insert(key, seen);
             self.recorded.push((key, seen));
         }
         Ok(done)
+    }
+
+    /// What the first request with a key was answered, if this one has the same content.
+    fn answer_again(&self, command: &domain::Command, first: &Seen) -> Option<Answer> {
+        if let domain::Command::SetThreshold { sku, threshold, .. } = command {
+            let (sku, threshold, version) = (sku.clone(), *threshold, first.version);
+            return Some(Answer::Threshold(Threshold { sku, threshold, version }));
+        }
+        self.ledger.reservation_at(first.thing, first.version).map(Answer::Reservation)
     }
 
     fn apply(&mut self, command: &Command) -> Result<Done, Refusal> {
@@ -214,7 +231,11 @@ struct Wants {
     locked: Vec<Uuid>,
     orders: Vec<Uuid>,
     deliveries: Vec<Uuid>,
+    adjustments: Vec<Uuid>,
+    /// Keys of requests that change a reservation.
     keys: Vec<Key>,
+    /// Keys of requests that change a SKU.
+    keys_of_skus: Vec<Key>,
 }
 
 impl Wants {
@@ -223,6 +244,8 @@ impl Wants {
         for command in commands {
             match &command.what {
                 domain::Command::Receive { id, .. } => wants.deliveries.push(*id),
+                domain::Command::Adjust(adjust) => wants.adjustments.push(adjust.id),
+                domain::Command::SetThreshold { .. } => {}
                 domain::Command::Reserve { id, .. } => wants.free.push(*id),
                 domain::Command::Change { reservation, change } if change.leaves_a_mark() => {
                     wants.free.push(*reservation);
@@ -231,7 +254,8 @@ impl Wants {
                 domain::Command::Transfer { order_id, .. } => wants.orders.push(*order_id),
             }
             if let Guard::Request { key, .. } = &command.guard {
-                wants.keys.push(*key);
+                let of_sku = matches!(command.what, domain::Command::SetThreshold { .. });
+                if of_sku { &mut wants.keys_of_skus } else { &mut wants.keys }.push(*key);
             }
         }
         wants
@@ -242,12 +266,14 @@ async fn load_stock(
     tx: &mut PgConnection,
     commands: &[Command],
     slots: BTreeMap<Uuid, Slot>,
-    deliveries: &[Uuid],
+    wants: &Wants,
 ) -> sqlx::Result<Ledger> {
     let (mut wanted, mut delivered) = (Vec::new(), Vec::new());
     for command in commands {
         match &command.what {
             domain::Command::Receive { sku, .. } => delivered.push(sku.as_str()),
+            domain::Command::Adjust(adjust) => wanted.push(adjust.sku.as_str()),
+            domain::Command::SetThreshold { sku, .. } => wanted.push(sku.as_str()),
             domain::Command::Reserve { lines, .. } => {
                 wanted.extend(lines.as_slice().iter().map(|line| line.sku.as_str()));
             }
@@ -266,10 +292,14 @@ async fn load_stock(
     wanted.sort_unstable();
     wanted.dedup();
     let stock = if wanted.is_empty() { Vec::new() } else { store::lock_stock(tx, &wanted).await? };
-    // Whoever delivers the same once more waits for the row of its SKU, so this sees the first.
-    let known = match deliveries {
+    // Whoever sends the same once more waits for the row of its SKU, so this sees the first.
+    let delivered = match &wants.deliveries[..] {
         [] => Vec::new(),
         ids => store::find_deliveries(tx, ids).await?,
     };
-    Ok(Ledger::new(stock, slots, known))
+    let adjusted = match &wants.adjustments[..] {
+        [] => Vec::new(),
+        ids => store::find_adjustments(tx, ids).await?,
+    };
+    Ok(Ledger::new(stock, slots, delivered, adjusted))
 }

@@ -5,7 +5,7 @@ use super::{
     Error,
     batch::{Command, Guard, StockWork},
 };
-use crate::domain::{self, Answer, Delivery, Reservation};
+use crate::domain::{self, Adjustment, Answer, Delivery, Reservation, Threshold};
 
 /// Where commands on the stock are handed in. Cheap to clone.
 #[derive(Clone)]
@@ -57,6 +57,22 @@ impl StockDesk {
             other => unreachable!("a delivery answers with itself, not {other:?}"),
         }
     }
+
+    /// Brings the books in line with the shelf.
+    pub async fn adjustment(&self, what: domain::Command) -> Result<Adjustment, Error> {
+        match self.submit(what, Guard::Itself).await? {
+            Answer::Adjusted(adjustment) => Ok(adjustment),
+            other => unreachable!("an adjustment answers with itself, not {other:?}"),
+        }
+    }
+
+    /// Says from when on a SKU counts as low.
+    pub async fn threshold(&self, what: domain::Command, guard: Guard) -> Result<Threshold, Error> {
+        match self.submit(what, guard).await? {
+            Answer::Threshold(threshold) => Ok(threshold),
+            other => unreachable!("a threshold answers with itself, not {other:?}"),
+        }
+    }
 }
 
 fn tell(answer: &Answer) {
@@ -69,6 +85,12 @@ fn tell(answer: &Answer) {
         ),
         Answer::Delivered(delivery) => {
             info!(sku = %delivery.stock.sku, quantity = delivery.quantity, "stock received");
+        }
+        Answer::Adjusted(Adjustment { quantity, reason, stock, .. }) => {
+            info!(sku = %stock.sku, quantity, reason = reason.as_str(), "stock adjusted");
+        }
+        Answer::Threshold(Threshold { sku, threshold, .. }) => {
+            info!(%sku, threshold, "threshold set");
         }
         Answer::Transferred(reservations) => info!(reservations, "order transferred"),
     }

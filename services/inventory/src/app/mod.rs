@@ -5,27 +5,29 @@ mod batch;
 mod desk;
 mod expire_holds;
 mod get;
+mod list;
 
 pub use batch::{Guard, StockWork};
 pub use desk::StockDesk;
 pub use expire_holds::expire_holds;
-pub use get::{get_reservation, get_stock};
+pub use get::{Found, batch_get_stock, get_reservation, get_stock};
+pub use list::{list_movements, list_stock};
 
 use mesh_log::SubmitError;
 
-use crate::domain::{Refusal, Sku};
+use crate::domain::Refusal;
 
 /// Why a use case did not complete.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
     Refused(#[from] Refusal),
-    #[error("no supplier ever delivered {sku}")]
-    StockNotFound { sku: Sku },
-    #[error("there is no such reservation")]
-    ReservationNotFound,
     #[error(transparent)]
-    Submit(#[from] SubmitError),
-    #[error("the database is unavailable")]
-    Database(#[from] sqlx::Error),
+    NotDone(#[from] SubmitError),
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::NotDone(error.into())
+    }
 }

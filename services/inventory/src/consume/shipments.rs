@@ -45,7 +45,7 @@ impl Shipments {
         let submitted = self.desk.submit_caused(command, Guard::Event(claim), caused_by(&event));
         match submitted.await {
             Ok(_) => Ok(()),
-            Err(Error::Submit(error)) => Err(error.into()),
+            Err(Error::NotDone(error)) => Err(error.into()),
             Err(error) => Err(HandleError::failed(error)),
         }
     }

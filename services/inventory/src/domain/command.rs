@@ -1,7 +1,7 @@
 use time::Duration;
 use uuid::Uuid;
 
-use super::{Lines, Reservation, Sku, Stock};
+use super::{Adjust, Adjustment, Lines, Reservation, Sku, Stock, Threshold};
 
 /// Identifies the content of a request.
 pub type Digest = [u8; 16];
@@ -11,6 +11,11 @@ pub type Digest = [u8; 16];
 pub enum Command {
     /// A supplier delivered pieces.
     Receive { id: Uuid, digest: Digest, sku: Sku, quantity: i64 },
+    /// The books are to be brought in line with the shelf.
+    Adjust(Adjust),
+    /// From now on a SKU counts as low from here downwards; refused if the threshold's version is
+    /// not the expected one.
+    SetThreshold { sku: Sku, threshold: i64, expected: Option<i32> },
     /// Somebody wants pieces held.
     Reserve { id: Uuid, digest: Digest, order_id: Uuid, lines: Lines, hold: Duration },
     /// One reservation goes on.
@@ -52,6 +57,8 @@ pub enum Transfer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     Delivered(Delivery),
+    Adjusted(Adjustment),
+    Threshold(Threshold),
     Reservation(Reservation),
     /// So many reservations of an order went on.
     Transferred(usize),

@@ -3,6 +3,9 @@ use std::fmt;
 /// The most pieces that one delivery or one line may hold.
 pub const MAX_QUANTITY: i64 = 1_000_000;
 
+/// The highest threshold.
+pub const MAX_THRESHOLD: i64 = 1_000_000_000;
+
 /// The most lines of one reservation.
 pub const MAX_LINES: usize = 100;
 

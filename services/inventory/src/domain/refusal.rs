@@ -7,6 +7,10 @@ pub enum Refusal {
     OutOfStock { sku: Sku },
     #[error("no supplier ever delivered {sku}")]
     SkuUnknown { sku: Sku },
+    #[error("no supplier ever delivered {sku}")]
+    StockNotFound { sku: Sku },
+    #[error("the threshold is not what it was when it was read")]
+    ThresholdChanged,
     #[error("the reservation was given up before this arrived")]
     CancelledBeforeArrival,
     #[error("the request id was used with other content")]

@@ -3,7 +3,7 @@ use super::{Line, Sku};
 /// A place where pieces can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Bucket {
-    /// Where all pieces come from; holds the negative of what was delivered.
+    /// Where all pieces come from, and go back to; holds the negative of what was received.
     Supplier,
     OnHand,
     Reserved,
@@ -24,6 +24,14 @@ impl Bucket {
             Self::Lost => "lost",
         }
     }
+
+    /// The bucket that the database calls so.
+    pub fn parse(name: &str) -> Option<Self> {
+        use Bucket::{Committed, Lost, OnHand, Reserved, Shipped, Supplier};
+        [Supplier, OnHand, Reserved, Committed, Shipped, Lost]
+            .into_iter()
+            .find(|bucket| bucket.as_str() == name)
+    }
 }
 
 /// Where the pieces of one SKU are. The buckets always sum to zero.
@@ -38,13 +46,39 @@ pub struct Stock {
     pub committed: i64,
     pub shipped: i64,
     pub lost: i64,
+    /// From how many pieces on hand downwards it counts as low; 0 if nobody wants to be warned.
+    pub threshold: i64,
+    /// How often the threshold changed.
+    pub threshold_version: i32,
+    /// How much was announced about it.
+    pub told: i32,
+}
+
+/// A threshold that was set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Threshold {
+    pub sku: Sku,
+    pub threshold: i64,
+    /// How often the threshold of the SKU changed.
+    pub version: i32,
 }
 
 impl Stock {
     /// A SKU of which nothing was ever delivered.
     pub fn empty(sku: Sku) -> Self {
-        let (version, supplier) = (0, 0);
-        Self { sku, version, supplier, on_hand: 0, reserved: 0, committed: 0, shipped: 0, lost: 0 }
+        Self {
+            sku,
+            version: 0,
+            supplier: 0,
+            on_hand: 0,
+            reserved: 0,
+            committed: 0,
+            shipped: 0,
+            lost: 0,
+            threshold: 0,
+            threshold_version: 0,
+            told: 0,
+        }
     }
 
     /// False until the first delivery.
@@ -52,7 +86,7 @@ impl Stock {
         self.version > 0
     }
 
-    /// All that suppliers ever delivered.
+    /// All that suppliers ever delivered and that was found, less what went back.
     pub fn received(&self) -> i64 {
         -self.supplier
     }

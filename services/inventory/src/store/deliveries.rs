@@ -1,7 +1,7 @@
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use uuid::Uuid;
 
-use super::{digest_from_sql, stock::stock_from_row};
+use super::{digest_from_sql, stock::stock_then_from_row};
 use crate::domain::Delivery;
 
 /// Finds the deliveries with these ids; those that never came are absent.
@@ -20,6 +20,6 @@ fn delivery_from_row(row: &PgRow) -> sqlx::Result<Delivery> {
         id: row.try_get("id")?,
         digest: digest_from_sql(row.try_get("digest")?)?,
         quantity: row.try_get("quantity")?,
-        stock: stock_from_row(row)?,
+        stock: stock_then_from_row(row)?,
     })
 }

@@ -1,16 +1,20 @@
 //! SQL for this service's tables. Takes the caller's transaction, never opens one. Rows are locked
 //! in the order of their keys, reservations before stock, so that replicas cannot deadlock.
 
+mod adjustments;
 mod deliveries;
+mod movements;
 mod reservations;
 mod stock;
 mod writes;
 
+pub use adjustments::find_adjustments;
 pub use deliveries::find_deliveries;
+pub use movements::list_movements;
 pub use reservations::{
     due_reservations, get_reservation, keep_ids_free, lock_reservations, reservations_of_orders,
 };
-pub use stock::{get_stock, keep_skus_free, lock_stock};
+pub use stock::{find_stock, get_stock, keep_skus_free, list_stock, lock_stock};
 pub use writes::{drop_unused, write};
 
 use crate::domain::Digest;

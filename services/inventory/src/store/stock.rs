@@ -38,8 +38,44 @@ pub async fn get_stock(connection: &mut PgConnection, sku: &Sku) -> sqlx::Result
         .transpose()
 }
 
-/// Reads the columns that tables with a stock's balances share.
-pub(super) fn stock_from_row(row: &PgRow) -> sqlx::Result<Stock> {
+/// Finds the stock of those of these SKUs that were ever delivered, in any order.
+pub async fn find_stock(connection: &mut PgConnection, skus: &[Sku]) -> sqlx::Result<Vec<Stock>> {
+    sqlx::query("SELECT * FROM stock WHERE sku = ANY($1) AND version > 0")
+        .bind(skus.iter().map(Sku::as_str).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await?
+        .iter()
+        .map(stock_from_row)
+        .collect()
+}
+
+/// Lists at most `limit` SKUs behind `after`, by SKU; only those that are low if so wanted.
+pub async fn list_stock(
+    connection: &mut PgConnection,
+    after: Option<&Sku>,
+    low_only: bool,
+    limit: i64,
+) -> sqlx::Result<Vec<Stock>> {
+    let all = "SELECT * FROM stock WHERE sku > $1 AND version > 0 ORDER BY sku LIMIT $2";
+    let low = "SELECT * FROM stock
+               WHERE sku > $1 AND version > 0 AND threshold > 0 AND on_hand <= threshold
+               ORDER BY sku LIMIT $2";
+    sqlx::query(if low_only { low } else { all })
+        .bind(after.map_or("", Sku::as_str))
+        .bind(limit)
+        .fetch_all(connection)
+        .await?
+        .iter()
+        .map(stock_from_row)
+        .collect()
+}
+
+fn stock_from_row(row: &PgRow) -> sqlx::Result<Stock> {
+    Ok(Stock { told: row.try_get("told")?, ..stock_then_from_row(row)? })
+}
+
+/// Reads the columns that tables with a stock's balances share; what was told by then they forget.
+pub(super) fn stock_then_from_row(row: &PgRow) -> sqlx::Result<Stock> {
     Ok(Stock {
         sku: Sku::parse(row.try_get("sku")?).ok_or_else(|| corrupt("sku"))?,
         version: row.try_get("version")?,
@@ -49,5 +85,8 @@ pub(super) fn stock_from_row(row: &PgRow) -> sqlx::Result<Stock> {
         committed: row.try_get("committed")?,
         shipped: row.try_get("shipped")?,
         lost: row.try_get("lost")?,
+        threshold: row.try_get("threshold")?,
+        threshold_version: row.try_get("threshold_version")?,
+        told: 0,
     })
 }

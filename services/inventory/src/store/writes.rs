@@ -1,6 +1,7 @@
 use sqlx::{PgConnection, Postgres, postgres::PgArguments, query::Query};
+use uuid::Uuid;
 
-use crate::domain::{Delivery, Movement, Reservation, Stock, Writes};
+use crate::domain::{Adjustment, Cause, Delivery, Movement, Reservation, Stock, Writes};
 
 /// All rows are locked already; those of `reservations` exist, because their ids were kept free.
 /// Lists inside a row travel as text: unnest would flatten an array of arrays.
@@ -8,10 +9,12 @@ const WRITE: &str = "
 WITH stock_changed AS (
     UPDATE stock AS s
     SET supplier = n.supplier, on_hand = n.on_hand, reserved = n.reserved,
-        committed = n.committed, shipped = n.shipped, lost = n.lost, version = n.version
+        committed = n.committed, shipped = n.shipped, lost = n.lost, version = n.version,
+        threshold = n.threshold, threshold_version = n.threshold_version, told = n.told
     FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
-                $7::bigint[], $8::int[])
-         AS n (sku, supplier, on_hand, reserved, committed, shipped, lost, version)
+                $7::bigint[], $8::int[], $9::bigint[], $10::int[], $11::int[])
+         AS n (sku, supplier, on_hand, reserved, committed, shipped, lost, version,
+               threshold, threshold_version, told)
     WHERE s.sku = n.sku
 ), reservations_changed AS (
     UPDATE reservations AS r
@@ -19,20 +22,24 @@ WITH stock_changed AS (
         skus = string_to_array(n.skus, ','),
         quantities = string_to_array(n.quantities, ',')::bigint[],
         states = string_to_array(n.states, ',')
-    FROM unnest($9::uuid[], $10::uuid[], $11::bytea[], $12::timestamptz[], $13::text[],
-                $14::text[], $15::text[])
+    FROM unnest($12::uuid[], $13::uuid[], $14::bytea[], $15::timestamptz[], $16::text[],
+                $17::text[], $18::text[])
          AS n (id, order_id, digest, expire_time, skus, quantities, states)
     WHERE r.id = n.id
 )
-INSERT INTO movements (sku, from_bucket, to_bucket, quantity, reservation_id, order_id)
-SELECT * FROM unnest($16::text[], $17::text[], $18::text[], $19::bigint[], $20::uuid[], $21::uuid[])";
+INSERT INTO movements (sku, from_bucket, to_bucket, quantity, reservation_id, order_id,
+                       delivery_id, adjustment_id)
+SELECT * FROM unnest($19::text[], $20::text[], $21::text[], $22::bigint[], $23::uuid[],
+                     $24::uuid[], $25::uuid[], $26::uuid[])";
 
 /// Writes what a batch changed, in one statement.
 pub async fn write(tx: &mut PgConnection, writes: &Writes) -> sqlx::Result<()> {
     let query = bind_stock(sqlx::query(WRITE), &writes.stock);
+    let query = query.bind(column(&writes.stock, |stock| stock.told));
     let query = bind_reservations(query, &writes.reservations);
     bind_movements(query, &writes.movements).execute(&mut *tx).await?;
-    insert_deliveries(tx, &writes.deliveries).await
+    insert_deliveries(tx, &writes.deliveries).await?;
+    insert_adjustments(tx, &writes.adjustments).await
 }
 
 /// Deletes the rows that were kept free for what was then refused.
@@ -57,15 +64,38 @@ async fn insert_deliveries(tx: &mut PgConnection, deliveries: &[Delivery]) -> sq
     }
     let query = sqlx::query(
         "INSERT INTO deliveries (sku, supplier, on_hand, reserved, committed, shipped, lost,
-                                 version, id, digest, quantity)
+                                 version, threshold, threshold_version, id, digest, quantity)
          SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
-                              $6::bigint[], $7::bigint[], $8::int[], $9::uuid[], $10::bytea[],
-                              $11::bigint[])",
+                              $6::bigint[], $7::bigint[], $8::int[], $9::bigint[], $10::int[],
+                              $11::uuid[], $12::bytea[], $13::bigint[])",
     );
     bind_stock(query, &column(deliveries, |delivery| delivery.stock.clone()))
         .bind(column(deliveries, |delivery| delivery.id))
         .bind(column(deliveries, |delivery| delivery.digest.to_vec()))
         .bind(column(deliveries, |delivery| delivery.quantity))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+async fn insert_adjustments(tx: &mut PgConnection, adjustments: &[Adjustment]) -> sqlx::Result<()> {
+    if adjustments.is_empty() {
+        return Ok(());
+    }
+    let query = sqlx::query(
+        "INSERT INTO adjustments (sku, supplier, on_hand, reserved, committed, shipped, lost,
+                                  version, threshold, threshold_version, id, digest, quantity,
+                                  reason, note)
+         SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
+                              $6::bigint[], $7::bigint[], $8::int[], $9::bigint[], $10::int[],
+                              $11::uuid[], $12::bytea[], $13::bigint[], $14::text[], $15::text[])",
+    );
+    bind_stock(query, &column(adjustments, |adjustment| adjustment.stock.clone()))
+        .bind(column(adjustments, |adjustment| adjustment.id))
+        .bind(column(adjustments, |adjustment| adjustment.digest.to_vec()))
+        .bind(column(adjustments, |adjustment| adjustment.quantity))
+        .bind(column(adjustments, |adjustment| adjustment.reason.as_str()))
+        .bind(column(adjustments, |adjustment| adjustment.note.clone()))
         .execute(tx)
         .await?;
     Ok(())
@@ -83,6 +113,8 @@ fn bind_stock<'q>(query: Statement<'q>, stock: &[Stock]) -> Statement<'q> {
         .bind(column(stock, |stock| stock.shipped))
         .bind(column(stock, |stock| stock.lost))
         .bind(column(stock, |stock| stock.version))
+        .bind(column(stock, |stock| stock.threshold))
+        .bind(column(stock, |stock| stock.threshold_version))
 }
 
 fn bind_reservations<'q>(query: Statement<'q>, reservations: &[Reservation]) -> Statement<'q> {
@@ -103,8 +135,26 @@ fn bind_movements<'q>(query: Statement<'q>, movements: &[Movement]) -> Statement
         .bind(column(movements, |movement| movement.from.as_str()))
         .bind(column(movements, |movement| movement.to.as_str()))
         .bind(column(movements, |movement| movement.quantity))
-        .bind(column(movements, |movement| movement.reservation))
-        .bind(column(movements, |movement| movement.order_id))
+        .bind(column(movements, |movement| reservation(movement.cause)))
+        .bind(column(movements, |movement| order(movement.cause)))
+        .bind(column(movements, |movement| delivery(movement.cause)))
+        .bind(column(movements, |movement| adjustment(movement.cause)))
+}
+
+fn reservation(cause: Cause) -> Option<Uuid> {
+    if let Cause::Reservation { id, .. } = cause { Some(id) } else { None }
+}
+
+fn order(cause: Cause) -> Option<Uuid> {
+    if let Cause::Reservation { order_id, .. } = cause { order_id } else { None }
+}
+
+fn delivery(cause: Cause) -> Option<Uuid> {
+    if let Cause::Delivery(id) = cause { Some(id) } else { None }
+}
+
+fn adjustment(cause: Cause) -> Option<Uuid> {
+    if let Cause::Adjustment(id) = cause { Some(id) } else { None }
 }
 
 fn column<'a, R, C>(rows: &'a [R], value: impl Fn(&'a R) -> C) -> Vec<C> {

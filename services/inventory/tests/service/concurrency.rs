@@ -1,7 +1,6 @@
 //! Many buyers at once.
 
 use futures::future::join_all;
-use mesh_testkit::eventually;
 use shop::inventory::v1::ReservationState;
 use tonic::Code;
 
@@ -18,14 +17,7 @@ async fn two_hundred_orders_for_a_hundred_pieces_get_exactly_a_hundred() {
             if n.is_multiple_of(2) { inventory.client.clone() } else { second.clone() };
         async move { client.reserve_stock(order(&[("MUG", 1)])).await }
     };
-    // Nobody gets at the shelf until a batch of each replica has come for it.
-    let mut shelf = inventory.pool.begin().await.unwrap();
-    sqlx::query("SELECT FROM stock FOR UPDATE").execute(&mut *shelf).await.unwrap();
-    let open = async {
-        eventually("both replicas wait", async || inventory.waiting().await == 2).await;
-        shelf.rollback().await.unwrap();
-    };
-    let (answers, ()) = tokio::join!(join_all((0..200).map(buy)), open);
+    let answers = inventory.all_at_once(join_all((0..200).map(buy))).await;
 
     let (sold, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
     assert_eq!((sold.len(), refused.len()), (100, 100));

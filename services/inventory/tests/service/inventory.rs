@@ -2,11 +2,12 @@
 
 use ::inventory::{Config, MIGRATIONS, start};
 use mesh_runtime::{Service, ServiceConfig};
-use mesh_testkit::Database;
+use mesh_testkit::{Database, eventually};
 use shop::inventory::v1::{
-    CommitReservationRequest, GetReservationRequest, GetStockRequest, ReceiveStockRequest,
-    ReleaseReservationRequest, Reservation, ReservationLine, ReserveStockRequest,
-    RestockReservationRequest, ShipReservationRequest, Stock,
+    AdjustStockRequest, AdjustmentReason, CommitReservationRequest, GetReservationRequest,
+    GetStockRequest, ReceiveStockRequest, ReleaseReservationRequest, Reservation, ReservationLine,
+    ReserveStockRequest, RestockReservationRequest, SetLowStockThresholdRequest,
+    SetLowStockThresholdResponse, ShipReservationRequest, Stock,
     inventory_service_client::InventoryServiceClient,
 };
 use sqlx::PgPool;
@@ -14,6 +15,7 @@ use tonic::{
     Code, Status,
     transport::{Channel, Endpoint},
 };
+use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
 /// Nobody listens there: a service without its broker goes on answering.
@@ -57,6 +59,19 @@ impl Inventory {
     pub async fn stock(&self, sku: &str) -> Stock {
         let request = GetStockRequest { sku: sku.to_owned() };
         self.client.clone().get_stock(request).await.unwrap().into_inner().stock.unwrap()
+    }
+
+    pub async fn adjust(&self, request: AdjustStockRequest) -> Result<Stock, Status> {
+        let answer = self.client.clone().adjust_stock(request).await?;
+        Ok(answer.into_inner().stock.unwrap())
+    }
+
+    pub async fn watch(
+        &self,
+        request: SetLowStockThresholdRequest,
+    ) -> Result<SetLowStockThresholdResponse, Status> {
+        let answer = self.client.clone().set_low_stock_threshold(request).await?;
+        Ok(answer.into_inner())
     }
 
     pub async fn reservation(&self, id: &str) -> Reservation {
@@ -119,6 +134,24 @@ impl Inventory {
         .unwrap()
     }
 
+    /// What was told about a SKU's stock, oldest first, without its package, and its bodies.
+    pub async fn news(&self, sku: &str) -> Vec<(String, Vec<u8>)> {
+        let name = format!("shop.inventory.v1.Stock/{sku}");
+        sqlx::query_as(
+            "SELECT replace(type, 'shop.inventory.v1.', ''), body FROM log
+             WHERE key = $1 AND public ORDER BY version",
+        )
+        .bind(Uuid::new_v5(&Uuid::nil(), name.as_bytes()))
+        .fetch_all(&self.pool)
+        .await
+        .unwrap()
+    }
+
+    /// The same, without the bodies.
+    pub async fn news_names(&self, sku: &str) -> Vec<String> {
+        self.news(sku).await.into_iter().map(|(name, _)| name).collect()
+    }
+
     /// How many of the replicas' transactions wait for another one.
     pub async fn waiting(&self) -> i64 {
         sqlx::query_scalar(
@@ -130,11 +163,24 @@ impl Inventory {
         .unwrap()
     }
 
+    /// Makes calls to two replicas while nobody gets at the shelf, until a batch of each has come
+    /// for it.
+    pub async fn all_at_once<T>(&self, calls: impl Future<Output = T>) -> T {
+        let mut shelf = self.pool.begin().await.unwrap();
+        sqlx::query("SELECT FROM stock FOR UPDATE").execute(&mut *shelf).await.unwrap();
+        let open = async {
+            eventually("both replicas wait", async || self.waiting().await == 2).await;
+            shelf.rollback().await.unwrap();
+        };
+        tokio::join!(calls, open).0
+    }
+
     /// How many rows all the tables together have.
     pub async fn rows(&self) -> i64 {
         sqlx::query_scalar(
             "SELECT (SELECT count(*) FROM stock) + (SELECT count(*) FROM reservations)
-                  + (SELECT count(*) FROM deliveries) + (SELECT count(*) FROM movements)
+                  + (SELECT count(*) FROM deliveries) + (SELECT count(*) FROM adjustments)
+                  + (SELECT count(*) FROM movements)
                   + (SELECT count(*) FROM log) + (SELECT count(*) FROM requests)",
         )
         .fetch_one(&self.pool)
@@ -158,7 +204,16 @@ impl Inventory {
                 "SELECT sku FROM audit_stock AS s
                  WHERE bucket NOT IN ('supplier', 'on_hand') AND quantity <>
                        (SELECT coalesce(sum(r.quantity), 0) FROM audit_reservations AS r
-                        WHERE r.sku = s.sku AND r.bucket = s.bucket)",
+                        WHERE r.sku = s.sku AND r.bucket = s.bucket)
+                     + (SELECT coalesce(sum(w.quantity), 0) FROM audit_write_offs AS w
+                        WHERE w.sku = s.sku AND s.bucket = 'lost')",
+            ),
+            (
+                "untold of the shelf",
+                "SELECT 'all' WHERE (SELECT sum(told) FROM stock) <>
+                        (SELECT count(*) FROM log WHERE public AND type IN (
+                             'shop.inventory.v1.StockAdjusted', 'shop.inventory.v1.StockLow',
+                             'shop.inventory.v1.StockDepleted'))",
             ),
             ("kept free", "SELECT id::text FROM reservations WHERE version = 0"),
             (
@@ -185,6 +240,36 @@ pub fn order(lines: &[(&str, i64)]) -> ReserveStockRequest {
         lines: lines.iter().map(line).collect(),
         hold: None,
     }
+}
+
+/// A correction of the books.
+pub fn adjustment(sku: &str, quantity: i64, reason: AdjustmentReason) -> AdjustStockRequest {
+    AdjustStockRequest {
+        request_id: Uuid::now_v7().to_string(),
+        sku: sku.to_owned(),
+        quantity,
+        reason: reason.into(),
+        note: "as seen on the shelf".to_owned(),
+    }
+}
+
+/// A threshold for a SKU, whatever it was.
+pub fn threshold(sku: &str, low_stock_threshold: i64) -> SetLowStockThresholdRequest {
+    SetLowStockThresholdRequest {
+        request_id: Uuid::now_v7().to_string(),
+        sku: sku.to_owned(),
+        low_stock_threshold,
+        etag: String::new(),
+    }
+}
+
+/// The field that a refusal blames.
+pub fn blamed<T: std::fmt::Debug>(answer: Result<T, Status>) -> String {
+    let status = answer.unwrap_err();
+    let details = status.get_details_bad_request().unwrap_or_else(|| panic!("{status:?}"));
+    assert_eq!(details.field_violations.len(), 1, "{status:?}");
+    assert!(!details.field_violations[0].description.is_empty(), "{status:?}");
+    details.field_violations[0].field.clone()
 }
 
 /// The code, reason and SKU that a refusal names.

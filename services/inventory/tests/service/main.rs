@@ -1,11 +1,14 @@
 //! What the inventory promises, asked over gRPC, on a real PostgreSQL.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod adjustments;
 mod bad_input;
 mod concurrency;
 mod expiry;
 mod giving_up;
 mod inventory;
+mod lists;
+mod low_stock;
 mod repeats;
 mod shipments;
 

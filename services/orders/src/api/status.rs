@@ -25,16 +25,13 @@ pub enum Failure {
     /// In a call about the cart itself.
     #[error(transparent)]
     InCart(Error),
+    /// In a call that pours one cart into another.
+    #[error(transparent)]
+    InMerge(Error),
 }
 
 impl From<SubmitError> for Failure {
     fn from(error: SubmitError) -> Self {
-        Self::NotDone(error.into())
-    }
-}
-
-impl From<sqlx::Error> for Failure {
-    fn from(error: sqlx::Error) -> Self {
         Self::NotDone(error.into())
     }
 }
@@ -47,13 +44,15 @@ impl Fault for Failure {
     fn code(&self) -> Code {
         let error = match self {
             Self::Invalid(invalid) => return invalid.code(),
-            Self::NotDone(error) | Self::InCart(error) => error,
+            Self::NotDone(error) | Self::InCart(error) | Self::InMerge(error) => error,
         };
         match error {
-            Error::NotFound => Code::NotFound,
-            Error::VersionAhead => Code::OutOfRange,
-            Error::Cart(CartRefusal::Changed) | Error::Contended => Code::Aborted,
-            Error::Cart(CartRefusal::Empty)
+            Error::NotFound | Error::Cart(CartRefusal::NoSuchLine) => Code::NotFound,
+            Error::VersionAhead { .. } => Code::OutOfRange,
+            Error::Cart(CartRefusal::Changed | CartRefusal::SourceChanged) | Error::Contended => {
+                Code::Aborted
+            }
+            Error::Cart(_)
             | Error::Unpriceable(_)
             | Error::Unpriced(Unpriced::NotSold { .. })
             | Error::NotCancellable(_)
@@ -64,23 +63,20 @@ impl Fault for Failure {
             {
                 Code::DeadlineExceeded
             }
-            Error::NotDone(SubmitError::Overloaded)
-            | Error::Database(sqlx::Error::PoolTimedOut) => Code::ResourceExhausted,
-            Error::NotDone(SubmitError::Expired) => Code::DeadlineExceeded,
-            Error::Unpriced(_) | Error::NotDone(_) | Error::Database(_) => Code::Unavailable,
+            Error::Unpriced(_) => Code::Unavailable,
+            Error::NotDone(error) => Code::from_i32(error.code()),
         }
     }
 
     fn reason(&self) -> &'static str {
         let error = match self {
             Self::Invalid(invalid) => return invalid.reason(),
-            Self::NotDone(error) | Self::InCart(error) => error,
+            Self::NotDone(error) | Self::InCart(error) | Self::InMerge(error) => error,
         };
         match error {
             Error::NotFound => "ORDER_NOT_FOUND",
-            Error::VersionAhead => "VERSION_AHEAD",
-            Error::Cart(CartRefusal::Changed) => "CART_CHANGED",
-            Error::Cart(CartRefusal::Empty) => "CART_EMPTY",
+            Error::VersionAhead { .. } => "VERSION_AHEAD",
+            Error::Cart(refusal) => cart_reason(refusal),
             Error::Unpriceable(Unpriceable::CurrenciesMixed) => "CURRENCIES_MIXED",
             Error::Unpriceable(Unpriceable::TooLarge) => "TOTAL_TOO_LARGE",
             Error::Unpriceable(Unpriceable::Nothing) => "NOTHING_TO_PAY",
@@ -91,36 +87,81 @@ impl Fault for Failure {
             Error::Contended => "ORDER_CONTENDED",
             Error::Unreadable => "ORDER_UNREADABLE",
             Error::Unpriced(Unpriced::Unanswered(_)) => "CATALOG_UNAVAILABLE",
-            Error::NotDone(SubmitError::Overloaded)
-            | Error::Database(sqlx::Error::PoolTimedOut) => "OVERLOADED",
-            Error::NotDone(SubmitError::Expired) => "DEADLINE_PASSED",
-            Error::NotDone(SubmitError::Stopped) => "SERVICE_STOPPING",
-            Error::NotDone(SubmitError::Database(_)) | Error::Database(_) => "DATABASE_UNAVAILABLE",
+            Error::NotDone(error) => error.reason(),
         }
     }
 
     fn describe(&self, details: &mut ErrorDetails) {
-        match self {
-            Self::Invalid(invalid) => invalid.describe(details),
-            Self::NotDone(error @ Error::VersionAhead) => {
-                details.add_bad_request_violation("as_of_version", error.to_string());
-            }
-            Self::NotDone(error @ Error::Cart(CartRefusal::Changed)) => {
-                details.add_bad_request_violation("cart_etag", error.to_string());
-            }
-            Self::InCart(error @ Error::Cart(CartRefusal::Changed)) => {
-                details.add_bad_request_violation("etag", error.to_string());
-            }
-            Self::NotDone(_) | Self::InCart(_) => (),
+        let field = match self {
+            Self::Invalid(invalid) => return invalid.describe(details),
+            Self::NotDone(error) => field(error),
+            Self::InCart(error) => field_of_cart(error),
+            Self::InMerge(error) => field_of_merge(error),
+        };
+        if let Some(field) = field {
+            details.add_bad_request_violation(field, self.to_string());
         }
     }
 
     fn metadata(&self) -> HashMap<String, String> {
         match self {
-            Self::NotDone(Error::Unpriced(Unpriced::NotSold { sku })) => {
-                HashMap::from([("sku".to_owned(), sku.clone())])
-            }
+            Self::NotDone(Error::Unpriced(Unpriced::NotSold { sku, .. }))
+            | Self::InCart(Error::Cart(
+                CartRefusal::QuantityTooLarge { sku } | CartRefusal::Full { sku },
+            ))
+            | Self::InMerge(Error::Cart(
+                CartRefusal::QuantityTooLarge { sku } | CartRefusal::Full { sku },
+            )) => HashMap::from([("sku".to_owned(), sku.clone())]),
             _ => HashMap::new(),
         }
+    }
+}
+
+fn cart_reason(refusal: &CartRefusal) -> &'static str {
+    match refusal {
+        CartRefusal::Changed | CartRefusal::SourceChanged => "CART_CHANGED",
+        CartRefusal::Empty => "CART_EMPTY",
+        CartRefusal::NoSuchLine => "CART_LINE_NOT_FOUND",
+        CartRefusal::QuantityTooLarge { .. } => "QUANTITY_TOO_LARGE",
+        CartRefusal::Full { .. } => "CART_FULL",
+    }
+}
+
+/// The field that is to blame, in a call about orders. What is ordered is the cart's.
+fn field(error: &Error) -> Option<String> {
+    let field = match error {
+        Error::NotFound | Error::NotCancellable(_) | Error::Contended => "order_id",
+        Error::VersionAhead { field } => field,
+        Error::ContentDiffers => "request_id",
+        Error::Cart(CartRefusal::Changed) => "cart_etag",
+        Error::Unpriced(Unpriced::NotSold { line, .. }) => {
+            return Some(format!("cart.lines[{line}].sku"));
+        }
+        Error::Cart(_) | Error::Unpriceable(_) => "cart.lines",
+        Error::Unpriced(Unpriced::Unanswered(_)) | Error::Unreadable | Error::NotDone(_) => {
+            return None;
+        }
+    };
+    Some(field.to_owned())
+}
+
+/// The field that is to blame, in a call about a cart.
+fn field_of_cart(error: &Error) -> Option<String> {
+    let field = match error {
+        Error::Cart(CartRefusal::Changed) => "etag",
+        Error::Cart(CartRefusal::NoSuchLine | CartRefusal::Full { .. }) => "sku",
+        Error::Cart(CartRefusal::QuantityTooLarge { .. }) => "quantity",
+        error => return field(error),
+    };
+    Some(field.to_owned())
+}
+
+/// The field that is to blame, in a call that pours one cart into another.
+fn field_of_merge(error: &Error) -> Option<String> {
+    match error {
+        Error::Cart(CartRefusal::Changed) => Some("etag".to_owned()),
+        Error::Cart(CartRefusal::SourceChanged) => Some("source_etag".to_owned()),
+        Error::Cart(_) => Some("source_customer_id".to_owned()),
+        error => field(error),
     }
 }

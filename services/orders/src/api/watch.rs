@@ -32,6 +32,9 @@ pub async fn changes(
     if beginning.is_empty() {
         return Err(to_status(Error::NotFound));
     }
+    if after > story.version() {
+        return Err(to_status(Error::VersionAhead { field: "after_version" }));
+    }
     let (sender, receiver) = mpsc::channel(BUFFER);
     let orders = orders.clone();
     tokio::spawn(async move {

@@ -1,7 +1,7 @@
 //! Gives an order up.
 
 use futures::FutureExt as _;
-use mesh_log::{Outcome, requests};
+use mesh_log::{Outcome, SubmitError, requests};
 use uuid::Uuid;
 
 use super::{Error, Orders, Shown, get_order};
@@ -34,7 +34,7 @@ pub async fn cancel_order(orders: &Orders, command: CancelOrder) -> Result<Shown
             Ok(Some(event)) => event,
             Ok(None) => match note(orders, &command, stored.version).await {
                 // The same request came twice at once.
-                Err(Error::Database(error)) if is_taken(&error) => continue,
+                Err(Error::NotDone(error)) if is_taken(&error) => continue,
                 noted => {
                     noted?;
                     return get_order(orders, command.order, Some(stored.version)).await;
@@ -84,6 +84,7 @@ async fn note(orders: &Orders, command: &CancelOrder, version: i32) -> Result<()
     .await
 }
 
-fn is_taken(error: &sqlx::Error) -> bool {
+fn is_taken(error: &SubmitError) -> bool {
+    let SubmitError::Database(error) = error else { return false };
     error.as_database_error().is_some_and(|error| error.is_unique_violation())
 }

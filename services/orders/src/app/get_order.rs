@@ -38,7 +38,11 @@ async fn order_at(orders: &Orders, id: Uuid, version: i32) -> Result<Shown, Erro
             return Ok(chapter.shown);
         }
     }
-    Err(if story.version() == 0 { Error::NotFound } else { Error::VersionAhead })
+    Err(if story.version() == 0 {
+        Error::NotFound
+    } else {
+        Error::VersionAhead { field: "as_of_version" }
+    })
 }
 
 /// An order's events, read as they come.
@@ -50,7 +54,7 @@ pub struct Story {
 /// One event of an order, and the order after it.
 pub struct Chapter {
     pub event: OrderEvent,
-    /// The event's type, if it is public.
+    /// Full name of the event's type, if it is public.
     pub kind: Option<String>,
     pub shown: Shown,
 }
@@ -90,6 +94,6 @@ impl Story {
             }
         };
         self.now = Some(shown.clone());
-        Ok(Chapter { event, kind: row.public.then_some(row.kind), shown })
+        Ok(Chapter { kind: events::public_name(&event), event, shown })
     }
 }

@@ -4,18 +4,21 @@ mod cancel_order;
 mod carts;
 mod get_order;
 mod place_order;
+mod queries;
 
-use mesh_log::{Database, SubmitError};
+use mesh_log::{Database, Gather, SubmitError};
 
 pub use cancel_order::{CancelOrder, cancel_order};
-pub use carts::{Carts, SetCartLines};
+pub use carts::{Carts, ChangeCart, Wish};
 pub use get_order::{Chapter, Shown, Story, get_order};
 pub use place_order::{PlaceOrder, place_order};
+pub use queries::{Paged, list_order_events, list_orders};
 
 use crate::{
     checkout::{Engine, PrivateCache},
     domain::{CartRefusal, NotCancellable, Unpriceable},
     neighbours::{Neighbours, Unpriced},
+    store::ReadCarts,
 };
 
 /// What the use cases of orders need. Cheap to clone.
@@ -25,6 +28,7 @@ pub struct Orders {
     pub engine: Engine,
     pub neighbours: Neighbours,
     pub private: PrivateCache,
+    pub carts: Gather<ReadCarts>,
 }
 
 /// Why a use case did not complete.
@@ -41,7 +45,7 @@ pub enum Error {
     #[error("there is no such order")]
     NotFound,
     #[error("the order has not come that far")]
-    VersionAhead,
+    VersionAhead { field: &'static str },
     #[error("this request_id was used for other content")]
     ContentDiffers,
     #[error("the order was changed by too many at once, ask again")]
@@ -50,6 +54,10 @@ pub enum Error {
     Unreadable,
     #[error(transparent)]
     NotDone(#[from] SubmitError),
-    #[error("the database is unavailable")]
-    Database(#[from] sqlx::Error),
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::NotDone(error.into())
+    }
 }

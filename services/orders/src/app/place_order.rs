@@ -9,7 +9,7 @@ use crate::{
     checkout,
     domain::{Cart, CartRefusal, Order, OrderEvent, Placement, total},
     events,
-    store::{AuditRow, CartTake, Kept, OrderRows, Private, decode, encode, get_cart},
+    store::{AuditRow, CartTake, Kept, OrderRows, Private, decode, encode},
 };
 
 /// Asks for an order.
@@ -28,9 +28,8 @@ pub struct PlaceOrder {
 /// Whether the request is new is known before anything of today's state can refuse it.
 pub async fn place_order(orders: &Orders, command: PlaceOrder) -> Result<Shown, Error> {
     let id = Uuid::new_v5(&command.customer, command.request_id.as_bytes());
-    let pool = orders.db.pool();
     let (known, cart) = tokio::try_join!(earlier(orders, id, &command), async {
-        let cart = get_cart(pool, command.customer).await?;
+        let cart = orders.carts.submit(command.customer).await?;
         Ok(cart.map_or_else(|| Cart::empty(command.customer), |(cart, _)| cart))
     })?;
     if let Some(known) = known {

@@ -77,6 +77,7 @@ async fn act(checkout: &Checkout, order: &Order, action: Action) -> Result<(), F
             let request = payments::CapturePaymentRequest {
                 request_id: key(order.id, Step::Do(action)),
                 payment_id: payment(order),
+                amount: None,
             };
             checkout.neighbours.payments.clone().capture_payment(within(request)).await?;
             Ok(())
@@ -126,6 +127,7 @@ async fn create_shipment(checkout: &Checkout, order: &Order) -> Result<(), Faile
         request_id: shipment(order),
         order_id: order.id.to_string(),
         address: Some(address.ok_or(Failed::Forgotten("address"))?),
+        ..shipping::CreateShipmentRequest::default()
     };
     checkout.neighbours.shipping.clone().create_shipment(within(request)).await?;
     Ok(())

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sqlx::PgPool;
+use mesh_log::Pool;
 use uuid::Uuid;
 
 use crate::store::{Private, get_private};
@@ -21,12 +21,12 @@ type Orders = HashMap<Uuid, (Instant, Private)>;
 /// Remembers what PlaceOrder brought, until it is needed no more. Cheap to clone.
 #[derive(Clone)]
 pub struct PrivateCache {
-    pool: PgPool,
+    pool: Pool,
     orders: Arc<Mutex<Orders>>,
 }
 
 impl PrivateCache {
-    pub fn new(pool: PgPool) -> Self {
+    pub fn new(pool: Pool) -> Self {
         Self { pool, orders: Arc::default() }
     }
 

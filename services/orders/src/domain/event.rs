@@ -2,7 +2,7 @@
 
 use shop::money::Money;
 
-use super::{Action, Placement, Reason, Undo};
+use super::{Action, Placement, Reason, State, Undo};
 
 /// One event of an order's stream. The state of an order is the fold of its events.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,4 +43,40 @@ pub enum OrderEvent {
     CompensationOrdered,
     /// An operator ended it by hand.
     Resolved(String),
+}
+
+impl OrderEvent {
+    /// The state that it brings an order to; none if it leaves the state as it is.
+    pub fn state(&self) -> Option<State> {
+        match self {
+            Self::Placed(_) => Some(State::Pending),
+            Self::Confirmed => Some(State::Confirmed),
+            Self::Rejected(_) => Some(State::Rejected),
+            Self::CancelRequested | Self::CompensationOrdered => Some(State::Cancelling),
+            Self::Cancelled => Some(State::Cancelled),
+            Self::Shipped => Some(State::Shipped),
+            Self::Delivered => Some(State::Delivered),
+            Self::Lost(_) => Some(State::Lost),
+            Self::Done(_)
+            | Self::Refused(..)
+            | Self::TimedOut(..)
+            | Self::Undone(_)
+            | Self::CancelRefused(_)
+            | Self::Refunded(_)
+            | Self::NeedsAttention(_)
+            | Self::Resumed
+            | Self::Resolved(_) => None,
+        }
+    }
+
+    /// Whether an order waits for an operator after it; none if that stays as it is.
+    pub fn parks(&self) -> Option<bool> {
+        match self {
+            Self::Placed(_) => Some(false),
+            Self::NeedsAttention(_) | Self::Resolved(_) => Some(true),
+            // Whatever it was parked for, nothing is left to undo.
+            Self::CancelRefused(_) | Self::Resumed | Self::CompensationOrdered => Some(false),
+            _ => None,
+        }
+    }
 }

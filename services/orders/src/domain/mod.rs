@@ -5,7 +5,9 @@ mod checkout;
 mod event;
 mod order;
 
-pub use cart::{Cart, CartLine, CartRefusal};
+pub use cart::{Cart, CartChange, CartLine, CartRefusal, LINES, QUANTITY};
 pub use checkout::{Action, Limits, Progress, Step, Undo};
 pub use event::OrderEvent;
-pub use order::{Line, NotCancellable, Order, Placement, Reason, State, Unpriceable, total};
+pub use order::{
+    Line, NotCancellable, Order, Placement, Reason, Standing, State, Unpriceable, total,
+};

@@ -54,6 +54,20 @@ pub enum State {
     Returned,
 }
 
+/// How an order stands to whoever looks at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    In(State),
+    /// It waits for an operator, whatever its state.
+    Parked,
+}
+
+impl Standing {
+    pub fn new(state: State, parked: bool) -> Self {
+        if parked { Self::Parked } else { Self::In(state) }
+    }
+}
+
 /// Why an order took the turn it took.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
@@ -175,6 +189,11 @@ impl Order {
         events
     }
 
+    /// How it stands to whoever looks at it.
+    pub fn standing(&self) -> Standing {
+        Standing::new(self.state, self.parked.is_some())
+    }
+
     /// True if nothing can change any more.
     pub fn is_final(&self) -> bool {
         let at_rest = self.progress == Progress::Ended;
@@ -203,53 +222,36 @@ impl Order {
     pub fn apply(&mut self, event: &OrderEvent) {
         self.version += 1;
         match event {
-            OrderEvent::Placed(_) => (),
             OrderEvent::Done(action) => self.progress = Progress::after(*action),
             OrderEvent::Refused(action, reason) | OrderEvent::TimedOut(action, reason) => {
                 self.reason = Some(reason.clone());
                 self.progress = Progress::back_from(*action);
             }
             OrderEvent::Undone(undo) => self.progress = self.progress.after_undo(*undo),
-            OrderEvent::Confirmed => self.state = State::Confirmed,
-            OrderEvent::Rejected(reason) => {
-                self.reason = Some(reason.clone());
-                self.end(State::Rejected);
-            }
-            OrderEvent::CancelRequested => {
-                self.progress = self.progress.turned(self.state);
-                self.state = State::Cancelling;
-            }
-            OrderEvent::Cancelled => self.end(State::Cancelled),
-            OrderEvent::CancelRefused(reason) => {
+            OrderEvent::Rejected(reason) | OrderEvent::CancelRefused(reason) => {
                 self.reason = Some(reason.clone());
                 self.progress = Progress::Ended;
-                // Whatever it was parked for, nothing is left to undo.
-                self.parked = None;
             }
-            OrderEvent::Shipped => self.state = State::Shipped,
-            OrderEvent::Delivered => self.state = State::Delivered,
-            OrderEvent::Lost(_) => {
-                self.state = State::Lost;
-                self.progress = Progress::Refunding;
-            }
-            OrderEvent::Refunded(_) => self.progress = Progress::Ended,
-            OrderEvent::NeedsAttention(reason) => self.parked = Some(reason.clone()),
-            OrderEvent::Resumed => self.parked = None,
-            OrderEvent::CompensationOrdered => {
-                self.parked = None;
+            OrderEvent::CancelRequested | OrderEvent::CompensationOrdered => {
                 self.progress = self.progress.turned(self.state);
-                self.state = State::Cancelling;
             }
+            OrderEvent::Lost(_) => self.progress = Progress::Refunding,
+            OrderEvent::Cancelled | OrderEvent::Refunded(_) => self.progress = Progress::Ended,
+            OrderEvent::NeedsAttention(reason) => self.parked = Some(reason.clone()),
             OrderEvent::Resolved(note) => {
                 self.parked = Some(Reason::new("RESOLVED", note));
                 self.progress = Progress::Ended;
             }
+            OrderEvent::Placed(_)
+            | OrderEvent::Confirmed
+            | OrderEvent::Shipped
+            | OrderEvent::Delivered
+            | OrderEvent::Resumed => (),
         }
-    }
-
-    fn end(&mut self, state: State) {
-        self.state = state;
-        self.progress = Progress::Ended;
+        if event.parks() == Some(false) {
+            self.parked = None;
+        }
+        self.state = event.state().unwrap_or(self.state);
     }
 
     /// The last compensation leads to one of these ends.

@@ -1,9 +1,13 @@
 //! Carts.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
-use mesh_log::requests::{Key, Seen};
-use sqlx::{PgConnection, PgPool};
+use futures::{FutureExt as _, future::BoxFuture};
+use mesh_log::{
+    Work,
+    requests::{Key, Seen},
+};
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -18,19 +22,40 @@ pub struct LockedCart {
     pub now: OffsetDateTime,
 }
 
-/// The customer's cart and when it was changed; none if there never was one.
-pub async fn get_cart(
-    pool: &PgPool,
-    customer: Uuid,
-) -> sqlx::Result<Option<(Cart, OffsetDateTime)>> {
-    let row: Option<Row> = sqlx::query_as(
-        "SELECT customer_id, version, lines, taken_by, updated_at, now()
-         FROM carts WHERE customer_id = $1",
-    )
-    .bind(customer)
-    .fetch_optional(pool)
-    .await?;
-    Ok(row.map(|row| (cart(&row), row.4)))
+/// Reads carts by their customers; those that are read at the same time share a statement.
+pub struct ReadCarts;
+
+impl Work for ReadCarts {
+    type Command = Uuid;
+    /// The cart and when it was changed; none if there never was one.
+    type Outcome = Option<(Cart, OffsetDateTime)>;
+
+    const ONE_STATEMENT: bool = true;
+    const WRITES: bool = false;
+    const PACE: Duration = Duration::from_millis(4);
+
+    fn label(_: &Uuid) -> &'static str {
+        "read_cart"
+    }
+
+    fn apply<'c>(
+        &'c self,
+        connection: &'c mut PgConnection,
+        customers: &'c [Uuid],
+    ) -> BoxFuture<'c, sqlx::Result<Vec<Self::Outcome>>> {
+        async move {
+            let rows: Vec<Row> = sqlx::query_as(
+                "SELECT customer_id, version, lines, taken_by, updated_at, now()
+                 FROM carts WHERE customer_id = ANY($1)",
+            )
+            .bind(customers)
+            .fetch_all(connection)
+            .await?;
+            let found: HashMap<_, _> = rows.iter().map(|row| (row.0, (cart(row), row.4))).collect();
+            Ok(customers.iter().map(|customer| found.get(customer).cloned()).collect())
+        }
+        .boxed()
+    }
 }
 
 /// Makes the carts that are missing and locks all, in the order of their customers.
@@ -55,15 +80,25 @@ pub async fn lock_carts(
     Ok(rows.iter().map(|row| (row.0, LockedCart { cart: cart(row), now: row.5 })).collect())
 }
 
+/// A request that changed a cart, and what the cart held then, unless the request says so itself.
+#[derive(Debug)]
+pub struct CartDone {
+    pub key: Key,
+    pub seen: Seen,
+    pub lines: Option<Vec<CartLine>>,
+}
+
 /// Writes carts and the keys of the requests that changed them, in one statement.
 pub async fn save_carts(
     tx: &mut PgConnection,
     carts: &[&Cart],
-    keys: &[(Key, Seen)],
+    done: &[CartDone],
 ) -> sqlx::Result<()> {
     if carts.is_empty() {
         return Ok(());
     }
+    let told: Vec<_> =
+        done.iter().filter_map(|done| Some((done.key, done.lines.as_ref()?))).collect();
     sqlx::query(
         "WITH saved AS (
            UPDATE carts SET version = c.version, lines = c.lines, taken_by = c.taken_by,
@@ -71,6 +106,8 @@ pub async fn save_carts(
            FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::uuid[])
                 AS c(customer_id, version, lines, taken_by)
            WHERE carts.customer_id = c.customer_id
+         ), told AS (
+           INSERT INTO cart_answers (key, lines) SELECT * FROM unnest($9::uuid[], $10::text[])
          )
          INSERT INTO requests (key, digest, thing, version)
          SELECT * FROM unnest($5::uuid[], $6::bytea[], $7::uuid[], $8::int[])",
@@ -79,10 +116,12 @@ pub async fn save_carts(
     .bind(carts.iter().map(|cart| cart.version).collect::<Vec<_>>())
     .bind(carts.iter().map(|cart| to_text(&cart.lines)).collect::<Vec<_>>())
     .bind(carts.iter().map(|cart| cart.taken_by).collect::<Vec<_>>())
-    .bind(keys.iter().map(|(key, _)| key.as_uuid()).collect::<Vec<_>>())
-    .bind(keys.iter().map(|(_, seen)| seen.digest.to_vec()).collect::<Vec<_>>())
-    .bind(keys.iter().map(|(_, seen)| seen.thing).collect::<Vec<_>>())
-    .bind(keys.iter().map(|(_, seen)| seen.version).collect::<Vec<_>>())
+    .bind(done.iter().map(|done| done.key.as_uuid()).collect::<Vec<_>>())
+    .bind(done.iter().map(|done| done.seen.digest.to_vec()).collect::<Vec<_>>())
+    .bind(done.iter().map(|done| done.seen.thing).collect::<Vec<_>>())
+    .bind(done.iter().map(|done| done.seen.version).collect::<Vec<_>>())
+    .bind(told.iter().map(|(key, _)| key.as_uuid()).collect::<Vec<_>>())
+    .bind(told.iter().map(|(_, lines)| to_text(lines)).collect::<Vec<_>>())
     .execute(tx)
     .await?;
     Ok(())
@@ -99,19 +138,35 @@ pub async fn drop_unused_carts(tx: &mut PgConnection, carts: &[&Cart]) -> sqlx::
     delete.bind(unused).execute(tx).await.map(drop)
 }
 
-/// When the requests with these keys took effect.
-pub async fn changed_at(
+/// When a request took effect, and what the cart held then, unless the request says so itself.
+#[derive(Clone, Debug)]
+pub struct CartOnce {
+    pub at: OffsetDateTime,
+    pub lines: Option<Vec<CartLine>>,
+}
+
+/// What the requests with these keys did.
+pub async fn carts_once(
     tx: &mut PgConnection,
     keys: &[Key],
-) -> sqlx::Result<HashMap<Uuid, OffsetDateTime>> {
+) -> sqlx::Result<HashMap<Key, CartOnce>> {
     if keys.is_empty() {
         return Ok(HashMap::new());
     }
-    let rows: Vec<_> = sqlx::query_as("SELECT key, at FROM requests WHERE key = ANY($1)")
-        .bind(keys.iter().map(|key| key.as_uuid()).collect::<Vec<_>>())
-        .fetch_all(tx)
-        .await?;
-    Ok(rows.into_iter().collect())
+    let rows: Vec<(Uuid, OffsetDateTime, Option<String>)> = sqlx::query_as(
+        "SELECT r.key, r.at, a.lines
+         FROM requests r LEFT JOIN cart_answers a ON a.key = r.key WHERE r.key = ANY($1)",
+    )
+    .bind(keys.iter().map(|key| key.as_uuid()).collect::<Vec<_>>())
+    .fetch_all(tx)
+    .await?;
+    let found: HashMap<_, _> =
+        rows.into_iter().map(|(key, at, lines)| (key, (at, lines))).collect();
+    let once = |key: &Key| {
+        let (at, lines) = found.get(&key.as_uuid())?;
+        Some((*key, CartOnce { at: *at, lines: lines.as_deref().map(from_text) }))
+    };
+    Ok(keys.iter().filter_map(once).collect())
 }
 
 fn cart((customer, version, lines, taken_by, ..): &Row) -> Cart {

@@ -1,6 +1,6 @@
 //! Personal data of orders in motion.
 
-use sqlx::PgPool;
+use mesh_log::Pool;
 use uuid::Uuid;
 
 /// What a checkout needs to know of a customer, for as long as it needs it.
@@ -19,7 +19,7 @@ impl std::fmt::Debug for Private {
 }
 
 /// The personal data of an order; empty where it was deleted.
-pub async fn get_private(pool: &PgPool, order: Uuid) -> sqlx::Result<Private> {
+pub async fn get_private(pool: &Pool, order: Uuid) -> sqlx::Result<Private> {
     let row: Option<(Option<Vec<u8>>, Option<String>)> =
         sqlx::query_as("SELECT address, card_token FROM order_private WHERE order_id = $1")
             .bind(order)

@@ -4,8 +4,8 @@ use mesh_log::Companion;
 use sqlx::{Arguments as _, postgres::PgArguments};
 use uuid::Uuid;
 
-use super::Private;
-use crate::domain::{Order, State};
+use super::{Private, state::word};
+use crate::domain::Order;
 
 /// What else a change of an order writes.
 #[derive(Debug, Default)]
@@ -68,7 +68,7 @@ impl AuditRow {
     pub fn of(order: &Order) -> Self {
         Self {
             customer: order.placement.customer,
-            state: state_word(order),
+            state: word(order.standing()),
             currency: order.placement.total.currency.as_str(),
             total: order.placement.total.minor,
             refund_due: order.refund_due().minor,
@@ -76,31 +76,16 @@ impl AuditRow {
     }
 }
 
-fn state_word(order: &Order) -> &'static str {
-    match order.state {
-        _ if order.parked.is_some() => "NEEDS_ATTENTION",
-        State::Pending => "PENDING",
-        State::Confirmed => "CONFIRMED",
-        State::Rejected => "REJECTED",
-        State::Cancelling => "CANCELLING",
-        State::Cancelled => "CANCELLED",
-        State::Shipped => "SHIPPED",
-        State::Delivered => "DELIVERED",
-        State::Lost => "LOST",
-        State::Returned => "RETURNED",
-    }
-}
-
 impl Companion for OrderRows {
     const GUARD: &'static str = "
       take AS MATERIALIZED (
-        SELECT * FROM unnest($12::bigint[], $13::uuid[], $14::bigint[]) AS t(n, customer, version)
+        SELECT * FROM unnest($15::bigint[], $16::uuid[], $17::bigint[]) AS t(n, customer, version)
       ), cart AS MATERIALIZED (
         SELECT c.customer_id, c.version, c.taken_by
         FROM carts c JOIN take t ON t.customer = c.customer_id
         ORDER BY c.customer_id FOR UPDATE OF c
       ), request AS MATERIALIZED (
-        SELECT * FROM unnest($15::bigint[], $16::uuid[], $17::bytea[], $18::int[])
+        SELECT * FROM unnest($18::bigint[], $19::uuid[], $20::bytea[], $21::int[])
                       AS r(n, key, digest, version)
       ), refused AS MATERIALIZED (
         SELECT t.n, 'CART_CHANGED' AS reason
@@ -117,7 +102,7 @@ impl Companion for OrderRows {
         UPDATE carts c SET taken_by = a.key
         FROM take t JOIN accepted a ON a.n = t.n WHERE c.customer_id = t.customer
       ), cart_end AS MATERIALIZED (
-        SELECT * FROM unnest($19::bigint[], $20::uuid[], $21::bigint[], $22::bool[])
+        SELECT * FROM unnest($22::bigint[], $23::uuid[], $24::bigint[], $25::bool[])
                       AS e(n, customer, version, clear)
       ), cart_ended AS (
         UPDATE carts c
@@ -132,19 +117,19 @@ impl Companion for OrderRows {
       ), audited AS (
         INSERT INTO orders (order_id, customer_id, state, currency, total_minor, refund_due_minor)
         SELECT a.key, o.customer, o.state, o.currency, o.total, o.refund_due
-        FROM unnest($23::bigint[], $24::uuid[], $25::text[], $26::text[], $27::bigint[],
-                    $28::bigint[]) AS o(n, customer, state, currency, total, refund_due)
+        FROM unnest($26::bigint[], $27::uuid[], $28::text[], $29::text[], $30::bigint[],
+                    $31::bigint[]) AS o(n, customer, state, currency, total, refund_due)
              JOIN accepted a ON a.n = o.n
         ON CONFLICT (order_id) DO UPDATE
         SET state = excluded.state, refund_due_minor = excluded.refund_due_minor
       ), kept AS (
         INSERT INTO order_private (order_id, address, card_token)
         SELECT a.key, p.address, p.token
-        FROM unnest($29::bigint[], $30::bytea[], $31::text[]) AS p(n, address, token)
+        FROM unnest($32::bigint[], $33::bytea[], $34::text[]) AS p(n, address, token)
              JOIN accepted a ON a.n = p.n
       ), forget AS MATERIALIZED (
         SELECT a.key, f.everything
-        FROM unnest($32::bigint[], $33::bool[]) AS f(n, everything) JOIN accepted a ON a.n = f.n
+        FROM unnest($35::bigint[], $36::bool[]) AS f(n, everything) JOIN accepted a ON a.n = f.n
       ), token_forgotten AS (
         UPDATE order_private p SET card_token = NULL
         FROM forget f WHERE p.order_id = f.key AND NOT f.everything

@@ -4,13 +4,14 @@ mod status;
 
 use shop::payments::v1::{
     AuthorizePaymentRequest, AuthorizePaymentResponse, CapturePaymentRequest,
-    CapturePaymentResponse, GetPaymentRequest, GetPaymentResponse, RefundPaymentRequest,
+    CapturePaymentResponse, GetPaymentRequest, GetPaymentResponse, ListLedgerEntriesRequest,
+    ListLedgerEntriesResponse, ListPaymentsRequest, ListPaymentsResponse, RefundPaymentRequest,
     RefundPaymentResponse, UndoPaymentRequest, UndoPaymentResponse,
     payments_service_server::{PaymentsService, PaymentsServiceServer},
 };
 use tonic::{Request, Response, Status};
 
-use self::status::to_status;
+use self::status::{Failure, to_status};
 use crate::{
     app::Payments,
     wire::{self, Keys},
@@ -32,7 +33,8 @@ impl PaymentsService for Api {
         request: Request<AuthorizePaymentRequest>,
     ) -> Result<Response<AuthorizePaymentResponse>, Status> {
         let (id, terms, token) = wire::authorize(request.into_inner()).map_err(to_status)?;
-        let payment = self.payments.authorize(id, terms, token).await.map_err(to_status)?;
+        let made = self.payments.authorize(id, terms, token).await;
+        let payment = made.map_err(Failure::NotMade).map_err(to_status)?;
         Ok(Response::new(AuthorizePaymentResponse { payment: Some(wire::payment(&payment)) }))
     }
 
@@ -40,9 +42,10 @@ impl PaymentsService for Api {
         &self,
         request: Request<CapturePaymentRequest>,
     ) -> Result<Response<CapturePaymentResponse>, Status> {
-        let Keys { payment_id, key, digest } =
-            wire::capture(request.get_ref()).map_err(to_status)?;
-        let payment = self.payments.capture(payment_id, key, digest).await.map_err(to_status)?;
+        let (keys, part) = wire::capture(request.get_ref()).map_err(to_status)?;
+        let Keys { payment_id, key, digest } = keys;
+        let capture = self.payments.capture(payment_id, key, digest, part);
+        let payment = capture.await.map_err(to_status)?;
         Ok(Response::new(CapturePaymentResponse { payment: Some(wire::payment(&payment)) }))
     }
 
@@ -62,16 +65,38 @@ impl PaymentsService for Api {
         let (keys, amount) = wire::refund(request.get_ref()).map_err(to_status)?;
         let Keys { payment_id, key, digest } = keys;
         let refund = self.payments.refund(payment_id, key, digest, amount);
-        let payment = refund.await.map_err(to_status)?;
-        Ok(Response::new(RefundPaymentResponse { payment: Some(wire::payment(&payment)) }))
+        let (payment, refund) = refund.await.map_err(to_status)?;
+        let (payment, refund) =
+            (Some(wire::payment(&payment)), refund.as_ref().map(wire::refunded));
+        Ok(Response::new(RefundPaymentResponse { payment, refund }))
     }
 
     async fn get_payment(
         &self,
         request: Request<GetPaymentRequest>,
     ) -> Result<Response<GetPaymentResponse>, Status> {
-        let id = wire::payment_id(&request.get_ref().payment_id).map_err(to_status)?;
-        let payment = self.payments.get(id).await.map_err(to_status)?;
-        Ok(Response::new(GetPaymentResponse { payment: Some(wire::payment(&payment)) }))
+        let id = wire::get(request.get_ref()).map_err(to_status)?;
+        let (payment, refunds) = self.payments.get(id).await.map_err(to_status)?;
+        let payment = Some(wire::payment(&payment));
+        let refunds = refunds.iter().map(wire::refunded).collect();
+        Ok(Response::new(GetPaymentResponse { payment, refunds }))
+    }
+
+    async fn list_payments(
+        &self,
+        request: Request<ListPaymentsRequest>,
+    ) -> Result<Response<ListPaymentsResponse>, Status> {
+        let page = wire::list_payments(request.get_ref()).map_err(to_status)?;
+        let (payments, more) = self.payments.list(&page).await.map_err(to_status)?;
+        Ok(Response::new(wire::payments_page(&page, &payments, more)))
+    }
+
+    async fn list_ledger_entries(
+        &self,
+        request: Request<ListLedgerEntriesRequest>,
+    ) -> Result<Response<ListLedgerEntriesResponse>, Status> {
+        let page = wire::list_ledger_entries(request.get_ref()).map_err(to_status)?;
+        let (entries, more) = self.payments.entries(&page).await.map_err(to_status)?;
+        Ok(Response::new(wire::entries_page(&page, &entries, more)))
     }
 }

@@ -1,6 +1,7 @@
 //! What payments does, without the wire.
 
 mod payments;
+mod read;
 mod sweeper;
 mod writer;
 
@@ -20,9 +21,13 @@ pub enum Error {
     #[error("the card processor's answer is not known yet")]
     OutcomeUnknown,
     #[error(transparent)]
-    Submit(#[from] SubmitError),
-    #[error("the database is unavailable")]
-    Database(#[from] sqlx::Error),
+    NotDone(#[from] SubmitError),
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::NotDone(error.into())
+    }
 }
 
 impl From<Unsettled> for Error {

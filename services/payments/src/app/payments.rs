@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use mesh_log::{Database, Gather};
 use shop::money::Money;
-use tracing::{field::display, info};
+use tracing::{error, field::display, info};
 use uuid::Uuid;
 
 use super::{Action, Command, Error, Writer};
 use crate::{
-    domain::{Payment, Refusal, Terms},
+    domain::{Given, Payment, Terms},
     processor::Processor,
     store,
 };
@@ -42,9 +42,15 @@ impl Payments {
         Ok(payment)
     }
 
-    /// Takes the whole amount that was reserved.
-    pub async fn capture(&self, id: Uuid, key: Uuid, digest: [u8; 16]) -> Result<Payment, Error> {
-        let payment = self.write(id, Action::Capture { key, digest }).await?;
+    /// Takes the amount that was reserved, or this part of it.
+    pub async fn capture(
+        &self,
+        id: Uuid,
+        key: Uuid,
+        digest: [u8; 16],
+        part: Option<Money>,
+    ) -> Result<Payment, Error> {
+        let payment = self.write(id, Action::Capture { key, digest, part }).await?;
         let payment = self.settle(payment, None).await?;
         payment.captured(key)?;
         Ok(payment)
@@ -63,29 +69,22 @@ impl Payments {
         key: Uuid,
         digest: [u8; 16],
         amount: Money,
-    ) -> Result<Payment, Error> {
-        let payment = self.write(id, Action::Refund { key, digest, amount }).await?;
-        if payment.is_pending(key) { self.settle(payment, Some(key)).await } else { Ok(payment) }
-    }
-
-    /// The payment, if there is one.
-    pub async fn get(&self, id: Uuid) -> Result<Payment, Error> {
-        let mut connection = self.db.pool().acquire().await?;
-        let payment = store::payments::get(&mut connection, id).await?;
-        let mut payment = payment.ok_or(Refusal::NotFound)?;
-        let mut pending = store::refunds::pending(&mut connection, &[id]).await?;
-        payment.pending = pending.remove(&id).unwrap_or_default();
-        Ok(payment)
+    ) -> Result<(Payment, Option<Given>), Error> {
+        let mut payment = self.write(id, Action::Refund { key, digest, amount }).await?;
+        if payment.is_pending(key) {
+            payment = self.settle(payment, Some(key)).await?;
+        }
+        Ok((payment, store::refunds::get(self.db.pool(), key).await?))
     }
 
     /// Asks the processor whatever else the payment has open, whoever began it.
     pub(super) async fn settle_overdue(&self, id: Uuid) -> Result<Payment, Error> {
-        let payment = self.get(id).await?;
+        let (payment, _) = self.get(id).await?;
         let refunds: Vec<Uuid> = payment.pending.iter().map(|refund| refund.id).collect();
         let mut settled = self.settle(payment, refunds.first().copied()).await;
         // One refund that is refused must not hold up the others.
         for refund in refunds.into_iter().skip(1) {
-            let payment = self.get(id).await?;
+            let (payment, _) = self.get(id).await?;
             settled = self.settle(payment, Some(refund)).await.and(settled);
         }
         settled
@@ -98,7 +97,12 @@ impl Payments {
             && let Some(call) = payment.next_call(refund)
         {
             let answer = self.processor.ask(payment.id, &call, step).await?;
+            let before = payment.clone();
             payment = self.write(payment.id, Action::Record { step, answer }).await?;
+            if payment == before {
+                error!(payment_id = %payment.id, step, ?call, "the answer cannot be");
+                return Err(Error::OutcomeUnknown);
+            }
             let order_id = payment.terms.as_ref().map(|terms| display(terms.order_id));
             info!(payment_id = %payment.id, order_id, state = ?payment.state, "payment moved on");
         }

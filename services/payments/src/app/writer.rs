@@ -16,9 +16,9 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    domain::{Answer, Payment, Refund, Refusal, Terms, postings},
+    domain::{Answer, Entry, Payment, Refund, Refusal, Terms, postings},
     events,
-    store::{ledger, payments, refunds},
+    store::{payments, refunds},
 };
 
 /// One step of one payment.
@@ -40,6 +40,7 @@ pub enum Action {
     Capture {
         key: Uuid,
         digest: [u8; 16],
+        part: Option<Money>,
     },
     Undo {
         key: Uuid,
@@ -72,7 +73,7 @@ impl Command {
     /// by the payment itself.
     fn request(&self) -> Option<(Key, [u8; 16])> {
         match self.action {
-            Action::Capture { key, digest }
+            Action::Capture { key, digest, .. }
             | Action::Undo { key, digest }
             | Action::Refund { key, digest, .. } => {
                 Some((Key::new(Writer::label(self), "", key), digest))
@@ -130,9 +131,10 @@ struct Batch {
     seen: HashMap<Key, Seen>,
     /// The refunds that were pending before.
     pending: HashSet<Uuid>,
+    placed: Vec<Uuid>,
     changed: BTreeSet<Uuid>,
     recorded: Vec<(Key, Seen)>,
-    entries: Vec<ledger::Entry>,
+    entries: Vec<Entry>,
     events: Vec<(Uuid, i32, Event)>,
 }
 
@@ -141,7 +143,8 @@ impl Batch {
         let all: BTreeSet<Uuid> = commands.iter().map(|it| it.payment_id).collect();
         let new = commands.iter().filter(|it| it.creates());
         let new: BTreeSet<Uuid> = new.map(|it| it.payment_id).collect();
-        payments::insert_placeholders(tx, &Vec::from_iter(new)).await?;
+        let placed = Vec::from_iter(new);
+        payments::insert_placeholders(tx, &placed).await?;
         let mut locked = payments::lock(tx, &Vec::from_iter(all)).await?;
         let taken = locked.payments.values_mut().flatten();
         let taken: BTreeMap<Uuid, &mut Payment> =
@@ -158,6 +161,7 @@ impl Batch {
             now: locked.now,
             seen: requests::find(tx, &keys).await?,
             pending: known,
+            placed,
             changed: BTreeSet::new(),
             recorded: Vec::new(),
             entries: Vec::new(),
@@ -202,7 +206,9 @@ impl Batch {
                 Payment::undo(slot, id, self.now);
                 Ok(())
             }
-            Action::Capture { key, .. } => slot.as_mut().ok_or(Refusal::NotFound)?.capture(*key),
+            Action::Capture { key, part, .. } => {
+                slot.as_mut().ok_or(Refusal::NotFound)?.capture(*key, *part)
+            }
             Action::Refund { .. } if repeated => Ok(()),
             Action::Refund { key, amount, .. } => {
                 slot.as_mut().ok_or(Refusal::NotFound)?.refund(*key, *amount)
@@ -218,16 +224,17 @@ impl Batch {
         let (payment_id, version) = (payment.id, payment.version);
         let event = Event { meta: command.meta.clone(), ..events::event(payment, &fact) };
         self.events.push((payment_id, version, event));
-        let sides = postings(&fact).into_iter().flatten();
-        let entries = sides.map(|posting| ledger::Entry { payment_id, version, posting });
-        self.entries.extend(entries);
+        let create_time = self.now;
+        let entry = |posting| Entry { payment_id, version, posting, create_time };
+        self.entries.extend(postings(&fact).into_iter().map(entry));
         Ok(())
     }
 
     async fn save(&self, tx: &mut PgConnection, settle_after: Duration) -> sqlx::Result<()> {
         let payment = |id: &Uuid| self.payments.get(id).and_then(Option::as_ref);
         let changed: Vec<&Payment> = self.changed.iter().filter_map(payment).collect();
-        payments::update(tx, &changed, settle_after).await?;
+        // What moved belongs to a payment that changed.
+        payments::save(tx, &changed, &self.entries, settle_after).await?;
         let of = |it: &Payment| it.pending.iter().map(|refund| (it.id, *refund)).collect();
         let open =
             self.payments.values().flatten().flat_map(|it| -> Vec<(Uuid, Refund)> { of(it) });
@@ -236,8 +243,9 @@ impl Batch {
         refunds::insert(tx, &new.copied().collect::<Vec<_>>()).await?;
         let done = self.pending.iter().filter(|id| !open.contains_key(id));
         refunds::finish(tx, &done.copied().collect::<Vec<_>>()).await?;
-        ledger::insert(tx, &self.entries).await?;
         requests::record(tx, &self.recorded).await?;
+        let empty = self.placed.iter().filter(|id| payment(id).is_none()).copied();
+        payments::delete_placeholders(tx, &empty.collect::<Vec<_>>()).await?;
         mesh_log::append_all(tx, &self.events).await
     }
 }

@@ -8,8 +8,8 @@ use uuid::Uuid;
 pub enum Call {
     /// Reserve the amount. The key is the payment's id.
     Authorize { card_token: String, amount: Money },
-    /// Take what is reserved.
-    Capture { key: Uuid },
+    /// Take what is reserved, or this part of it, and free the rest.
+    Capture { key: Uuid, part: Option<Money> },
     /// Free what is reserved, and refuse what has not arrived yet.
     Void { key: Uuid },
     /// Give back.
@@ -27,13 +27,16 @@ pub enum Answer {
     Cancelled,
     Captured {
         key: Uuid,
+        amount: Money,
     },
     CaptureRefused {
         key: Uuid,
     },
     Voided,
     /// The void came after a capture.
-    AlreadyCaptured,
+    AlreadyCaptured {
+        amount: Money,
+    },
     Refunded {
         key: Uuid,
     },
@@ -48,15 +51,17 @@ pub enum Fact {
     Declined {
         reason: String,
     },
-    /// `was_held` is false if the capture was found out without the authorization.
+    /// What was held is taken or freed; nothing was if the capture was found out without the
+    /// authorization.
     Captured {
         amount: Money,
-        was_held: bool,
+        held: i64,
     },
     Voided {
         amount: Money,
     },
     Refunded {
+        refund: Uuid,
         amount: Money,
     },
 }

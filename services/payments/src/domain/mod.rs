@@ -2,13 +2,19 @@
 
 mod call;
 mod ledger;
+mod list;
 mod payment;
+mod refund;
 mod refusal;
 
 pub use call::{Answer, Call, Fact};
-pub use ledger::{Posting, postings};
-pub use payment::{Payment, Refund, State, Terms};
+pub use ledger::{Account, Entry, Posting, postings};
+pub use list::{EntriesPage, PaymentsPage};
+pub use payment::{Capture, Payment, State, Terms};
+pub use refund::{Given, Refund};
 pub use refusal::Refusal;
 
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod tests;

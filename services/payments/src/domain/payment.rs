@@ -8,7 +8,10 @@ use shop::money::Money;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Answer, Call, Fact, Refusal};
+use super::{Answer, Call, Fact, Refund, Refusal};
+
+/// How many refunds a payment may have; undoing it may add one more.
+const MOST_REFUNDS: i32 = 100;
 
 /// Where a payment stands. Those that end in `ing` wait for the processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,11 +34,11 @@ pub struct Terms {
     pub amount: Money,
 }
 
-/// An amount on its way back to the customer.
+/// What is meant to be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refund {
-    /// Its id, and its key at the processor.
-    pub id: Uuid,
+pub struct Capture {
+    /// The request's key, and its key at the processor.
+    pub key: Uuid,
     pub minor: i64,
 }
 
@@ -53,10 +56,12 @@ pub struct Payment {
     /// Kept while the authorization may have to be repeated.
     pub card_token: Option<String>,
     /// The capture whose outcome counts.
-    pub capture_key: Option<Uuid>,
+    pub capture: Option<Capture>,
     pub decline_reason: Option<String>,
     /// Refunds whose outcome is not known.
     pub pending: Vec<Refund>,
+    /// How many refunds there are, whatever came of them.
+    pub refunds: i32,
     /// Counts the facts.
     pub version: i32,
     pub create_time: OffsetDateTime,
@@ -97,25 +102,32 @@ impl Payment {
         }
     }
 
-    /// Means to take the whole reserved amount.
-    pub fn capture(&mut self, key: Uuid) -> Result<(), Refusal> {
-        match self.state {
-            State::Undoing | State::Undone => Err(Refusal::CancelledBeforeArrival),
-            State::Capturing | State::Captured if self.capture_key == Some(key) => Ok(()),
-            State::Authorized => {
-                self.state = State::Capturing;
-                self.capture_key = Some(key);
-                Ok(())
-            }
-            _ => Err(Refusal::NotAuthorized),
+    /// Means to take the reserved amount, or this part of it.
+    pub fn capture(&mut self, key: Uuid, part: Option<Money>) -> Result<(), Refusal> {
+        let known = self.capture.is_some_and(|capture| capture.key == key);
+        let amount = match (&self.terms, self.state) {
+            (_, State::Undoing | State::Undone) => return Err(Refusal::CancelledBeforeArrival),
+            (_, State::Capturing | State::Captured) if known => return Ok(()),
+            (Some(terms), State::Authorized) => part.unwrap_or(terms.amount),
+            _ => return Err(Refusal::NotAuthorized),
+        };
+        self.check_currency(amount)?;
+        if amount.minor > self.authorized {
+            return Err(Refusal::CaptureTooLarge);
         }
+        self.state = State::Capturing;
+        self.capture = Some(Capture { key, minor: amount.minor });
+        Ok(())
     }
 
     /// What came of the capture, once its outcome is known.
     pub fn captured(&self, key: Uuid) -> Result<(), Refusal> {
         match self.state {
             State::Undoing | State::Undone => Err(Refusal::CancelledBeforeArrival),
-            State::Captured if self.capture_key == Some(key) => Ok(()),
+            // An earlier capture that was thought to be refused may have taken another amount.
+            State::Captured if self.capture == Some(Capture { key, minor: self.captured }) => {
+                Ok(())
+            }
             _ => Err(Refusal::CaptureRefused),
         }
     }
@@ -138,17 +150,17 @@ impl Payment {
 
     /// Means to give back some of what was taken.
     pub fn refund(&mut self, id: Uuid, amount: Money) -> Result<(), Refusal> {
-        let terms = match (&self.terms, self.state) {
-            (Some(terms), State::Captured) => terms,
-            _ => return Err(Refusal::NotCaptured),
-        };
-        if amount.currency != terms.amount.currency {
-            return Err(Refusal::CurrencyDiffers);
+        if self.state != State::Captured {
+            return Err(Refusal::NotCaptured);
         }
+        self.check_currency(amount)?;
         if amount.minor > self.left() {
             return Err(Refusal::RefundTooLarge);
         }
-        self.pending.push(Refund { id, minor: amount.minor });
+        if self.refunds >= MOST_REFUNDS {
+            return Err(Refusal::TooManyRefunds);
+        }
+        self.begin_refund(Refund { id, minor: amount.minor });
         Ok(())
     }
 
@@ -161,20 +173,21 @@ impl Payment {
     pub fn next_call(&self, refund: Option<Uuid>) -> Option<Call> {
         let amount = self.terms.as_ref()?.amount;
         let wanted = |it: &&Refund| refund.is_none_or(|id| id == it.id);
-        let give_back = |it: &Refund| Call::Refund {
-            key: it.id,
-            amount: Money::new(amount.currency, it.minor),
-        };
+        let money = |minor| Money::new(amount.currency, minor);
+        let give_back = |it: &Refund| Call::Refund { key: it.id, amount: money(it.minor) };
+        // The whole is asked for without its amount, always: a repeated call sends the same bytes.
+        let part = |minor| (minor != amount.minor).then(|| money(minor));
+        let take = |it: Capture| Call::Capture { key: it.key, part: part(it.minor) };
         match self.state {
             State::Authorizing => {
                 Some(Call::Authorize { card_token: self.card_token.clone()?, amount })
             }
-            State::Capturing => Some(Call::Capture { key: self.capture_key? }),
+            State::Capturing => Some(take(self.capture?)),
             State::Captured => self.pending.iter().find(wanted).map(give_back),
             // What was begun is settled first, by its own key; only then it is clear what to undo.
-            State::Undoing => match (self.pending.first(), self.capture_key) {
+            State::Undoing => match (self.pending.first(), self.capture) {
                 (Some(refund), _) => Some(give_back(refund)),
-                (None, Some(key)) => Some(Call::Capture { key }),
+                (None, Some(capture)) => Some(take(capture)),
                 (None, None) => Some(Call::Void { key: Uuid::new_v5(&self.id, b"void") }),
             },
             State::Authorized | State::Declined | State::Undone => None,
@@ -220,12 +233,12 @@ impl Payment {
                 self.end_authorizing(State::Undone);
                 None
             }
-            (Answer::Captured { key }, _) => self.learn_captured(amount, Some(*key)),
-            (Answer::AlreadyCaptured, _) => self.learn_captured(amount, self.capture_key),
+            (Answer::Captured { key, amount }, _) => self.learn_captured(*amount, Some(*key)),
+            (Answer::AlreadyCaptured { amount }, _) => self.learn_captured(*amount, None),
             (Answer::CaptureRefused { key }, State::Capturing | State::Undoing)
-                if self.capture_key == Some(*key) && self.captured == 0 =>
+                if self.capture.is_some_and(|it| it.key == *key) && self.captured == 0 =>
             {
-                self.capture_key = None;
+                self.capture = None;
                 if self.state == State::Capturing {
                     self.state = State::Authorized;
                 }
@@ -250,17 +263,21 @@ impl Payment {
     /// Money that was taken is never overlooked, even if the capture was thought to be refused.
     fn learn_captured(&mut self, amount: Money, key: Option<Uuid>) -> Option<Fact> {
         let open = matches!(self.state, State::Authorized | State::Capturing | State::Undoing);
-        if !open || self.captured > 0 {
+        let can_be = self.can_be_taken(amount);
+        if !open || !can_be || self.captured > 0 {
             return None;
         }
-        let was_held = std::mem::take(&mut self.authorized) > 0;
+        let held = std::mem::take(&mut self.authorized);
         self.captured = amount.minor;
-        self.capture_key = key;
+        // What was asked for under the key says what to answer, not what was taken.
+        if let Some(key) = key.filter(|key| self.capture.is_none_or(|it| it.key != *key)) {
+            self.capture = Some(Capture { key, minor: amount.minor });
+        }
         match self.state {
             State::Undoing => self.give_back_the_rest(),
             _ => self.state = State::Captured,
         }
-        Some(Fact::Captured { amount, was_held })
+        Some(Fact::Captured { amount, held })
     }
 
     fn learn_refunded(&mut self, amount: Money, id: Uuid) -> Option<Fact> {
@@ -268,21 +285,36 @@ impl Payment {
         let refund = self.pending.remove(place);
         self.refunded += refund.minor;
         self.end_if_all_is_given_back();
-        Some(Fact::Refunded { amount: Money::new(amount.currency, refund.minor) })
+        Some(Fact::Refunded { refund: id, amount: Money { minor: refund.minor, ..amount } })
     }
 
     fn give_back_the_rest(&mut self) {
         if self.left() > 0 {
             let id = Uuid::new_v5(&self.id, b"undo");
-            self.pending.push(Refund { id, minor: self.left() });
+            self.begin_refund(Refund { id, minor: self.left() });
         }
         self.end_if_all_is_given_back();
+    }
+
+    fn begin_refund(&mut self, refund: Refund) {
+        self.pending.push(refund);
+        self.refunds += 1;
     }
 
     fn end_if_all_is_given_back(&mut self) {
         if self.state == State::Undoing && self.pending.is_empty() {
             self.state = State::Undone;
         }
+    }
+
+    fn can_be_taken(&self, amount: Money) -> bool {
+        let asked = self.terms.as_ref().map_or(0, |terms| terms.amount.minor);
+        self.check_currency(amount).is_ok() && (1..=asked).contains(&amount.minor)
+    }
+
+    fn check_currency(&self, amount: Money) -> Result<(), Refusal> {
+        let own = self.terms.as_ref().map(|terms| terms.amount.currency);
+        if own == Some(amount.currency) { Ok(()) } else { Err(Refusal::CurrencyDiffers) }
     }
 
     /// What was taken, and is neither given back nor on its way.
@@ -299,9 +331,10 @@ impl Payment {
             captured: 0,
             refunded: 0,
             card_token: None,
-            capture_key: None,
+            capture: None,
             decline_reason: None,
             pending: Vec::new(),
+            refunds: 0,
             version: 0,
             create_time: now,
             update_time: now,

@@ -15,12 +15,16 @@ pub enum Refusal {
     NotAuthorized,
     #[error("the capture was refused")]
     CaptureRefused,
+    #[error("more than what is reserved")]
+    CaptureTooLarge,
     #[error("nothing was taken that could be given back")]
     NotCaptured,
     #[error("the refund was refused for now")]
     RefundRefused,
     #[error("more than what is left of the payment")]
     RefundTooLarge,
+    #[error("the payment has as many refunds as one may have")]
+    TooManyRefunds,
     #[error("not the currency of the payment")]
     CurrencyDiffers,
 }

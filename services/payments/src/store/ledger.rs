@@ -1,33 +1,59 @@
 //! The ledger's rows.
 
-use sqlx::PgConnection;
+use mesh_log::Pool;
+use shop::money::{Currency, Money};
+use sqlx::{Row as _, postgres::PgRow};
 use uuid::Uuid;
 
-use crate::domain::Posting;
+use super::undecodable;
+use crate::domain::{Account, EntriesPage, Entry, Posting};
 
-/// One side of the transaction that a payment's version stands for.
-pub struct Entry {
-    pub payment_id: Uuid,
-    pub version: i32,
-    pub posting: Posting,
+const ACCOUNTS: [(Account, &str); 3] =
+    [(Account::Customer, "customer"), (Account::Held, "held"), (Account::Shop, "shop")];
+
+/// The entries of a page, and one more if the list goes on behind it.
+pub async fn list(db: &Pool, page: &EntriesPage) -> sqlx::Result<Vec<Entry>> {
+    let first = (page.payment_id.unwrap_or_else(Uuid::nil), -1, "");
+    let after =
+        page.after.map(|(payment, version, account)| (payment, version, account_name(account)));
+    let (payment, version, account) = after.unwrap_or(first);
+    let mut reading = db.read().await?;
+    let rows = sqlx::query(
+        "SELECT payment_id, version, account, currency, amount_minor, create_time
+         FROM ledger_entries
+         WHERE (payment_id, version, account) > ($1, $2, $3) AND payment_id <= $4
+           AND ($5::text IS NULL OR account = $5)
+         ORDER BY payment_id, version, account
+         LIMIT $6",
+    )
+    .bind(payment)
+    .bind(version)
+    .bind(account)
+    .bind(page.payment_id.unwrap_or_else(Uuid::max))
+    .bind(page.account.map(account_name))
+    .bind(i64::try_from(page.size + 1).unwrap_or(i64::MAX))
+    .fetch_all(&mut *reading)
+    .await?;
+    rows.iter().map(entry).collect()
 }
 
-/// Enters transactions in the ledger.
-pub async fn insert(tx: &mut PgConnection, entries: &[Entry]) -> sqlx::Result<()> {
-    if entries.is_empty() {
-        return Ok(());
-    }
-    let amounts = || entries.iter().map(|it| it.posting.amount);
-    sqlx::query(
-        "INSERT INTO ledger_entries (payment_id, version, account, currency, amount_minor)
-         SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::bigint[])",
-    )
-    .bind(entries.iter().map(|it| it.payment_id).collect::<Vec<_>>())
-    .bind(entries.iter().map(|it| it.version).collect::<Vec<_>>())
-    .bind(entries.iter().map(|it| it.posting.account).collect::<Vec<_>>())
-    .bind(amounts().map(|it| it.currency.as_str()).collect::<Vec<_>>())
-    .bind(amounts().map(|it| it.minor).collect::<Vec<_>>())
-    .execute(tx)
-    .await
-    .map(drop)
+fn entry(row: &PgRow) -> sqlx::Result<Entry> {
+    let name: &str = row.try_get("account")?;
+    let account = ACCOUNTS.iter().find(|(_, known)| *known == name);
+    let (account, _) = account.ok_or_else(|| undecodable("ledger_entries.account"))?;
+    let currency = Currency::parse(row.try_get("currency")?);
+    let currency = currency.ok_or_else(|| undecodable("ledger_entries.currency"))?;
+    let amount = Money::new(currency, row.try_get("amount_minor")?);
+    Ok(Entry {
+        payment_id: row.try_get("payment_id")?,
+        version: row.try_get("version")?,
+        posting: Posting { account: *account, amount },
+        create_time: row.try_get("create_time")?,
+    })
+}
+
+/// What the table calls an account.
+pub(super) fn account_name(account: Account) -> &'static str {
+    let (_, name) = ACCOUNTS.iter().find(|(it, _)| *it == account).expect("every one is named");
+    name
 }

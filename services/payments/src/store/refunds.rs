@@ -2,10 +2,13 @@
 
 use std::collections::HashMap;
 
-use sqlx::PgConnection;
+use mesh_log::Pool;
+use shop::money::{Currency, Money};
+use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use uuid::Uuid;
 
-use crate::domain::Refund;
+use super::undecodable;
+use crate::domain::{Given, Refund};
 
 /// The refunds of these payments whose outcome is not known, oldest first.
 pub async fn pending(
@@ -52,9 +55,38 @@ pub async fn finish(tx: &mut PgConnection, refunds: &[Uuid]) -> sqlx::Result<()>
     if refunds.is_empty() {
         return Ok(());
     }
-    sqlx::query("UPDATE refunds SET done = true WHERE refund_id = ANY($1)")
+    sqlx::query("UPDATE refunds SET done = true, complete_time = now() WHERE refund_id = ANY($1)")
         .bind(refunds)
         .execute(tx)
         .await
         .map(drop)
+}
+
+/// The refund, if there is one.
+pub async fn get(db: &Pool, id: Uuid) -> sqlx::Result<Option<Given>> {
+    let row = sqlx::query(
+        "SELECT refund_id, payment_id, refunds.amount_minor AS refund_minor, done,
+             refunds.create_time AS refund_time, complete_time, currency
+         FROM refunds JOIN payments USING (payment_id)
+         WHERE refund_id = $1",
+    )
+    .bind(id)
+    .fetch_optional(db)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let currency = Currency::parse(row.try_get("currency")?);
+    given(&row, currency.ok_or_else(|| undecodable("payments.currency"))?)
+}
+
+/// Reads a row; `None` if it holds a payment without a refund.
+pub(super) fn given(row: &PgRow, currency: Currency) -> sqlx::Result<Option<Given>> {
+    let Some(id) = row.try_get("refund_id")? else { return Ok(None) };
+    Ok(Some(Given {
+        id,
+        payment_id: row.try_get("payment_id")?,
+        amount: Money::new(currency, row.try_get("refund_minor")?),
+        is_done: row.try_get("done")?,
+        create_time: row.try_get("refund_time")?,
+        complete_time: row.try_get("complete_time")?,
+    }))
 }

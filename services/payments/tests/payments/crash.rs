@@ -1,7 +1,10 @@
 //! Payments is killed at every step, and what was begun is finished by repeating it.
 
 use mesh_testkit::{Platform, PlatformOptions};
-use shop::payments::v1::{AuthorizePaymentRequest, Payment, PaymentState};
+use shop::{
+    common::v1::Money,
+    payments::v1::{AuthorizePaymentRequest, Payment, PaymentState},
+};
 use sqlx::PgPool;
 use tonic::Status;
 
@@ -35,10 +38,20 @@ impl Step {
         let id = &request.request_id;
         match self {
             Self::Authorize => books.authorize(request).await,
-            Self::Capture => books.capture(id, key).await,
+            Self::Capture => books.take(id, key, euros(5, 0)).await,
             Self::Refund => books.refund(id, key, euros(1, 0)).await,
             Self::Undo => books.undo(id).await,
         }
+    }
+
+    /// What is taken and given back in the end.
+    fn moves(self) -> (Option<Money>, Option<Money>) {
+        let (captured, refunded) = match self {
+            Self::Authorize | Self::Undo => (0, 0),
+            Self::Capture => (5, 0),
+            Self::Refund => (5, 3),
+        };
+        (Some(euros(captured, 0)), Some(euros(refunded, 0)))
     }
 
     async fn prepare(self, books: &Books, request: &AuthorizePaymentRequest) {
@@ -46,7 +59,8 @@ impl Step {
             books.authorize(request).await.unwrap();
         }
         if matches!(self, Self::Refund) {
-            books.capture(&request.request_id, &new_id()).await.unwrap();
+            books.take(&request.request_id, &new_id(), euros(5, 0)).await.unwrap();
+            books.refund(&request.request_id, &new_id(), euros(2, 0)).await.unwrap();
         }
     }
 }
@@ -88,7 +102,10 @@ async fn payments_may_die_at_any_point_of_any_step_and_charges_once() {
             let found = step.take(&books, &request, &key).await;
 
             assert!(lost.is_err(), "{point}: {lost:?}");
-            assert_eq!(found.unwrap().state(), ends_as, "{point}");
+            let found = found.unwrap();
+            assert_eq!(found.state(), ends_as, "{point}");
+            let (captured, refunded) = step.moves();
+            assert_eq!((found.captured, found.refunded), (captured, refunded), "{point}");
             books.audit().await;
         }
     }

@@ -7,8 +7,10 @@ use mesh_testkit::Database;
 use shop::{
     common::v1::Money,
     payments::v1::{
-        AuthorizePaymentRequest, CapturePaymentRequest, GetPaymentRequest, Payment,
-        RefundPaymentRequest, UndoPaymentRequest, payments_service_client::PaymentsServiceClient,
+        AuthorizePaymentRequest, CapturePaymentRequest, GetPaymentRequest,
+        ListLedgerEntriesRequest, ListLedgerEntriesResponse, ListPaymentsRequest,
+        ListPaymentsResponse, Payment, Refund, RefundPaymentRequest, RefundState,
+        UndoPaymentRequest, payments_service_client::PaymentsServiceClient,
     },
     processor::v1::{
         Charge, GetChargeRequest, TokenizeCardRequest, cards_service_client::CardsServiceClient,
@@ -17,6 +19,7 @@ use shop::{
 };
 use sqlx::PgPool;
 use tonic::{Code, Request, Status, transport::Channel};
+use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
 pub const GOOD: &str = "4242 4242 4242 4242";
@@ -159,8 +162,23 @@ impl Books {
         key: &str,
         time: Option<Duration>,
     ) -> Result<Payment, Status> {
+        self.take_within(payment, key, None, time).await
+    }
+
+    /// Captures a part.
+    pub async fn take(&self, payment: &str, key: &str, amount: Money) -> Result<Payment, Status> {
+        self.take_within(payment, key, Some(amount), None).await
+    }
+
+    pub async fn take_within(
+        &self,
+        payment: &str,
+        key: &str,
+        amount: Option<Money>,
+        time: Option<Duration>,
+    ) -> Result<Payment, Status> {
         let (request_id, payment_id) = (key.to_owned(), payment.to_owned());
-        let request = within(CapturePaymentRequest { request_id, payment_id }, time);
+        let request = within(CapturePaymentRequest { request_id, payment_id, amount }, time);
         let answer = self.payments.clone().capture_payment(request).await?;
         Ok(answer.into_inner().payment.unwrap())
     }
@@ -174,21 +192,61 @@ impl Books {
         payment: &str,
         time: Option<Duration>,
     ) -> Result<Payment, Status> {
-        let (request_id, payment_id) = (new_id(), payment.to_owned());
+        self.undo_by(payment, &new_id(), time).await
+    }
+
+    pub async fn undo_by(
+        &self,
+        payment: &str,
+        key: &str,
+        time: Option<Duration>,
+    ) -> Result<Payment, Status> {
+        let (request_id, payment_id) = (key.to_owned(), payment.to_owned());
         let request = within(UndoPaymentRequest { request_id, payment_id }, time);
         let answer = self.payments.clone().undo_payment(request).await?;
         Ok(answer.into_inner().payment.unwrap())
     }
 
     pub async fn refund(&self, payment: &str, key: &str, amount: Money) -> Result<Payment, Status> {
+        self.refund_within(payment, key, amount, None).await
+    }
+
+    pub async fn refund_within(
+        &self,
+        payment: &str,
+        key: &str,
+        amount: Money,
+        time: Option<Duration>,
+    ) -> Result<Payment, Status> {
         let (request_id, payment_id) = (key.to_owned(), payment.to_owned());
-        let request = RefundPaymentRequest { request_id, payment_id, amount: Some(amount) };
-        Ok(self.payments.clone().refund_payment(request).await?.into_inner().payment.unwrap())
+        let amount = Some(amount);
+        let request = within(RefundPaymentRequest { request_id, payment_id, amount }, time);
+        let answer = self.payments.clone().refund_payment(request).await?.into_inner();
+        let refund = answer.refund.unwrap();
+        assert_eq!((refund.refund_id.as_str(), refund.payment_id.as_str()), (key, payment));
+        assert_eq!(refund.state(), RefundState::Succeeded);
+        Ok(answer.payment.unwrap())
     }
 
     pub async fn get(&self, payment: &str) -> Result<Payment, Status> {
         let request = GetPaymentRequest { payment_id: payment.to_owned() };
         Ok(self.payments.clone().get_payment(request).await?.into_inner().payment.unwrap())
+    }
+
+    pub async fn refunds(&self, payment: &str) -> Vec<Refund> {
+        let request = GetPaymentRequest { payment_id: payment.to_owned() };
+        self.payments.clone().get_payment(request).await.unwrap().into_inner().refunds
+    }
+
+    pub async fn list(&self, request: ListPaymentsRequest) -> Result<ListPaymentsResponse, Status> {
+        Ok(self.payments.clone().list_payments(request).await?.into_inner())
+    }
+
+    pub async fn ledger(
+        &self,
+        request: ListLedgerEntriesRequest,
+    ) -> Result<ListLedgerEntriesResponse, Status> {
+        Ok(self.payments.clone().list_ledger_entries(request).await?.into_inner())
     }
 
     /// The processor's side of a payment.
@@ -227,6 +285,10 @@ impl Books {
         let ours = amounts("SELECT * FROM audit_payments", &self.db).await;
         let theirs = amounts("SELECT * FROM audit_charges", &self.charges_db).await;
         assert_eq!(ours, theirs, "payments and the processor agree");
+        let given = "SELECT refund_id, amount_minor FROM refunds";
+        let ours_given = refunds(&format!("{given} WHERE done"), &self.db).await;
+        let theirs_given = refunds(given, &self.charges_db).await;
+        assert_eq!(ours_given, theirs_given, "refund by refund");
         let ledger: BTreeMap<String, i64> = sqlx::query_as::<_, (String, i64)>(
             "SELECT account, sum(amount_minor)::bigint FROM audit_ledger GROUP BY account",
         )
@@ -257,6 +319,12 @@ async fn start_processor(database: &Database, listen_addr: SocketAddr) -> Starte
 
 fn channel(addr: SocketAddr) -> Channel {
     Channel::from_shared(format!("http://{addr}")).unwrap().connect_lazy()
+}
+
+async fn refunds(query: &str, db: &PgPool) -> BTreeMap<Uuid, i64> {
+    let query = sqlx::AssertSqlSafe(query.to_owned());
+    let rows: Vec<(Uuid, i64)> = sqlx::query_as(query).fetch_all(db).await.unwrap();
+    rows.into_iter().collect()
 }
 
 /// Open, captured and refunded minor units by key, where there is anything.
@@ -297,6 +365,17 @@ pub fn hurry() -> Option<Duration> {
 /// The stable reason of a refusal.
 pub fn reason(status: &Status) -> String {
     mesh_rpc::reason(status).unwrap_or_default()
+}
+
+/// The stable reason of a refusal, and the field that it blames.
+pub fn blame(status: Status) -> (String, String) {
+    let violations = status.get_details_bad_request().map(|it| it.field_violations);
+    let field = violations.and_then(|it| Some(it.first()?.field.clone())).unwrap_or_default();
+    (reason(&status), field)
+}
+
+pub fn why(reason: &str, field: &str) -> (String, String) {
+    (reason.to_owned(), field.to_owned())
 }
 
 /// Fails unless the answer says that the outcome is not known yet.

@@ -5,8 +5,8 @@ use shop::{payments::v1::PaymentState, processor::v1::ChargeState};
 use tonic::Code;
 
 use crate::till::{
-    GOOD, LOSES_ANSWERS, LOSES_REQUESTS, REFUSES_FIRST_REFUND, SLOW, Till, assert_unknown, euros,
-    hurry, new_id, reason,
+    GOOD, LOSES_ANSWERS, LOSES_REQUESTS, REFUSES_FIRST_REFUND, SLOW, Till, assert_unknown, blame,
+    euros, hurry, new_id, reason, why,
 };
 
 #[tokio::test]
@@ -164,6 +164,26 @@ async fn a_refund_that_is_refused_is_repeated_with_the_undo() {
         (Code::FailedPrecondition, "REFUND_REFUSED".into())
     );
     assert_eq!((undone.state(), undone.refunded), (PaymentState::Undone, Some(euros(12, 50))));
+    till.close().await;
+}
+
+#[tokio::test]
+async fn an_undo_under_the_key_of_another_one_is_refused_and_leaves_nothing_behind() {
+    let till = Till::open().await;
+    let (key, first) = (new_id(), new_id());
+    let request = till.payment_by(GOOD).await;
+    let id = &request.request_id;
+    till.undo_by(&first, &key, None).await.unwrap();
+    let before = till.rows().await;
+
+    let refused = till.undo_by(id, &key, None).await.unwrap_err();
+    let after = till.rows().await;
+    let both = join(till.undo_by(id, &key, None), till.authorize(&request)).await;
+
+    assert_eq!(blame(refused), why("REQUEST_CONTENT_DIFFERS", "request_id"));
+    assert_eq!(after, before);
+    assert_eq!(blame(both.0.unwrap_err()), why("REQUEST_CONTENT_DIFFERS", "request_id"));
+    assert_eq!(both.1.unwrap().state(), PaymentState::Authorized);
     till.close().await;
 }
 

@@ -1,5 +1,6 @@
 //! `ProcessorService`.
 
+use mesh_rpc::Invalid;
 use shop::processor::v1::{
     AuthorizeChargeRequest, AuthorizeChargeResponse, CaptureChargeRequest, CaptureChargeResponse,
     Charge, GetChargeRequest, GetChargeResponse, RefundChargeRequest, RefundChargeResponse,
@@ -8,10 +9,10 @@ use shop::processor::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::status::to_status;
+use super::status::{Failure, to_status};
 use crate::{
     app::{Charges, Command},
-    wire::{self, Invalid},
+    wire,
 };
 
 /// The service, ready to be mounted.
@@ -36,7 +37,9 @@ impl ProcessorService for Api {
         &self,
         request: Request<AuthorizeChargeRequest>,
     ) -> Result<Response<AuthorizeChargeResponse>, Status> {
-        let charge = self.run(wire::authorize_charge(request.get_ref())).await?;
+        let command = wire::authorize_charge(request.get_ref()).map_err(to_status)?;
+        let charge = self.charges.run(command).await.map_err(Failure::NotMade);
+        let charge = Some(wire::charge(&charge.map_err(to_status)?));
         Ok(Response::new(AuthorizeChargeResponse { charge }))
     }
 
@@ -68,7 +71,7 @@ impl ProcessorService for Api {
         &self,
         request: Request<GetChargeRequest>,
     ) -> Result<Response<GetChargeResponse>, Status> {
-        let id = wire::charge_id(&request.get_ref().charge_id).map_err(to_status)?;
+        let id = wire::get_charge(request.get_ref()).map_err(to_status)?;
         let charge = self.charges.get(id).await.map_err(to_status)?;
         Ok(Response::new(GetChargeResponse { charge: Some(wire::charge(&charge)) }))
     }

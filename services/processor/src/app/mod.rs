@@ -21,7 +21,11 @@ pub enum Error {
     #[error("no answer")]
     AnswerLost,
     #[error(transparent)]
-    Submit(#[from] SubmitError),
-    #[error("the database is unavailable")]
-    Database(#[from] sqlx::Error),
+    NotDone(#[from] SubmitError),
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::NotDone(error.into())
+    }
 }

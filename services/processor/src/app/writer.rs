@@ -30,10 +30,18 @@ pub struct Command {
 /// What is to be done.
 #[derive(Clone, Debug)]
 pub enum Action {
-    Authorize { card_token: String, amount: Money },
-    Capture,
+    Authorize {
+        card_token: String,
+        amount: Money,
+    },
+    /// Takes all that is reserved, or this part of it.
+    Capture {
+        part: Option<Money>,
+    },
     Void,
-    Refund { amount: Money },
+    Refund {
+        amount: Money,
+    },
 }
 
 /// How the answer goes out.
@@ -54,7 +62,7 @@ impl Command {
     fn name(&self) -> &'static str {
         match self.action {
             Action::Authorize { .. } => "authorize",
-            Action::Capture => "capture",
+            Action::Capture { .. } => "capture",
             Action::Void => "void",
             Action::Refund { .. } => "refund",
         }
@@ -233,7 +241,9 @@ fn act(
             Charge::authorize(slot, command.charge_id, &asked, card, now)
         }
         Action::Void => Charge::void(slot, command.charge_id, now),
-        Action::Capture => slot.as_mut().ok_or(Refusal::NotFound)?.capture(of_charge),
+        Action::Capture { part } => {
+            slot.as_mut().ok_or(Refusal::NotFound)?.capture(*part, of_charge)
+        }
         Action::Refund { amount } => {
             slot.as_mut().ok_or(Refusal::NotFound)?.refund(*amount, of_charge)
         }

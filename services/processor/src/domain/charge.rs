@@ -58,7 +58,9 @@ pub enum Refusal {
     NotAuthorized,
     #[error("the capture was refused")]
     CaptureRefused,
-    #[error("the amount was taken already")]
+    #[error("more than what is reserved")]
+    CaptureTooLarge,
+    #[error("something was taken already")]
     Captured,
     #[error("nothing was taken that could be given back")]
     NotCaptured,
@@ -112,19 +114,28 @@ impl Charge {
         }
     }
 
-    /// Takes the reserved amount.
-    pub fn capture(&mut self, card: Behaviour) -> Result<(), Refusal> {
+    /// Takes the reserved amount, or this part of it, and frees the rest.
+    pub fn capture(&mut self, part: Option<Money>, card: Behaviour) -> Result<(), Refusal> {
         match self.state {
-            State::Voided => Err(Refusal::CancelledBeforeArrival),
-            State::Declined | State::Captured => Err(Refusal::NotAuthorized),
-            State::Authorized if card == Behaviour::RefuseCapture => Err(Refusal::CaptureRefused),
-            State::Authorized => {
-                self.captured = self.authorized;
-                self.authorized = 0;
-                self.state = State::Captured;
-                Ok(())
-            }
+            State::Voided => return Err(Refusal::CancelledBeforeArrival),
+            State::Declined | State::Captured => return Err(Refusal::NotAuthorized),
+            State::Authorized => {}
         }
+        let currency = self.amount().map(|amount| amount.currency);
+        if part.is_some_and(|part| Some(part.currency) != currency) {
+            return Err(Refusal::CurrencyDiffers);
+        }
+        let taken = part.map_or(self.authorized, |part| part.minor);
+        if taken > self.authorized {
+            return Err(Refusal::CaptureTooLarge);
+        }
+        if card == Behaviour::RefuseCapture {
+            return Err(Refusal::CaptureRefused);
+        }
+        self.captured = taken;
+        self.authorized = 0;
+        self.state = State::Captured;
+        Ok(())
     }
 
     /// Frees the reserved amount. An unknown charge becomes a mark that refuses it for ever.
@@ -198,7 +209,7 @@ mod tests {
     #[derive(Clone, Debug)]
     enum Step {
         Authorize,
-        Capture,
+        Capture(Option<i64>),
         Void,
         Refund(i64),
     }
@@ -206,7 +217,7 @@ mod tests {
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let step = prop_oneof![
             Just(Step::Authorize),
-            Just(Step::Capture),
+            proptest::option::of(1_i64..150).prop_map(Step::Capture),
             Just(Step::Void),
             (1_i64..80).prop_map(Step::Refund),
         ];
@@ -228,7 +239,7 @@ mod tests {
             steps in steps(), card in behaviour()
         ) {
             let mut slot = None;
-            let (mut captures, mut given_back) = (0, 0);
+            let (mut captures, mut taken, mut given_back) = (0, 0, 0);
             for step in steps {
                 let before = slot.as_ref().map(|charge: &Charge| charge.state);
                 match step {
@@ -243,9 +254,13 @@ mod tests {
                         let done = Charge::void(&mut slot, Uuid::nil(), NOW);
                         prop_assert_eq!(done.is_err(), before == Some(State::Captured));
                     }
-                    Step::Capture => captures += slot.as_mut().map_or(0, |charge| {
-                        i64::from(charge.capture(card).is_ok())
-                    }),
+                    Step::Capture(minor) => {
+                        let part = minor.map(|minor| Money::new(Currency::EUR, minor));
+                        if slot.as_mut().is_some_and(|it| it.capture(part, card).is_ok()) {
+                            captures += 1;
+                            taken = minor.unwrap_or(100);
+                        }
+                    }
                     Step::Refund(minor) => {
                         let amount = Money::new(Currency::EUR, minor);
                         let done = slot.as_mut().is_some_and(|it| it.refund(amount, card).is_ok());
@@ -253,9 +268,8 @@ mod tests {
                     }
                 }
                 if let Some(charge) = &slot {
-                    prop_assert_eq!(charge.captured, captures * 100);
-                    prop_assert_eq!(charge.refunded, given_back);
-                    prop_assert!(charge.refunded <= charge.captured && captures <= 1);
+                    prop_assert_eq!((charge.captured, charge.refunded), (taken, given_back));
+                    prop_assert!(given_back <= taken && taken <= 100 && captures <= 1);
                     prop_assert_eq!(charge.authorized > 0, charge.state == State::Authorized);
                 }
             }
@@ -269,7 +283,7 @@ mod tests {
 
         let card = Some(Behaviour::Approve);
         let late = Charge::authorize(&mut slot, Uuid::nil(), &asked(5), card, NOW);
-        let capture = slot.as_mut().unwrap().capture(Behaviour::Approve);
+        let capture = slot.as_mut().unwrap().capture(None, Behaviour::Approve);
 
         assert_eq!(late, Err(Refusal::CancelledBeforeArrival));
         assert_eq!(capture, Err(Refusal::CancelledBeforeArrival));
@@ -292,7 +306,7 @@ mod tests {
         let card = Behaviour::RefuseFirstRefund;
         Charge::authorize(&mut slot, Uuid::nil(), &asked(5), Some(card), NOW).unwrap();
         let mut charge = slot.unwrap();
-        charge.capture(card).unwrap();
+        charge.capture(None, card).unwrap();
 
         let amount = Money::new(Currency::EUR, 5);
 

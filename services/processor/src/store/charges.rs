@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
+use mesh_log::Pool;
 use shop::money::{Currency, Money};
-use sqlx::{PgConnection, PgPool, Row as _, postgres::PgRow};
+use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -50,7 +51,7 @@ pub async fn lock(tx: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Locked> {
 }
 
 /// The charge, if there is one.
-pub async fn get(db: &PgPool, id: Uuid) -> sqlx::Result<Option<Charge>> {
+pub async fn get(db: &Pool, id: Uuid) -> sqlx::Result<Option<Charge>> {
     let row = sqlx::query("SELECT * FROM charges WHERE charge_id = $1").bind(id);
     row.fetch_optional(db).await?.as_ref().map_or(Ok(None), charge)
 }

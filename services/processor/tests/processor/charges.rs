@@ -3,10 +3,13 @@
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use shop::processor::v1::{AuthorizeChargeRequest, ChargeState};
+use shop::{
+    common::v1::Money,
+    processor::v1::{AuthorizeChargeRequest, CaptureChargeRequest, ChargeState},
+};
 use tonic::Code;
 
-use crate::sandbox::{GOOD, Sandbox, euros, field, new_id, reason};
+use crate::sandbox::{GOOD, Sandbox, blame, euros, new_id, reason, why};
 
 #[tokio::test]
 async fn a_good_card_is_charged_once_whatever_is_repeated() {
@@ -157,6 +160,56 @@ async fn the_slow_card_takes_two_seconds_and_works() {
 }
 
 #[tokio::test]
+async fn a_part_is_captured_once_and_the_rest_is_freed() {
+    let sandbox = Sandbox::start().await;
+    let request = sandbox.charge_on(GOOD).await;
+    let (id, key) = (&request.request_id, new_id());
+    let authorized = sandbox.authorize(&request).await.unwrap();
+    let mut dollars = euros(5, 0);
+    dollars.currency_code = "USD".to_owned();
+
+    let too_large = sandbox.take(part(id, &new_id(), euros(12, 51))).await.unwrap_err();
+    let foreign = sandbox.take(part(id, &new_id(), dollars)).await.unwrap_err();
+    let untouched = sandbox.get(id).await.unwrap();
+    let captures = (0..20).map(|_| sandbox.take(part(id, &key, euros(5, 0))));
+    let captured = join_all(captures).await;
+    let again = sandbox.take(part(id, &key, euros(5, 0))).await.unwrap();
+    let differs = sandbox.take(part(id, &key, euros(5, 1))).await.unwrap_err();
+    let rest = sandbox.take(part(id, &new_id(), euros(7, 50))).await.unwrap_err();
+
+    assert_eq!(blame(&too_large), why("CAPTURE_TOO_LARGE", "amount"));
+    assert_eq!(foreign.code(), Code::InvalidArgument);
+    assert_eq!(blame(&foreign), why("CURRENCY_DIFFERS", "amount.currency_code"));
+    assert_eq!(untouched, authorized);
+    assert!(captured.into_iter().all(|it| it.unwrap() == again));
+    assert_eq!(again.state(), ChargeState::Captured);
+    assert_eq!((&again.authorized, &again.captured), (&Some(euros(0, 0)), &Some(euros(5, 0))));
+    assert_eq!(blame(&differs), why("REQUEST_CONTENT_DIFFERS", "request_id"));
+    assert_eq!(blame(&rest), why("CHARGE_NOT_AUTHORIZED", "charge_id"));
+    sandbox.stop().await;
+}
+
+#[tokio::test]
+async fn several_refunds_never_give_back_more_than_the_part_that_was_taken() {
+    let sandbox = Sandbox::start().await;
+    let request = sandbox.charge_on(GOOD).await;
+    let id = &request.request_id;
+    sandbox.authorize(&request).await.unwrap();
+    sandbox.take(part(id, &new_id(), euros(5, 0))).await.unwrap();
+
+    let refunds = (0..20).map(|_| async { sandbox.refund(id, &new_id(), euros(1, 0)).await });
+    let answers = join_all(refunds).await;
+
+    let (given, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+    assert_eq!((given.len(), refused.len()), (5, 15));
+    for answer in refused {
+        assert_eq!(blame(&answer.unwrap_err()), why("REFUND_TOO_LARGE", "amount"));
+    }
+    assert_eq!(sandbox.get(id).await.unwrap().refunded, Some(euros(5, 0)));
+    sandbox.stop().await;
+}
+
+#[tokio::test]
 async fn a_refused_capture_leaves_the_amount_reserved() {
     let sandbox = Sandbox::start().await;
     let request = sandbox.charge_on("4000 0000 0000 0374").await;
@@ -202,8 +255,8 @@ async fn a_void_that_comes_first_refuses_the_charge_that_comes_later() {
     assert_eq!((voided.state(), &voided.amount), (ChargeState::Voided, &None));
     assert_eq!(voided, voided_again);
     assert_eq!(late.code(), Code::FailedPrecondition);
-    assert_eq!(reason(&late), "CANCELLED_BEFORE_ARRIVAL");
-    assert_eq!(reason(&late_capture), "CANCELLED_BEFORE_ARRIVAL");
+    assert_eq!(blame(&late), why("CANCELLED_BEFORE_ARRIVAL", "request_id"));
+    assert_eq!(blame(&late_capture), why("CANCELLED_BEFORE_ARRIVAL", "charge_id"));
     sandbox.stop().await;
 }
 
@@ -238,24 +291,37 @@ async fn bad_input_is_named_and_leaves_nothing_behind() {
     let token = |card_token: String| AuthorizeChargeRequest { card_token, ..good.clone() };
     let id = |id: &str| AuthorizeChargeRequest { request_id: id.to_owned(), ..good.clone() };
 
-    for (name, request) in [
-        ("amount", with(None)),
-        ("amount.nanos", with(Some(half_a_cent))),
-        ("amount.currency_code", with(Some(doubloons))),
-        ("amount.units", with(Some(euros(0, 0)))),
-        ("amount.units", with(Some(euros(-1, 0)))),
-        ("amount.units", with(Some(euros(i64::MAX, 0)))),
-        ("card_token", token(String::new())),
-        ("card_token", token("x".repeat(101))),
-        ("request_id", id("")),
-        ("request_id", id("not-a-uuid")),
+    for (reason, name, request) in [
+        ("FIELD_MISSING", "amount", with(None)),
+        ("AMOUNT_MALFORMED", "amount.nanos", with(Some(half_a_cent))),
+        ("CURRENCY_UNKNOWN", "amount.currency_code", with(Some(doubloons))),
+        ("AMOUNT_OUT_OF_RANGE", "amount.units", with(Some(euros(0, 0)))),
+        ("AMOUNT_OUT_OF_RANGE", "amount.units", with(Some(euros(-1, 0)))),
+        ("AMOUNT_OUT_OF_RANGE", "amount.units", with(Some(euros(i64::MAX, 0)))),
+        ("TEXT_LENGTH_OUT_OF_RANGE", "card_token", token(String::new())),
+        ("TEXT_LENGTH_OUT_OF_RANGE", "card_token", token("x".repeat(101))),
+        ("TEXT_MALFORMED", "card_token", token("a\0b".to_owned())),
+        ("UUID_MALFORMED", "request_id", id("")),
+        ("UUID_MALFORMED", "request_id", id("not-a-uuid")),
     ] {
         let refused = sandbox.authorize(&request).await.unwrap_err();
-        assert_eq!((refused.code(), field(&refused)), (Code::InvalidArgument, name.to_owned()));
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert_eq!(blame(&refused), why(reason, name));
     }
+    let nothing = sandbox.take(part(&new_id(), &new_id(), euros(0, 0))).await.unwrap_err();
+    let unknown = sandbox.authorize(&token("nobody's".to_owned())).await.unwrap_err();
     let nowhere = sandbox.capture(&new_id(), &new_id()).await.unwrap_err();
 
-    assert_eq!((nowhere.code(), reason(&nowhere)), (Code::NotFound, "CHARGE_NOT_FOUND".to_owned()));
+    assert_eq!(blame(&nothing), why("AMOUNT_OUT_OF_RANGE", "amount.units"));
+    assert_eq!(blame(&unknown), why("CARD_TOKEN_UNKNOWN", "card_token"));
+    assert_eq!(nowhere.code(), Code::NotFound);
+    assert_eq!(blame(&nowhere), why("CHARGE_NOT_FOUND", "charge_id"));
     assert_eq!(sandbox.rows().await, 0);
     sandbox.stop().await;
+}
+
+/// A capture of a part.
+fn part(charge_id: &str, request_id: &str, amount: Money) -> CaptureChargeRequest {
+    let (charge_id, request_id) = (charge_id.to_owned(), request_id.to_owned());
+    CaptureChargeRequest { request_id, charge_id, amount: Some(amount) }
 }

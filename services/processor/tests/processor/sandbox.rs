@@ -75,7 +75,11 @@ impl Sandbox {
 
     pub async fn capture(&self, charge_id: &str, request_id: &str) -> Result<Charge, Status> {
         let (charge_id, request_id) = (charge_id.to_owned(), request_id.to_owned());
-        let request = CaptureChargeRequest { request_id, charge_id };
+        self.take(CaptureChargeRequest { request_id, charge_id, amount: None }).await
+    }
+
+    /// Captures what the request says.
+    pub async fn take(&self, request: CaptureChargeRequest) -> Result<Charge, Status> {
         Ok(self.charges.clone().capture_charge(request).await?.into_inner().charge.unwrap())
     }
 
@@ -128,6 +132,15 @@ pub fn new_id() -> String {
 /// The stable reason of a refusal.
 pub fn reason(status: &Status) -> String {
     mesh_rpc::reason(status).unwrap_or_default()
+}
+
+/// Why a request is refused, and the field to blame.
+pub fn blame(status: &Status) -> (String, String) {
+    (reason(status), field(status))
+}
+
+pub fn why(reason: &str, field: &str) -> (String, String) {
+    (reason.to_owned(), field.to_owned())
 }
 
 /// The field that a refusal is about.

@@ -1,21 +1,28 @@
 //! `shop.shipping.v1.ShippingService`.
 
+mod positions;
 mod status;
+mod track;
 
-use mesh_log::{Database, Gather};
+use mesh_log::{Database, Gather, Watchers};
 use mesh_rpc::Invalid;
 use shop::shipping::v1::{
     CancelShipmentRequest, CancelShipmentResponse, CreateShipmentRequest, CreateShipmentResponse,
-    GetShipmentRequest, GetShipmentResponse, RecordCarrierUpdateRequest,
-    RecordCarrierUpdateResponse, ReleaseShipmentRequest, ReleaseShipmentResponse, Shipment,
-    shipping_service_server::ShippingService,
+    GetShipmentRequest, GetShipmentResponse, ListShipmentsRequest, ListShipmentsResponse,
+    QuoteShippingRequest, QuoteShippingResponse, RecordCarrierUpdateRequest,
+    RecordCarrierUpdateResponse, RecordPositionsRequest, RecordPositionsResponse,
+    ReleaseShipmentRequest, ReleaseShipmentResponse, Shipment, TrackShipmentRequest,
+    TrackShipmentResponse, shipping_service_server::ShippingService,
 };
-use tonic::{Request, Response, Status};
+use time::OffsetDateTime;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
 
-use self::status::to_status;
+use self::status::{Failure, to_status};
 use crate::{
     app::{Command, Done, Shipments},
-    domain::Refusal,
+    domain::{Refusal, estimate, quote},
     store, wire,
 };
 
@@ -23,6 +30,9 @@ use crate::{
 pub struct Api {
     pub db: Database,
     pub writer: Gather<Shipments>,
+    /// Those who follow a parcel's way, by its last sequence.
+    pub watchers: Watchers,
+    pub draining: CancellationToken,
 }
 
 impl Api {
@@ -44,6 +54,19 @@ impl Api {
 
 #[tonic::async_trait]
 impl ShippingService for Api {
+    type TrackShipmentStream = ReceiverStream<Result<TrackShipmentResponse, Status>>;
+
+    async fn quote_shipping(
+        &self,
+        request: Request<QuoteShippingRequest>,
+    ) -> Result<Response<QuoteShippingResponse>, Status> {
+        let (country, parcel) = wire::quote_shipping(request.get_ref()).map_err(to_status)?;
+        let terms = quote(country, parcel).map_err(Failure::NotQuoted).map_err(to_status)?;
+        let today = OffsetDateTime::now_utc().date();
+        let estimate = estimate(terms.zone, terms.parcel.speed, today);
+        Ok(Response::new(wire::quote(&terms, estimate)))
+    }
+
     async fn create_shipment(
         &self,
         request: Request<CreateShipmentRequest>,
@@ -78,11 +101,38 @@ impl ShippingService for Api {
         Ok(Response::new(GetShipmentResponse { shipment: Some(wire::shipment(&shipment)) }))
     }
 
+    async fn list_shipments(
+        &self,
+        request: Request<ListShipmentsRequest>,
+    ) -> Result<Response<ListShipmentsResponse>, Status> {
+        let page = wire::list_shipments(request.get_ref()).map_err(to_status)?;
+        let limit = i64::try_from(page.size + 1).expect("pages are small");
+        let listed = store::list(self.db.pool(), page.listed, page.after, limit).await;
+        Ok(Response::new(wire::shipments_page(listed.map_err(to_status)?, &page)))
+    }
+
+    async fn track_shipment(
+        &self,
+        request: Request<TrackShipmentRequest>,
+    ) -> Result<Response<Self::TrackShipmentStream>, Status> {
+        let from = wire::track_shipment(request.get_ref()).map_err(to_status)?;
+        let (db, draining) = (self.db.pool().clone(), self.draining.clone());
+        Ok(Response::new(track::entries(db, &self.watchers, from, draining).await?))
+    }
+
     async fn record_carrier_update(
         &self,
         request: Request<RecordCarrierUpdateRequest>,
     ) -> Result<Response<RecordCarrierUpdateResponse>, Status> {
         let shipment = self.submit(wire::record_carrier_update(request.get_ref())).await?;
         Ok(Response::new(RecordCarrierUpdateResponse { shipment }))
+    }
+    async fn record_positions(
+        &self,
+        request: Request<Streaming<RecordPositionsRequest>>,
+    ) -> Result<Response<RecordPositionsResponse>, Status> {
+        let (messages, draining) = (request.into_inner(), self.draining.clone());
+        let answer = positions::record(&self.db, &self.watchers, messages, draining).await?;
+        Ok(Response::new(answer))
     }
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{Action, Command, Done};
 use crate::{
-    domain::{Refusal, Shipment},
+    domain::{Refusal, Shipment, quote},
     events,
     store::{self, Row},
 };
@@ -99,8 +99,9 @@ impl Batch {
         let now = entry.now;
         let changed = match (&command.action, &mut entry.row) {
             (Action::Create { .. }, Some(_)) => return Err(Refusal::CancelledBeforeArrival),
-            (Action::Create { order_id, address }, row @ None) => {
-                let shipment = Shipment::create(id, *order_id, address.country, now)?;
+            (Action::Create { order_id, address, parcel }, row @ None) => {
+                let terms = quote(address.country, *parcel)?;
+                let shipment = Shipment::create(id, *order_id, terms, now);
                 let (digest, address) = (Some(command.digest), Some(address.clone()));
                 *row = Some(Row { shipment, digest, address });
                 true

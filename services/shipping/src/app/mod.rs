@@ -2,13 +2,18 @@
 //! are decided in one batch and written at once, each with an outcome of its own.
 
 mod batch;
+mod positions;
+mod track;
+
+pub use positions::{Sighting, record_positions};
+pub use track::Track;
 
 use futures::{FutureExt as _, future::BoxFuture};
-use mesh_log::{Meta, Work, requests::Key};
+use mesh_log::{Meta, Watchers, Work, requests::Key};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::domain::{Address, Refusal, Report, Shipment};
+use crate::domain::{Address, Parcel, Refusal, Report, Shipment};
 
 /// One request to change a shipment.
 pub struct Command {
@@ -22,7 +27,7 @@ pub struct Command {
 
 /// What a command asks for. `key` is the request's, for commands that create nothing under it.
 pub enum Action {
-    Create { order_id: Uuid, address: Address },
+    Create { order_id: Uuid, address: Address, parcel: Parcel },
     Release { key: Key },
     Cancel { key: Key },
     Report { key: Key, report: Report },
@@ -35,7 +40,10 @@ pub struct Done {
 }
 
 /// The work of the one writer of this service's shipments.
-pub struct Shipments;
+pub struct Shipments {
+    /// Those who follow a shipment; its version for them is its way's last sequence.
+    pub watchers: Watchers,
+}
 
 impl Work for Shipments {
     type Command = Command;
@@ -56,6 +64,12 @@ impl Work for Shipments {
         commands: &'c [Command],
     ) -> BoxFuture<'c, sqlx::Result<Vec<Self::Outcome>>> {
         batch::apply(tx, commands).boxed()
+    }
+
+    fn committed(&self, _commands: &[Command], outcomes: &[Self::Outcome]) {
+        for Done { shipment, .. } in outcomes.iter().flatten().filter(|done| done.changed) {
+            self.watchers.notify(shipment.id, shipment.last_sequence());
+        }
     }
 }
 

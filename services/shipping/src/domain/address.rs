@@ -1,13 +1,5 @@
 //! Where a parcel goes, and where none can.
 
-/// Countries that our carriers serve, in order: the European Union, the United Kingdom,
-/// Switzerland, Norway, the United States and Canada.
-const SERVED: [Country; 32] = countries([
-    b"AT", b"BE", b"BG", b"CA", b"CH", b"CY", b"CZ", b"DE", b"DK", b"EE", b"ES", b"FI", b"FR",
-    b"GB", b"GR", b"HR", b"HU", b"IE", b"IT", b"LT", b"LU", b"LV", b"MT", b"NL", b"NO", b"PL",
-    b"PT", b"RO", b"SE", b"SI", b"SK", b"US",
-]);
-
 /// An address of the right shape; personal data, so it cannot be printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
@@ -22,6 +14,19 @@ pub struct Address {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Country([u8; 2]);
 
+/// How far away a country is: what a parcel costs and how long it takes depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Zone {
+    /// Belgium, where parcels leave, and its neighbours.
+    Near,
+    /// The rest of the European Union.
+    Union,
+    /// The United Kingdom, Switzerland and Norway.
+    Europe,
+    /// The United States and Canada.
+    Overseas,
+}
+
 impl Country {
     /// The country with this code, if it is two upper-case letters.
     pub fn parse(code: &str) -> Option<Self> {
@@ -33,20 +38,30 @@ impl Country {
         std::str::from_utf8(&self.0).expect("only ASCII is accepted by `parse`")
     }
 
-    /// Whether a carrier brings parcels there.
-    pub fn is_served(self) -> bool {
-        SERVED.binary_search(&self).is_ok()
+    /// How far away the country is; `None` if no carrier brings parcels there.
+    pub fn zone(self) -> Option<Zone> {
+        Some(match &self.0 {
+            b"BE" | b"DE" | b"FR" | b"LU" | b"NL" => Zone::Near,
+            b"AT" | b"BG" | b"CY" | b"CZ" | b"DK" | b"EE" | b"ES" | b"FI" | b"GR" | b"HR"
+            | b"HU" | b"IE" | b"IT" | b"LT" | b"LV" | b"MT" | b"PL" | b"PT" | b"RO" | b"SE"
+            | b"SI" | b"SK" => Zone::Union,
+            b"CH" | b"GB" | b"NO" => Zone::Europe,
+            b"CA" | b"US" => Zone::Overseas,
+            _ => return None,
+        })
     }
 }
 
-const fn countries<const N: usize>(codes: [&[u8; 2]; N]) -> [Country; N] {
-    let mut countries = [Country([0; 2]); N];
-    let mut i = 0;
-    while i < N {
-        countries[i] = Country(*codes[i]);
-        i += 1;
+impl Zone {
+    /// As it stands in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Near => "NEAR",
+            Self::Union => "UNION",
+            Self::Europe => "EUROPE",
+            Self::Overseas => "OVERSEAS",
+        }
     }
-    countries
 }
 
 #[cfg(test)]
@@ -55,17 +70,33 @@ mod tests {
 
     #[test]
     fn parcels_go_to_europe_and_north_america_and_not_to_the_antarctic() {
-        for code in ["AT", "CH", "DE", "GB", "NO", "SK", "US", "CA"] {
-            assert!(country(code).is_served(), "{code}");
+        let zones = [
+            ("BE", Zone::Near),
+            ("NL", Zone::Near),
+            ("AT", Zone::Union),
+            ("SK", Zone::Union),
+            ("CH", Zone::Europe),
+            ("GB", Zone::Europe),
+            ("US", Zone::Overseas),
+            ("CA", Zone::Overseas),
+        ];
+        for (code, zone) in zones {
+            assert_eq!(country(code).zone(), Some(zone), "{code}");
         }
         for code in ["AQ", "KP", "AA", "ZZ", "RU", "UK"] {
-            assert!(!country(code).is_served(), "{code}");
+            assert_eq!(country(code).zone(), None, "{code}");
         }
     }
 
     #[test]
-    fn the_list_is_in_order_so_that_it_can_be_searched() {
-        assert!(SERVED.is_sorted());
+    fn every_country_of_the_union_is_served_and_five_others() {
+        let letters = || b'A'..=b'Z';
+        let all = letters().flat_map(|one| letters().map(move |two| Country([one, two])));
+        let zones: Vec<_> = all.filter_map(Country::zone).collect();
+        let count = |wanted: &[Zone]| zones.iter().filter(|zone| wanted.contains(zone)).count();
+
+        assert_eq!(count(&[Zone::Near, Zone::Union]), 27);
+        assert_eq!(count(&[Zone::Europe, Zone::Overseas]), 5);
     }
 
     #[test]

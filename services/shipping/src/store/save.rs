@@ -12,21 +12,25 @@ pub async fn save(tx: &mut PgConnection, changed: &[&Row], refused: &[Uuid]) -> 
         return Ok(());
     }
     let addressed: Vec<_> = (changed.iter())
-        .filter(|row| row.shipment.needs_address())
+        .filter(|row| !row.shipment.has_ended())
         .filter_map(|row| row.address.as_ref().map(|address| (row.shipment.id, address)))
         .collect();
     let ended: Vec<_> = (changed.iter())
-        .filter(|row| !row.shipment.needs_address())
+        .filter(|row| row.shipment.has_ended())
         .map(|row| row.shipment.id)
         .collect();
     sqlx::query(
         "WITH saved AS (
            UPDATE shipments AS s
            SET digest = c.digest, order_id = c.order_id, state = c.state, version = c.version,
-               released_at = c.released_at, dispatched_at = c.dispatched_at, ended_at = c.ended_at
+               released_at = c.released_at, dispatched_at = c.dispatched_at, ended_at = c.ended_at,
+               speed = c.speed, weight_grams = c.weight_grams, zone = c.zone,
+               currency = c.currency, price_minor = c.price_minor
            FROM unnest($1::uuid[], $2::bytea[], $3::uuid[], $4::text[], $5::int[],
-                       $6::timestamptz[], $7::timestamptz[], $8::timestamptz[])
-                AS c(id, digest, order_id, state, version, released_at, dispatched_at, ended_at)
+                       $6::timestamptz[], $7::timestamptz[], $8::timestamptz[], $17::text[],
+                       $18::int[], $19::text[], $20::text[], $21::bigint[])
+                AS c(id, digest, order_id, state, version, released_at, dispatched_at, ended_at,
+                     speed, weight_grams, zone, currency, price_minor)
            WHERE s.id = c.id
          ), addressed AS (
            INSERT INTO shipment_addresses
@@ -54,6 +58,11 @@ pub async fn save(tx: &mut PgConnection, changed: &[&Row], refused: &[Uuid]) -> 
     .bind(column(&addressed, |(_, address)| address.country.as_str()))
     .bind(ended)
     .bind(refused)
+    .bind(column(changed, |row| row.shipment.terms.map(|terms| terms.parcel.speed.as_str())))
+    .bind(column(changed, |row| row.shipment.terms.map(|terms| terms.parcel.grams)))
+    .bind(column(changed, |row| row.shipment.terms.map(|terms| terms.zone.as_str())))
+    .bind(column(changed, |row| row.shipment.terms.map(|terms| terms.price.currency.as_str())))
+    .bind(column(changed, |row| row.shipment.terms.map(|terms| terms.price.minor)))
     .execute(tx)
     .await?;
     Ok(())

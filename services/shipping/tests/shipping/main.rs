@@ -3,5 +3,9 @@
 
 mod bad_input;
 mod lifecycle;
+mod lists;
+mod positions;
+mod quotes;
 mod replicas;
 mod support;
+mod tracking;

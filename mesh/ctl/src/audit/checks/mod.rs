@@ -10,6 +10,7 @@ mod replay;
 mod reservations;
 mod sagas;
 mod stock;
+mod views;
 
 use shop::money::{Currency, Money};
 use uuid::Uuid;
@@ -30,6 +31,7 @@ pub fn all(facts: &Facts, options: &Options) -> Report {
     let dead_letters = dead_letters::check(facts, options);
     let sagas = sagas::check(facts, options);
     let replay = replay::check(facts);
+    let views = views::check(facts, options, &mut moving);
     let checks = vec![
         money,
         processor,
@@ -41,6 +43,7 @@ pub fn all(facts: &Facts, options: &Options) -> Report {
         dead_letters,
         sagas,
         replay,
+        views,
     ];
     Report::new(checks, moving)
 }

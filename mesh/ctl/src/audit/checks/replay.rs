@@ -32,9 +32,8 @@ fn problem(order: &OrderRow, story: &Story) -> Option<String> {
     if let Some(fault) = &story.fault {
         return Some(fault.clone());
     }
-    if !story.states.contains(&order.state.as_str()) {
-        let states = story.states.join(" or ");
-        return Some(format!("is shown as {}; its events say {states}", order.state));
+    if story.state != order.state {
+        return Some(format!("is shown as {}; its events say {}", order.state, story.state));
     }
     let shown = (&order.currency, order.total, order.refund_due);
     (shown != (&story.currency, story.total, story.refund_due)).then(|| {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::super::Check;
 use super::super::facts::{Bucket, Facts};
 
-/// The buckets whose pieces each belong to an order.
+/// The buckets whose pieces each belong to an order, but for those that were written off.
 const OF_ORDERS: [&str; 4] = ["reserved", "committed", "shipped", "lost"];
 
 pub fn check(facts: &Facts) -> Check {
@@ -22,9 +22,12 @@ pub fn check(facts: &Facts) -> Check {
     for reservation in &facts.reservations {
         *held.entry(&reservation.at).or_default() += reservation.quantity;
     }
-    let of_orders = held.keys().copied();
+    for (bucket, quantity) in &facts.write_offs {
+        *held.entry(bucket).or_default() += quantity;
+    }
+    let accounted = held.keys().copied();
     let mut buckets: HashSet<&Bucket> = facts.stock.keys().chain(facts.movements.keys()).collect();
-    buckets.extend(of_orders);
+    buckets.extend(accounted);
     for bucket in buckets {
         compare(&mut check, facts, bucket, held.get(bucket).copied().unwrap_or_default());
     }
@@ -42,7 +45,7 @@ pub fn check(facts: &Facts) -> Check {
     check
 }
 
-fn compare(check: &mut Check, facts: &Facts, bucket: &Bucket, of_orders: i64) {
+fn compare(check: &mut Check, facts: &Facts, bucket: &Bucket, accounted: i64) {
     let Bucket { sku, name } = bucket;
     let row = || format!("SKU {sku}, {name}");
     let balance = facts.stock.get(bucket).copied().unwrap_or_default();
@@ -50,8 +53,10 @@ fn compare(check: &mut Check, facts: &Facts, bucket: &Bucket, of_orders: i64) {
     if balance != moved {
         check.find(row, || format!("the balance is {balance}; the movements sum to {moved}"));
     }
-    if OF_ORDERS.contains(&name.as_str()) && balance != of_orders {
-        check.find(row, || format!("the balance is {balance}; orders have {of_orders}"));
+    if OF_ORDERS.contains(&name.as_str()) && balance != accounted {
+        let problem =
+            || format!("the balance is {balance}; orders and write-offs have {accounted}");
+        check.find(row, problem);
     }
     let is_signed_wrong = if name == "supplier" { balance > 0 } else { balance < 0 };
     if is_signed_wrong {

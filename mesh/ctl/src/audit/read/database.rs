@@ -22,6 +22,7 @@ pub struct Databases {
     pub processor: Database,
     pub inventory: Database,
     pub shipping: Database,
+    pub catalog: Database,
 }
 
 impl Databases {
@@ -32,11 +33,13 @@ impl Databases {
             processor: Database::new("processor", &places.processor),
             inventory: Database::new("inventory", &places.inventory),
             shipping: Database::new("shipping", &places.shipping),
+            catalog: Database::new("catalog", &places.catalog),
         }
     }
 
-    pub fn all(&self) -> [&Database; 5] {
-        [&self.orders, &self.payments, &self.processor, &self.inventory, &self.shipping]
+    pub fn all(&self) -> [&Database; 6] {
+        let Self { orders, payments, processor, inventory, shipping, catalog } = self;
+        [orders, payments, processor, inventory, shipping, catalog]
     }
 }
 

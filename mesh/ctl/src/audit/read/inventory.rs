@@ -1,4 +1,4 @@
-//! Balances, movements and reservations, at one moment.
+//! Balances, movements, reservations and write-offs, at one moment.
 
 use std::collections::HashMap;
 
@@ -18,6 +18,8 @@ pub async fn read(database: &Database, facts: &mut Facts) -> Result<(), Unreadab
         "SELECT order_id, sku, bucket, quantity FROM audit_reservations",
     );
     let reservations = snapshot.all("audit_reservations", reservations).await?;
+    let write_offs = sqlx::query_as("SELECT sku, 'lost', quantity FROM audit_write_offs");
+    facts.write_offs = by_bucket(snapshot.all("audit_write_offs", write_offs).await?);
     snapshot.end().await;
     let reservation =
         |(order, sku, name, quantity)| Reservation { order, at: Bucket { sku, name }, quantity };

@@ -27,6 +27,6 @@ pub async fn all(
     messages::read(databases, nats, options, &mut facts).await?;
     let last = orders::last(&databases.orders).await?;
     facts.orders = Orders::between(&first, last.rows);
-    (facts.stories, facts.torn) = (last.stories, last.torn);
+    (facts.stories, facts.torn, facts.view) = (last.stories, last.torn, last.view);
     Ok(facts)
 }

@@ -1,6 +1,7 @@
 //! The rules of reservations, case by case; `property` lets them run at random.
 
 mod property;
+mod shelf;
 
 use std::collections::BTreeMap;
 
@@ -162,8 +163,11 @@ fn giving_up_an_expired_hold_moves_nothing() {
 
     let told = ledger.announcements();
 
-    let moved: Vec<_> =
-        told.iter().map(|told| (told.version, told.state, told.lines.len())).collect();
+    let moved = |told: &Announcement| match told {
+        Announcement::Reservation { version, state, lines, .. } => (*version, *state, lines.len()),
+        Announcement::Stock { .. } => panic!("nothing is new about the shelf: {told:?}"),
+    };
+    let moved: Vec<_> = told.iter().map(moved).collect();
     assert_eq!(moved, [(1, State::Reserved, 1), (2, State::Expired, 1), (3, State::Released, 0)]);
 }
 
@@ -192,7 +196,7 @@ fn reserved(lines: &[(&str, i64)]) -> Ledger {
 /// A ledger with so many pieces on hand, and a few ids that nobody used.
 fn ledger(delivered: &[(&str, i64)]) -> Ledger {
     let free = (1..=9).map(|n| (Uuid::from_u128(n), Slot::Fresh(OffsetDateTime::UNIX_EPOCH)));
-    let mut ledger = Ledger::new([], BTreeMap::from_iter(free), []);
+    let mut ledger = Ledger::new([], BTreeMap::from_iter(free), [], []);
     for (name, quantity) in delivered {
         let id = Uuid::from_u128(1000);
         let delivery =
@@ -200,7 +204,7 @@ fn ledger(delivered: &[(&str, i64)]) -> Ledger {
         ledger.apply(&delivery).unwrap();
         let stock = ledger.stock.values().cloned().collect::<Vec<_>>();
         let slots = std::mem::take(&mut ledger.slots);
-        ledger = Ledger::new(stock, slots, []);
+        ledger = Ledger::new(stock, slots, [], []);
     }
     ledger
 }

@@ -9,6 +9,8 @@ use uuid::Uuid;
 use super::super::*;
 
 const SKUS: [&str; 3] = ["CUP", "MUG", "TEA"];
+/// The one that is set, if any.
+const THRESHOLD: i64 = 4;
 const BUCKETS: [Bucket; 6] = [
     Bucket::Supplier,
     Bucket::OnHand,
@@ -25,6 +27,7 @@ proptest! {
         for command in &commands {
             let changes = ledger.changes();
             let before = ledger.stock.clone();
+            let told = news(&ledger);
 
             let refused = ledger.apply(command).is_err();
 
@@ -32,6 +35,7 @@ proptest! {
                 prop_assert_eq!(ledger.changes(), changes, "{:?} was refused", command);
                 prop_assert_eq!(&ledger.stock, &before, "{:?} was refused", command);
             }
+            prop_assert_eq!(news(&ledger) - told, falls(&before, &ledger), "{:?}", command);
             for stock in ledger.stock.values() {
                 let all: i64 = BUCKETS.iter().map(|bucket| stock.quantity(*bucket)).sum();
                 prop_assert_eq!(all, 0, "{:?} after {:?}", stock, command);
@@ -78,6 +82,8 @@ fn command() -> impl Strategy<Value = Command> {
     let lines = prop::collection::btree_map(prop::sample::select(SKUS.to_vec()), 1..6i64, 1..=3);
     prop_oneof![
         2 => (0..20u128, prop::sample::select(SKUS.to_vec()), 1..10i64).prop_map(receive),
+        2 => (20..40u128, prop::sample::select(SKUS.to_vec()), -6..6i64).prop_map(adjust),
+        1 => prop::sample::select(SKUS.to_vec()).prop_map(watch),
         4 => (0..8u128, lines).prop_map(reserve),
         8 => (0..8u128, prop::sample::select(changes)).prop_map(|(id, change)| {
             Command::Change { reservation: Uuid::from_u128(id), change }
@@ -94,6 +100,22 @@ fn receive((id, name, quantity): (u128, &str, i64)) -> Command {
     Command::Receive { id: Uuid::from_u128(id), digest, sku, quantity }
 }
 
+fn adjust((id, name, quantity): (u128, &str, i64)) -> Command {
+    let (quantity, reason) = match quantity {
+        ..-3 => (quantity, AdjustmentReason::ReturnedToSupplier),
+        -3..0 => (quantity, AdjustmentReason::Damaged),
+        0.. => (quantity + 1, AdjustmentReason::Found),
+    };
+    let (id, digest, note) = (Uuid::from_u128(id), [quantity.to_le_bytes()[0]; 16], String::new());
+    let sku = Sku::parse(name).unwrap();
+    Command::Adjust(Adjust { id, digest, sku, quantity, reason, note })
+}
+
+fn watch(name: &str) -> Command {
+    let (sku, threshold) = (Sku::parse(name).unwrap(), THRESHOLD);
+    Command::SetThreshold { sku, threshold, expected: None }
+}
+
 fn reserve((id, lines): (u128, BTreeMap<&str, i64>)) -> Command {
     let line = |(name, quantity): (&str, i64)| Line { sku: Sku::parse(name).unwrap(), quantity };
     let digest = [u8::try_from(lines.values().sum::<i64>()).unwrap(); 16];
@@ -104,13 +126,14 @@ fn reserve((id, lines): (u128, BTreeMap<&str, i64>)) -> Command {
 
 fn empty() -> Ledger {
     let free = (0..8).map(|n| (Uuid::from_u128(n), Slot::Fresh(OffsetDateTime::UNIX_EPOCH)));
-    Ledger::new([], BTreeMap::from_iter(free), [])
+    Ledger::new([], BTreeMap::from_iter(free), [], [])
 }
 
 /// The ledger that the next transaction would load.
 fn reloaded(ledger: Ledger) -> Ledger {
-    let Ledger { stock, slots, deliveries, .. } = ledger;
-    Ledger::new(stock.into_values(), slots, deliveries.into_values())
+    let Ledger { stock, slots, deliveries, adjustments, .. } = ledger;
+    let (stock, deliveries) = (stock.into_values(), deliveries.into_values());
+    Ledger::new(stock, slots, deliveries, adjustments.into_values())
 }
 
 type Balances = HashMap<(String, Bucket), i64>;
@@ -139,10 +162,31 @@ fn held(ledger: &Ledger) -> Balances {
     sums
 }
 
+/// How often a shelf was told to be low or empty.
+fn news(ledger: &Ledger) -> usize {
+    let is_fall = |told: &&Announcement| match told {
+        Announcement::Stock { news, .. } => !matches!(news, News::Adjusted { .. }),
+        Announcement::Reservation { .. } => false,
+    };
+    ledger.announcements().iter().filter(is_fall).count()
+}
+
+/// How many shelves became low, how many empty, since they were like this.
+fn falls(before: &HashMap<Sku, Stock>, ledger: &Ledger) -> usize {
+    let fell = |stock: &Stock| {
+        let then = before.get(&stock.sku).map_or(0, |then| then.on_hand);
+        let low = then > stock.threshold && stock.on_hand <= stock.threshold && stock.threshold > 0;
+        let empty = then > 0 && stock.on_hand == 0;
+        usize::from(low) + usize::from(empty)
+    };
+    ledger.stock.values().map(fell).sum()
+}
+
 /// What the movements add up to; only what is held for orders if `held`.
 fn replayed(movements: &[Movement], held: bool) -> Balances {
     let mut sums = zeroes();
-    for movement in movements {
+    let of_orders = |movement: &&Movement| !held || !matches!(movement.cause, Cause::Adjustment(_));
+    for movement in movements.iter().filter(of_orders) {
         *sums.entry((movement.sku.to_string(), movement.from)).or_default() -= movement.quantity;
         *sums.entry((movement.sku.to_string(), movement.to)).or_default() += movement.quantity;
     }

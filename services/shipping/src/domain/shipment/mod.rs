@@ -4,7 +4,7 @@ use thiserror::Error;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::Country;
+use super::{Country, Estimate, Terms, estimate};
 
 /// A parcel for one order, or the mark that a cancel left before the parcel was announced.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,10 @@ pub struct Shipment {
     pub dispatched: Option<OffsetDateTime>,
     /// When it was delivered, lost or cancelled.
     pub ended: Option<OffsetDateTime>,
+    /// What is sent and for how much; `None` in a mark, and where nobody has said.
+    pub terms: Option<Terms>,
+    /// How many positions are known.
+    pub positions: i32,
 }
 
 /// Where a parcel is.
@@ -47,6 +51,8 @@ pub enum Refusal {
     #[error("no carrier serves {}", .country.as_str())]
     AddressNotServed { country: Country },
     #[error("the shipment is cancelled")]
+    Cancelled,
+    #[error("the shipment was cancelled before it arrived")]
     CancelledBeforeArrival,
     #[error("the request id was used before with other content")]
     ContentDiffers,
@@ -54,22 +60,21 @@ pub enum Refusal {
     Dispatched,
     #[error("there is no such shipment")]
     NotFound,
+    #[error("a parcel that is {state} is not on its way")]
+    NotDispatched { state: State },
+    #[error("the parcel has come to entry {last} only")]
+    SequenceAhead { last: i32 },
+    #[error("a shipment has at most {most} positions")]
+    TooManyPositions { most: i32 },
     #[error("a shipment that is {state} cannot become {reported}")]
     StateConflict { state: State, reported: State },
 }
 
 impl Shipment {
-    /// Announces a parcel that must not leave yet; refused if nobody brings parcels to `country`.
-    pub fn create(
-        id: Uuid,
-        order_id: Uuid,
-        country: Country,
-        now: OffsetDateTime,
-    ) -> Result<Self, Refusal> {
-        if !country.is_served() {
-            return Err(Refusal::AddressNotServed { country });
-        }
-        Ok(Self { order_id: Some(order_id), ..Self::first(id, State::Held, now) })
+    /// Announces a parcel that must not leave yet.
+    pub fn create(id: Uuid, order_id: Uuid, terms: Terms, now: OffsetDateTime) -> Self {
+        let (order_id, terms) = (Some(order_id), Some(terms));
+        Self { order_id, terms, ..Self::first(id, State::Held, now) }
     }
 
     /// The mark that refuses a shipment which arrives after its cancellation.
@@ -79,8 +84,20 @@ impl Shipment {
 
     fn first(id: Uuid, state: State, now: OffsetDateTime) -> Self {
         let (created, version) = (now, 1);
-        let (order_id, released, dispatched, ended) = (None, None, None, None);
-        Self { id, order_id, state, version, created, released, dispatched, ended }
+        let (order_id, terms, positions) = (None, None, 0);
+        let (released, dispatched, ended) = (None, None, None);
+        Self {
+            id,
+            order_id,
+            state,
+            version,
+            created,
+            released,
+            dispatched,
+            ended,
+            terms,
+            positions,
+        }
     }
 
     /// Lets the parcel leave; true if that is new. A parcel that has left is released.
@@ -91,7 +108,7 @@ impl Shipment {
                 Ok(true)
             }
             State::Released | State::Dispatched | State::Delivered | State::Lost => Ok(false),
-            State::Cancelled => Err(Refusal::CancelledBeforeArrival),
+            State::Cancelled => Err(Refusal::Cancelled),
         }
     }
 
@@ -120,9 +137,16 @@ impl Shipment {
         }
     }
 
-    /// Whether somebody still has to know where the parcel goes.
-    pub fn needs_address(&self) -> bool {
-        self.ended.is_none()
+    /// Whether the parcel has arrived, is lost, or will never leave: it changes no more, and nobody
+    /// has to know any more where it goes.
+    pub fn has_ended(&self) -> bool {
+        self.ended.is_some()
+    }
+
+    /// When it will arrive, as far as that is known and still to come.
+    pub fn estimate(&self) -> Option<Estimate> {
+        let terms = self.terms.filter(|_| !self.has_ended())?;
+        Some(estimate(terms.zone, terms.parcel.speed, self.updated().date()))
     }
 
     /// When it came into its state.

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use time::Duration;
 
 use super::*;
+use crate::domain::{Parcel, Speed, quote};
 
 const STATES: [State; 6] = [
     State::Held,
@@ -82,20 +83,11 @@ fn refusals_say_why() {
     for state in [State::Dispatched, State::Delivered, State::Lost] {
         assert_eq!(refusal(state, Command::Cancel), Refusal::Dispatched);
     }
-    assert_eq!(refusal(State::Cancelled, Command::Release), Refusal::CancelledBeforeArrival);
+    assert_eq!(refusal(State::Cancelled, Command::Release), Refusal::Cancelled);
     assert_eq!(
         refusal(State::Held, Command::Report(Report::Lost)),
         Refusal::StateConflict { state: State::Held, reported: State::Lost }
     );
-}
-
-#[test]
-fn a_parcel_to_nowhere_is_refused() {
-    let country = Country::parse("AQ").unwrap();
-
-    let refusal = Shipment::create(Uuid::nil(), Uuid::nil(), country, at(0)).unwrap_err();
-
-    assert_eq!(refusal, Refusal::AddressNotServed { country });
 }
 
 #[test]
@@ -112,11 +104,28 @@ fn a_mark_stays_cancelled() {
 }
 
 #[test]
-fn an_address_is_needed_until_the_parcel_has_ended() {
+fn a_parcel_is_expected_until_it_has_ended() {
     for state in STATES {
         let ended = matches!(state, State::Delivered | State::Lost | State::Cancelled);
-        assert_eq!(in_state(state).needs_address(), !ended, "{state}");
+        let shipment = in_state(state);
+        assert_eq!(shipment.has_ended(), ended, "{state}");
+        assert_eq!(shipment.estimate().is_none(), ended, "{state}");
     }
+}
+
+#[test]
+fn a_parcel_is_expected_from_the_day_of_its_latest_state() {
+    let day = |n: usize| at(n * 24 * 3600);
+    let mut shipment = held();
+    let mut expected = vec![shipment.estimate().unwrap().earliest];
+    shipment.release(day(4)).unwrap();
+    expected.push(shipment.estimate().unwrap().earliest);
+    shipment.report(Report::Dispatched, day(5)).unwrap();
+    expected.push(shipment.estimate().unwrap().earliest);
+
+    // The epoch is a Thursday, so day 4 is a Monday.
+    assert_eq!(expected, [day(1).date(), day(5).date(), day(6).date()]);
+    assert_eq!(shipment.at(1).estimate(), held().estimate(), "as it was told then");
 }
 
 fn apply(shipment: &mut Shipment, command: Command, now: OffsetDateTime) -> Result<bool, Refusal> {
@@ -154,8 +163,9 @@ fn in_state(state: State) -> Shipment {
 }
 
 fn held() -> Shipment {
-    let country = Country::parse("DE").unwrap();
-    Shipment::create(Uuid::from_u128(1), Uuid::from_u128(2), country, at(0)).unwrap()
+    let parcel = Parcel { speed: Speed::Standard, grams: 1000 };
+    let terms = quote(Country::parse("DE").unwrap(), parcel).unwrap();
+    Shipment::create(Uuid::from_u128(1), Uuid::from_u128(2), terms, at(0))
 }
 
 fn at(tick: usize) -> OffsetDateTime {

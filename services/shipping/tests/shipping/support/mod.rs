@@ -55,6 +55,19 @@ impl Shipping {
         Self { client, pool, service: started.service, database }
     }
 
+    pub fn client(&self) -> ShippingServiceClient<Channel> {
+        self.client.clone()
+    }
+
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Begins the service's end.
+    pub fn stop(&self) {
+        self.service.stop();
+    }
+
     pub async fn create(&self, request: CreateShipmentRequest) -> Result<Shipment, Status> {
         let answer = self.client.clone().create_shipment(request).await?;
         Ok(answer.into_inner().shipment.unwrap())
@@ -136,6 +149,7 @@ pub fn create() -> CreateShipmentRequest {
         request_id: Uuid::now_v7().to_string(),
         order_id: Uuid::now_v7().to_string(),
         address: Some(address()),
+        ..CreateShipmentRequest::default()
     }
 }
 

@@ -1,0 +1,186 @@
+//! What `--help` says below the options of each command: examples, and what exit codes mean.
+
+pub const ABOUT: &str = "\
+Runs the shop on this machine: services, PostgreSQL and nats-server, with data in `.mesh/`.
+
+Nothing but Rust, a C compiler and Python 3 has to be there; `doctor` says what is missing.";
+
+pub const TOP: &str = "\
+First steps:
+  cargo mesh doctor          is everything here? what to do about the rest
+  cargo mesh up              build and start the shop; the first time takes some minutes
+  cargo mesh demo --watch    in another terminal: one order's life, with a kill in the middle
+  cargo mesh audit           are money, stock and messages right?
+  cargo mesh down            drain and stop everything
+
+Environment:
+  MESH_HOME                  where data, logs and state lie [default: .mesh of the checkout]
+  MESH_POSTGRES, MESH_NATS   `system` or `wheel` insists on where a server comes from
+  CI, NO_COLOR               no spinners and no colours; CI also quietens cargo
+
+Results go to stdout, progress and errors to stderr; with --json stdout is JSON and nothing else.
+
+Exit codes: 0 done; 1 not done, not healthy or not right; 2 a mistaken command line (audit:
+something cannot be read). `COMMAND --help` has examples of each.";
+
+pub const UP: &str = "\
+Examples:
+  cargo mesh up                                 in the foreground, Ctrl-C ends it
+  cargo mesh up --detach                        in the background, `down` ends it
+  cargo mesh up --detach --json | jq .services  for scripts
+  cargo mesh up --replicas orders=2,payments=2  several processes of a service
+  cargo mesh up --in-process                    all services in one process: less memory
+  cargo mesh up --mtls                          mutual TLS between all of them
+
+The first time it downloads the servers that the machine lacks (32 MB at most) and builds the
+services (some minutes). What is killed is started again. A second `up` changes nothing and
+says where everything is.
+
+Exit codes: 0 it was up (or ended by Ctrl-C), 1 it did not come up.";
+
+pub const DOWN: &str = "\
+Examples:
+  cargo mesh down           drain the services, stop the servers, keep all data
+  cargo mesh down --wipe    and begin from nothing the next time
+
+It also ends what a killed `up` left.
+
+Exit codes: 0 nothing runs any more, 1 something could not be ended or removed.";
+
+pub const STATUS: &str = "\
+Examples:
+  cargo mesh status
+  cargo mesh status --json | jq -r '.services.orders[0].grpc'
+
+Exit codes: 0 everything is ready, 1 something is not, or nothing is up.";
+
+pub const LOGS: &str = "\
+Examples:
+  cargo mesh logs orders -f
+  cargo mesh logs supervisor                    what `up --detach` said
+  cargo mesh logs payments | jq -c 'select(.level != \"INFO\")'
+
+Exit codes: 0 shown, 1 there is no such log.";
+
+pub const AUDIT: &str = "\
+Examples:
+  cargo mesh audit --wait 30s    wait until orders in motion have settled
+  cargo mesh audit --json | jq '.checks[] | select(.found > 0)'
+
+It reads every database and every stream, knows no service's code, and changes nothing.
+
+Exit codes: 0 no rule is broken, 1 findings, 2 something cannot be read.";
+
+pub const SAGAS: &str = "\
+Examples:
+  cargo mesh sagas                                 what has not ended
+  cargo mesh sagas show ORDER_ID                   every recorded step of one order
+  cargo mesh sagas list --parked                   what waits for you
+  cargo mesh sagas retry ORDER_ID                  go on, with a new time limit
+  cargo mesh sagas resolve ORDER_ID --note 'paid back by hand, ticket 17'
+
+Exit codes: 0 done, 1 refused, or not up.";
+
+pub const DLQ: &str = "\
+Examples:
+  cargo mesh dlq                       events that could not be applied
+  cargo mesh dlq show shipping EVENT_ID
+  cargo mesh dlq redrive shipping      try again, once the bug is fixed
+
+Exit codes: 0 done, 1 some are left that were to be tried again, or not up.";
+
+pub const POLICY: &str = "\
+Examples:
+  cargo mesh policy                             every RPC, and what a file has turned
+  cargo mesh policy GetProduct                  every value of one RPC, and who says it
+  cargo mesh policy GetProduct --json | jq .values.deadline
+
+It asks the running services; without any it says what the contracts say. MESH_POLICY names a
+file that turns values within the contracts' bounds while services run:
+
+  [methods.\"shop.catalog.v1.CatalogService/*\"]
+  deadline = \"1s\"
+  retry.attempts = 2
+
+  [targets.payments]
+  bulkhead.calls = 64
+
+Exit codes: 0 shown, 1 there is no such RPC.";
+
+pub const ENDPOINTS: &str = "\
+Examples:
+  cargo mesh endpoints                          every service that another one calls
+  cargo mesh endpoints payments                 as those see it that call it
+  cargo mesh endpoints payments --json | jq '.[].endpoints[].breaker'
+
+States: READY takes calls; IDLE, CONNECTING, BACKOFF are not connected; GATED is connected, but out
+for what it answered; DRAINING is gone, and its last calls end. A breaker is CLOSED while calls
+pass, OPEN while none do, HALF_OPEN while one call tries. The round trip counts failures as slow.
+
+Exit codes: 0 shown, 1 nothing is up, or there is no such service.";
+
+pub const BENCH: &str = "\
+Examples:
+  cargo mesh up --release --detach && cargo mesh bench orders
+  cargo mesh bench orders --seconds 60 --in-flight 128 --json
+  cargo mesh bench growth --orders 100000 --release
+  cargo run --release --package meshctl -- bench rpc
+
+`orders` measures the running shop; `growth` and `rpc` start what they measure.
+
+Exit codes: 0 measured; 1 an order or a call failed, or a history costs more than a tenth.";
+
+pub const BENCH_RPC: &str = "\
+Examples:
+  cargo run --release --package meshctl -- bench rpc
+  cargo run --release --package meshctl -- bench rpc --callers 64 --seconds 60
+  cargo run --release --package meshctl -- bench rpc --json | jq '.rows[] | [.callers, .throughput]'
+
+The same echo goes through tonic alone and through the stack, in short rounds in turn. Figures are
+medians of rounds, ratios those of rounds that followed each other. It says whether the stack has
+0.9 of tonic's throughput and at most 1.25 of its p99 with 64 callers.
+
+Exit codes: 0 measured, also if a target was missed; 1 a call failed.";
+
+pub const TEST: &str = "\
+Examples:
+  cargo mesh test                  everything
+  cargo mesh test crash            tests whose name contains `crash`
+
+Plain `cargo test -p orders` works as well: tests start the servers that they need.
+
+Exit codes: 0 all passed, 1 one failed.";
+
+pub const DOCTOR: &str = "\
+Examples:
+  cargo mesh doctor
+  cargo mesh doctor --json | jq '.findings[] | select(.verdict == \"missing\")'
+
+It installs nothing and changes nothing.
+
+Exit codes: 0 everything needed is here, 1 something is missing.";
+
+pub const COMPLETIONS: &str = "\
+Shells complete a program by its own name: `meshctl`, not `cargo mesh`. So install it with
+`cargo install --path mesh/ctl`; in the checkout it does the same as `cargo mesh`. Then:
+
+  bash   meshctl completions bash > ~/.local/share/bash-completion/completions/meshctl
+  zsh    meshctl completions zsh > ~/.zfunc/_meshctl     (in .zshrc: fpath+=~/.zfunc; compinit)
+  fish   meshctl completions fish > ~/.config/fish/completions/meshctl.fish
+
+Exit codes: 0 written to stdout.";
+
+pub const DOCS: &str = "\
+Examples:
+  cargo mesh docs api            after a change of a contract or its comments
+  cargo mesh docs api --check    is the page up to date?
+
+Exit codes: 0 written or up to date, 1 out of date.";
+
+pub const DEMO: &str = "\
+Examples:
+  cargo mesh demo --watch                    one order's life, step by step; press k to kill
+  cargo mesh demo --watch --kill payments    the same with a kill, also without a terminal
+  cargo mesh demo --orders 1000 &            customers for as long as you kill things by hand
+
+Exit codes: 0 all orders settled (with --watch: confirmed, and right everywhere), 1 not.";

@@ -1,0 +1,11 @@
+//! The real program: everything that `cargo mesh` does to this machine.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod doctor;
+mod growth;
+mod mtls;
+mod rpc;
+mod shop;
+mod spoken;
+mod up;
+mod watch;

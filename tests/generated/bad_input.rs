@@ -1,0 +1,128 @@
+//! Every request with every field wrong in every way: refused by the field's name, or accepted for a
+//! good reason; never a fault of ours, never a row left behind.
+
+use prost::Message as _;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use super::{
+    call::{Rpc, rpcs},
+    fields::{Variant, variants, with_a_foreign_field},
+    rows::{Tables, growth},
+    samples::{check, sample},
+};
+use crate::shop::Shop;
+
+/// Refusals that are facts of their own: a payment that the processor declined is one.
+const RECORDED: [(&str, &str); 1] =
+    [("shop.payments.v1.PaymentsService/AuthorizePayment", "card_token")];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_field_of_every_rpc_is_refused_by_its_name_or_accepted_and_leaves_nothing_behind() {
+    let rpcs = rpcs();
+    check(&rpcs);
+    let shop = Shop::open().await;
+    let tables = Tables::of(&shop).await;
+    let (mut problems, mut asked) = (Vec::new(), 0);
+    // `ONLY=CreateShipment` for one that is being worked on.
+    let only = std::env::var("ONLY").unwrap_or_default();
+    for rpc in rpcs.iter().filter(|rpc| rpc.path.contains(&only)) {
+        asked += attack(&shop, &tables, rpc, &mut problems).await;
+    }
+    for process in shop.platform.services() {
+        let log = process.log();
+        let errors = log.lines().filter(|line| line.contains(r#""level":"ERROR""#));
+        problems.extend(errors.map(|line| format!("{} logged {line}", process.name())));
+    }
+    println!("{} RPCs, {asked} requests", rpcs.len());
+    assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
+    shop.platform.shutdown().await;
+}
+
+/// Sends every variant of a good request; returns how many.
+async fn attack(shop: &Shop, tables: &Tables, rpc: &Rpc, problems: &mut Vec<String>) -> usize {
+    let good = rpc.request(&sample(shop, &rpc.path).await);
+    let foreign = rpc.send(shop, with_a_foreign_field(&good)).await;
+    // What a sample asks for may not be there; that it was looked for is enough.
+    if let Err(status) = foreign
+        && status.code() != Code::NotFound
+    {
+        problems.push(format!("{} with a field of tomorrow: {status:?}", rpc.path));
+    }
+    let mut good = rpc.request(&sample(shop, &rpc.path).await);
+    let mut before = tables.at_rest().await;
+    let count = variants(&good).len();
+    for n in 0..count {
+        // Another good request may stand for the thing that this one is about.
+        let Some(variant) = variants(&good).into_iter().nth(n) else { break };
+        let answer = rpc.send(shop, variant.request.encode_to_vec().into()).await;
+        let name = format!("{}: {} is {}", rpc.path, variant.field, variant.what);
+        match answer {
+            Ok(_) if variant.wrong => problems.push(format!("{name}, and that is accepted")),
+            Ok(_) => {}
+            Err(status) => {
+                if let Some(problem) = judge(&variant, &status) {
+                    problems.push(format!("{name}: {problem}"));
+                }
+                let after = tables.at_rest().await;
+                let left = growth(&before, &after);
+                if !left.is_empty()
+                    && !RECORDED.contains(&(rpc.path.as_str(), variant.field.as_str()))
+                {
+                    problems.push(format!("{name}: {:?} left {left:?}", status.code()));
+                    before = after;
+                }
+                continue;
+            }
+        }
+        if rpc.changes {
+            good = rpc.request(&sample(shop, &rpc.path).await);
+            before = tables.at_rest().await;
+        }
+    }
+    count
+}
+
+/// What is wrong with a refusal.
+fn judge(variant: &Variant, status: &Status) -> Option<String> {
+    let ours = [Code::Internal, Code::Unknown, Code::Unavailable, Code::DeadlineExceeded];
+    if ours.contains(&status.code()) || status.code() == Code::DataLoss {
+        return Some(format!("answered with a fault of ours: {status:?}"));
+    }
+    let details = status.get_error_details();
+    if details.error_info().is_none_or(|info| info.reason.is_empty()) {
+        return Some(format!("no reason in {status:?}"));
+    }
+    let violations = details.bad_request().map_or(&[][..], |bad| &bad.field_violations);
+    let malformed = status.code() == Code::InvalidArgument;
+    for violation in violations {
+        if violation.reason.is_empty() {
+            return Some(format!("{} has no reason of its own", violation.field));
+        }
+        // One rule for people, too: what the value must be.
+        if malformed && !violation.description.starts_with("must ") {
+            let said = &violation.description;
+            return Some(format!("{}: {said:?} does not say what it must be", violation.field));
+        }
+    }
+    let fields: Vec<&str> = violations.iter().map(|v| v.field.as_str()).collect();
+    if !fields.iter().any(|named| is_about(named, &variant.field)) {
+        return Some(format!("{:?} names {fields:?}: {}", status.code(), status.message()));
+    }
+    None
+}
+
+/// True if a named field is the one that was changed, a part of it, what it is a part of, or another
+/// part of the same: units and nanos of an amount can each be wrong for the other's sake.
+fn is_about(named: &str, changed: &str) -> bool {
+    let whole = |field: &str| field.rsplit_once('.').map(|(whole, _)| whole.to_owned());
+    if whole(named).is_some_and(|of| Some(of) == whole(changed)) {
+        return true;
+    }
+    let within = |inner: &str, outer: &str| {
+        inner
+            .strip_prefix(outer)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    };
+    within(named, changed) || within(changed, named)
+}
