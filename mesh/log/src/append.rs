@@ -1,9 +1,24 @@
 //! Appends events in a transaction that the caller owns.
 
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Postgres, postgres::PgArguments, query::Query};
 use uuid::Uuid;
 
-use crate::Event;
+use crate::{
+    Event,
+    requests::{self, Key, Seen, record_sql},
+};
+
+/// The reader's soundness rests on this: only an insert, which locks the table, draws a `seq`.
+macro_rules! append {
+    () => {
+        "INSERT INTO log (key, version, id, type, public, body, meta)
+         SELECT r.key, r.version, r.id, r.type, r.public, r.body, r.meta
+         FROM unnest($1::uuid[], $2::int[], $3::uuid[], $4::text[], $5::bool[], $6::bytea[],
+                     $7::bytea[])
+              WITH ORDINALITY AS r(key, version, id, type, public, body, meta, n)
+         ORDER BY r.n"
+    };
+}
 
 /// Appends events of `key`; the first gets `version`, the next ones follow.
 ///
@@ -24,25 +39,48 @@ pub async fn append_all(tx: &mut PgConnection, rows: &[(Uuid, i32, Event)]) -> s
     if rows.is_empty() {
         return Ok(());
     }
-    // The reader's soundness rests on this: only an insert, which locks the table, draws a `seq`.
-    sqlx::query(
-        "INSERT INTO log (key, version, id, type, public, body, meta)
-         SELECT r.key, r.version, r.id, r.type, r.public, r.body, r.meta
-         FROM unnest($1::uuid[], $2::int[], $3::uuid[], $4::text[], $5::bool[], $6::bytea[],
-                     $7::bytea[])
-              WITH ORDINALITY AS r(key, version, id, type, public, body, meta, n)
-         ORDER BY r.n",
-    )
-    .bind(rows.iter().map(|(key, ..)| *key).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(_, version, _)| *version).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(.., event)| event.id).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(.., event)| event.kind.as_ref()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(.., event)| event.public).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(.., event)| event.body.as_ref()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(.., event)| encoded(event)).collect::<Vec<_>>())
-    .execute(tx)
-    .await?;
-    Ok(())
+    bind(sqlx::query(append!()), rows).execute(tx).await.map(drop)
+}
+
+/// Ends a batch: records the keys of its requests ([`requests::record`]) and appends its events
+/// ([`append_all`]). Costs one round trip for both, none if there is nothing to write.
+///
+/// Keys are written in their order, so two batches never wait for each other in a circle.
+pub async fn conclude(
+    tx: &mut PgConnection,
+    keys: &[(Key, Seen)],
+    rows: &[(Uuid, i32, Event)],
+) -> sqlx::Result<()> {
+    if keys.is_empty() {
+        return append_all(tx, rows).await;
+    }
+    if rows.is_empty() {
+        return requests::record(tx, keys).await;
+    }
+    let query = bind(
+        sqlx::query(concat!(
+            "WITH recorded AS (",
+            record_sql!("$8", "$9", "$10", "$11"),
+            ") ",
+            append!()
+        )),
+        rows,
+    );
+    requests::bind(query, keys).execute(tx).await.map(drop)
+}
+
+fn bind<'q>(
+    query: Query<'q, Postgres, PgArguments>,
+    rows: &'q [(Uuid, i32, Event)],
+) -> Query<'q, Postgres, PgArguments> {
+    query
+        .bind(rows.iter().map(|(key, ..)| *key).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, version, _)| *version).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(.., event)| event.id).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(.., event)| event.kind.as_ref()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(.., event)| event.public).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(.., event)| event.body.as_ref()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(.., event)| encoded(event)).collect::<Vec<_>>())
 }
 
 fn encoded(event: &Event) -> Vec<u8> {

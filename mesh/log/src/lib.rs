@@ -8,8 +8,9 @@
 //! - [`transact`] runs one closure in a transaction of its own, for everything that is not hot.
 //!
 //! [`Reader`] reads the log in order, skipping no late commit and waiting for no dead hole. It
-//! serves the relay, projections and replays. [`Projection`] feeds a [`View`] with it. [`Replica`] says which processes are at work on the
-//! database, hands named [`Lease`]s to one of them at a time, and takes over what a dead one left.
+//! serves the relay, projections and replays. [`Projection`] feeds a [`View`] with it. [`Replica`]
+//! says which processes are at work on the database, hands named [`Lease`]s to one of them at a time,
+//! and takes over what a dead one left.
 //!
 //! ```no_run
 //! use futures::FutureExt as _;
@@ -60,7 +61,7 @@ mod submit_error;
 mod transact;
 mod wake;
 
-pub use append::{append, append_all};
+pub use append::{append, append_all, conclude};
 pub use database::{Database, connect, is_connection_lost};
 pub use event::{Event, Meta};
 pub use gather::{Gather, Work};

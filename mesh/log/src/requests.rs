@@ -6,8 +6,27 @@
 use std::collections::HashMap;
 
 use sha2::{Digest as _, Sha256};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Postgres, postgres::PgArguments, query::Query};
 use uuid::Uuid;
+
+/// Records the keys that the four parameters hold.
+macro_rules! record_sql {
+    ($key:literal, $digest:literal, $thing:literal, $version:literal) => {
+        concat!(
+            "INSERT INTO requests (key, digest, thing, version) SELECT * FROM unnest(",
+            $key,
+            "::uuid[], ",
+            $digest,
+            "::bytea[], ",
+            $thing,
+            "::uuid[], ",
+            $version,
+            "::int[]) ",
+            "AS r(key, digest, thing, version) ORDER BY key"
+        )
+    };
+}
+pub(crate) use record_sql;
 
 /// A `request_id`, scoped by method and subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -60,21 +79,22 @@ pub async fn find(tx: &mut PgConnection, keys: &[Key]) -> sqlx::Result<HashMap<K
     Ok(rows.into_iter().map(seen).collect())
 }
 
-/// Records keys. Fails with a unique violation if another transaction recorded one meanwhile.
-/// Costs one round trip, none for none.
+/// Records keys, in their order. Fails with a unique violation if another transaction recorded one
+/// meanwhile. Costs one round trip, none for none.
 pub async fn record(tx: &mut PgConnection, keys: &[(Key, Seen)]) -> sqlx::Result<()> {
     if keys.is_empty() {
         return Ok(());
     }
-    sqlx::query(
-        "INSERT INTO requests (key, digest, thing, version)
-         SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::uuid[], $4::int[])",
-    )
-    .bind(keys.iter().map(|(key, _)| key.0).collect::<Vec<_>>())
-    .bind(keys.iter().map(|(_, seen)| seen.digest.to_vec()).collect::<Vec<_>>())
-    .bind(keys.iter().map(|(_, seen)| seen.thing).collect::<Vec<_>>())
-    .bind(keys.iter().map(|(_, seen)| seen.version).collect::<Vec<_>>())
-    .execute(tx)
-    .await?;
-    Ok(())
+    bind(sqlx::query(record_sql!("$1", "$2", "$3", "$4")), keys).execute(tx).await.map(drop)
+}
+
+pub(crate) fn bind<'q>(
+    query: Query<'q, Postgres, PgArguments>,
+    keys: &[(Key, Seen)],
+) -> Query<'q, Postgres, PgArguments> {
+    query
+        .bind(keys.iter().map(|(key, _)| key.0).collect::<Vec<_>>())
+        .bind(keys.iter().map(|(_, seen)| seen.digest.to_vec()).collect::<Vec<_>>())
+        .bind(keys.iter().map(|(_, seen)| seen.thing).collect::<Vec<_>>())
+        .bind(keys.iter().map(|(_, seen)| seen.version).collect::<Vec<_>>())
 }

@@ -23,6 +23,8 @@ enum Tried {
     Verdict(Verdict),
     /// Somebody else changed the stream: look at it before going on.
     Changed,
+    /// The service ends before the outcome is known.
+    Closing,
 }
 
 /// What came of recording a verdict.
@@ -44,18 +46,25 @@ impl<S: Saga> Driver<S> {
         Self { state, awake_since, due_since: ago(stored.unchanged_for) }
     }
 
-    /// Goes on until the saga rests, or another replica has taken it over.
+    /// Goes on until the saga rests, another replica has taken it over, or the service ends: a step
+    /// that has begun by then is finished and recorded first.
     pub(crate) async fn run(mut self, inner: &Inner<S>, id: Uuid, changed: &Notify) {
         let mut backoff = Backoff::new();
         while let Next::Call(step, patience) = inner.saga.next(&self.state) {
+            if inner.closing.is_cancelled() {
+                return;
+            }
+            let hold = inner.service.hold();
             let verdict = match self.attempt(inner, id, &step, patience, changed).await {
                 Tried::Verdict(verdict) => Some(verdict),
                 Tried::Changed => None,
+                Tried::Closing => return,
             };
             let record = match &verdict {
                 Some(verdict) => self.record(inner, id, &step, verdict).await,
                 None => Record::Reload,
             };
+            drop(hold);
             match record {
                 Record::Accepted => backoff = Backoff::new(),
                 Record::Reload => {
@@ -98,6 +107,7 @@ impl<S: Saga> Driver<S> {
             tokio::select! {
                 () = tokio::time::sleep(backoff.pause()) => (),
                 () = changed.notified() => return Tried::Changed,
+                () = inner.closing.cancelled() => return Tried::Closing,
             }
         }
     }

@@ -11,7 +11,11 @@ use mesh_runtime::{
     Service,
     trace::{self, TraceContext},
 };
-use tokio::sync::{Notify, Semaphore};
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
@@ -45,11 +49,16 @@ pub(crate) struct Inner<S: Saga> {
     pub(crate) service: Service,
     pub(crate) slots: Semaphore,
     pub(crate) metrics: Metrics,
+    /// Cancelled when no further step is begun here.
+    pub(crate) closing: CancellationToken,
     driven: Mutex<HashMap<Uuid, Arc<Notify>>>,
 }
 
 impl<S: Describe> Engine<S> {
     /// Starts driving: first what an earlier process left, then what is handed in.
+    ///
+    /// When the service drains, steps under way are finished and recorded, and no others begun: what
+    /// is left is for whoever owns the streams next.
     pub fn start(service: &Service, streams: Streams<S::Companion>, saga: S) -> Self {
         let inner = Inner {
             saga,
@@ -57,9 +66,11 @@ impl<S: Describe> Engine<S> {
             service: service.clone(),
             slots: Semaphore::new(CONCURRENCY),
             metrics: Metrics::new(service.name()),
+            closing: CancellationToken::new(),
             driven: Mutex::default(),
         };
         let engine = Self { inner: Arc::new(inner) };
+        service.spawn("sagas closing", close(service.clone(), engine.inner.closing.clone()));
         let recovering = engine.clone();
         let stopped = service.stopped();
         service.spawn("sagas", async move {
@@ -84,7 +95,7 @@ impl<S: Describe> Engine<S> {
             tokio::select! {
                 _ = ids.changed() => (),
                 _ = takeovers.changed() => (),
-                () = tokio::time::sleep(SWEEP) => (),
+                () = sleep(SWEEP) => (),
             }
         }
     }
@@ -210,6 +221,13 @@ fn span(id: Uuid, cause: Option<TraceContext>) -> Span {
         trace::set_parent(&span, cause);
     }
     span
+}
+
+/// Ends the beginning of steps as the service's port is closed.
+async fn close(service: Service, closing: CancellationToken) {
+    service.draining().cancelled().await;
+    let _ = service.stopped().run_until_cancelled(sleep(service.pre_stop())).await;
+    closing.cancel();
 }
 
 /// Whether a notification waits, without waiting for one.

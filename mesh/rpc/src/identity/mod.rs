@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | a certificate | mutual TLS; the files are followed, so it rotates | the certificate |
 //! | a signing key | plaintext on loopback | a token, valid for a minute, for one target |
+//! | a sidecar | plaintext to the sidecar, which makes them mutual TLS | the sidecar's header |
 //! | nothing | plaintext | nobody |
 //!
 //! For somebody else's client, on this crate's [`Balancer`](crate::balance::Balancer):
@@ -34,7 +35,7 @@ mod accept;
 mod connect;
 mod keyring;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use http::HeaderMap;
 use mesh_runtime::{ConfigError, Service, ServiceConfig};
@@ -64,11 +65,15 @@ enum Evidence {
     Nothing,
     Certificate(Credentials),
     Key(Arc<Keyring>),
+    Sidecar {
+        id: SpiffeId,
+        address: IpAddr,
+    },
 }
 
 impl Identity {
     /// The identity that a service is configured with: `TLS_CERT`, `TLS_KEY` and `TLS_CA`, else
-    /// `SERVICE_KEY` and `SERVICE_KEYS`, else none.
+    /// `SERVICE_KEY` and `SERVICE_KEYS`, else `SIDECAR_ADDR` and `SPIFFE_ID`, else none.
     ///
     /// Must be called inside a tokio runtime: certificates are read again when they change, for as
     /// long as a clone lives.
@@ -92,7 +97,7 @@ impl Identity {
             return Ok(Self::from(credentials));
         }
         match (&config.service_key, &config.service_keys) {
-            (None, None) => Ok(Self::default()),
+            (None, None) => Self::beside_sidecar(service, config),
             (Some(own), Some(all)) => {
                 let key = ServiceKey::named(service, own, all);
                 let key = key.map_err(|error| wrong("SERVICE_KEY", &error))?;
@@ -106,6 +111,26 @@ impl Identity {
                     .to_owned(),
             )),
         }
+    }
+
+    fn beside_sidecar(service: &str, config: &ServiceConfig) -> Result<Self, ConfigError> {
+        let (address, id) = match (config.sidecar_addr, &config.spiffe_id) {
+            (None, None) => return Ok(Self::default()),
+            (Some(address), Some(id)) => (address, id),
+            _ => {
+                return Err(ConfigError(
+                    "SIDECAR_ADDR and SPIFFE_ID go together: set both, or neither where there is \
+                     no sidecar"
+                        .to_owned(),
+                ));
+            }
+        };
+        let id: SpiffeId = id.parse().map_err(|error| wrong("SPIFFE_ID", &error))?;
+        if id.service() != service {
+            let error = format!("SPIFFE_ID is {id}, and nobody who calls `{service}` means that");
+            return Err(ConfigError(error));
+        }
+        Ok(Self { evidence: Evidence::Sidecar { id, address } })
     }
 
     /// Believes the tokens that `verifier` does in calls to a server of this identity. Only an
@@ -127,6 +152,7 @@ impl Identity {
             Evidence::Nothing => None,
             Evidence::Certificate(credentials) => Some(credentials.id()),
             Evidence::Key(keyring) => Some(keyring.key().id().clone()),
+            Evidence::Sidecar { id, .. } => Some(id.clone()),
         }
     }
 
@@ -137,7 +163,7 @@ impl Identity {
     /// If the name cannot be part of an id.
     pub fn connect(&self, target: &str) -> anyhow::Result<Box<dyn Connect>> {
         match &self.evidence {
-            Evidence::Nothing => Ok(Box::new(Tcp)),
+            Evidence::Nothing | Evidence::Sidecar { .. } => Ok(Box::new(Tcp)),
             Evidence::Certificate(credentials) => {
                 Ok(Box::new(connect::Secure::new(credentials.client(), target)?))
             }
@@ -167,6 +193,10 @@ impl Identity {
             Evidence::Certificate(_) => {
                 Some(Authenticator::new(service, namespace, Mode::Required))
             }
+            Evidence::Sidecar { address, .. } => {
+                let authenticator = Authenticator::new(service, namespace, Mode::Required);
+                Some(authenticator.behind_sidecar(*address))
+            }
             Evidence::Key(keyring) => {
                 let authenticator = Authenticator::new(service, namespace, Mode::Local);
                 Some(match keyring.verifier() {
@@ -183,7 +213,7 @@ impl Identity {
             Evidence::Certificate(credentials) => {
                 Some(SecureAcceptor::new(credentials.server(service)))
             }
-            Evidence::Nothing | Evidence::Key(_) => None,
+            Evidence::Nothing | Evidence::Key(_) | Evidence::Sidecar { .. } => None,
         }
     }
 }
@@ -208,6 +238,7 @@ impl fmt::Debug for Identity {
             Evidence::Nothing => "nothing",
             Evidence::Certificate(_) => "certificate",
             Evidence::Key(_) => "key",
+            Evidence::Sidecar { .. } => "sidecar",
         };
         f.debug_struct("Identity").field("id", &self.id()).field("by", &by).finish()
     }

@@ -56,6 +56,28 @@ async fn a_service_is_who_its_configuration_says() {
 }
 
 #[tokio::test]
+async fn beside_a_sidecar_the_service_is_who_the_sidecars_certificate_says() {
+    let beside = |id: &str| ServiceConfig {
+        sidecar_addr: Some([127, 0, 0, 6].into()),
+        spiffe_id: Some(id.to_owned()),
+        ..ServiceConfig::default()
+    };
+    let istio = "spiffe://cluster.local/ns/shop/sa/orders";
+
+    let identity = Identity::configured("orders", &beside(istio)).unwrap();
+
+    assert_eq!(identity.id().unwrap().as_str(), istio);
+    assert_eq!(identity.connect("payments").unwrap().scheme(), http::uri::Scheme::HTTP);
+    let refused = |service, config: &ServiceConfig| {
+        Identity::configured(service, config).unwrap_err().to_string()
+    };
+    assert!(refused("payments", &beside(istio)).contains("who calls `payments`"));
+    assert!(refused("orders", &beside("orders")).contains("`orders` is no SPIFFE id"));
+    let half = ServiceConfig { spiffe_id: None, ..beside(istio) };
+    assert!(refused("orders", &half).contains("set both, or neither"));
+}
+
+#[tokio::test]
 async fn half_an_identity_and_somebody_elses_are_refused_with_the_way_out() {
     let lab = Lab::new();
     let (tls, key) = (lab.with_certificate("orders"), lab.with_key("orders"));

@@ -1,9 +1,13 @@
 //! Plaintext where TLS is due, TLS where plaintext is due, and headers that only a sidecar may set.
 
-use mesh_rpc::{Code, Disposition, disposition, peer::Mode, reason};
-use tonic::{Request, transport::Channel};
+use mesh_rpc::{Code, Disposition, Identity, disposition, peer::Mode, reason};
+use mesh_runtime::{Service, ServiceConfig};
+use tonic::{Request, metadata::MetadataMap, transport::Channel};
 
-use crate::support::{Callee, Lab, Options, XFCC, ask, metric, who};
+use crate::{
+    serving::Serving,
+    support::{Callee, Lab, Options, XFCC, ask, metric, who},
+};
 
 const ELEMENT: &str = "By=spiffe://mesh.local/orders;Hash=46;Subject=\"\";URI=";
 
@@ -50,6 +54,48 @@ async fn the_sidecar_says_who_calls() {
     assert!(!callee.seen.metadata.lock().unwrap().contains_key(XFCC), "it is not handed on");
     assert_eq!(reason(&foreigner.unwrap_err()).as_deref(), Some("PEER_FOREIGN"));
     assert_eq!(reason(&nobody.unwrap_err()).as_deref(), Some("XFCC_MISSING"));
+}
+
+#[tokio::test]
+async fn a_service_beside_a_sidecar_believes_its_header_and_no_other_connections() {
+    let orders = Serving::start("orders", &beside_sidecar([127, 0, 0, 1]).await).await;
+    let elsewhere = Serving::start("orders", &beside_sidecar([127, 0, 0, 6]).await).await;
+    let gateway = format!("{ELEMENT}spiffe://cluster.local/ns/shop/sa/gateway");
+    let stranger = format!("{ELEMENT}spiffe://cluster.local/ns/other/sa/gateway");
+    let forwarded = async |serving: &Serving, value: &str| {
+        let mut metadata = MetadataMap::new();
+        metadata.insert(XFCC, value.parse().unwrap());
+        serving.caller(&Identity::default(), "orders").say(metadata).await
+    };
+
+    let peer = forwarded(&orders, &gateway).await;
+    let other = forwarded(&orders, &stranger).await;
+    let silent = orders.caller(&Identity::default(), "orders").who().await;
+    let pretended = forwarded(&elsewhere, &gateway).await;
+
+    assert_eq!(peer.unwrap(), "gateway by Xfcc");
+    let refusals =
+        [(other, "PEER_FOREIGN"), (silent, "XFCC_MISSING"), (pretended, "TOKEN_MISSING")];
+    for (answer, why) in refusals {
+        assert_eq!(reason(&answer.unwrap_err()).as_deref(), Some(why));
+    }
+    orders.stop().await;
+    elsewhere.stop().await;
+}
+
+/// The identity of orders as it is configured beside a sidecar that connects from `address`.
+async fn beside_sidecar(address: [u8; 4]) -> Identity {
+    let config = ServiceConfig {
+        sidecar_addr: Some(address.into()),
+        spiffe_id: Some("spiffe://cluster.local/ns/shop/sa/orders".to_owned()),
+        log_level: "off".to_owned(),
+        ..ServiceConfig::default()
+    };
+    let service = Service::begin("orders", &config).await.unwrap();
+    let identity = Identity::of_service(&service, &config).unwrap();
+    service.stop();
+    service.finish().await;
+    identity
 }
 
 #[tokio::test]

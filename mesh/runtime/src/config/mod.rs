@@ -5,7 +5,7 @@ mod secret;
 mod source;
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     time::Duration,
 };
@@ -47,6 +47,7 @@ pub struct ServiceConfig {
     /// without it those of the contracts and the defaults hold
     #[arg(long, env = "MESH_POLICY")]
     pub mesh_policy: Option<PathBuf>,
+
     /// The service's certificate, a PEM file that is reread when it changes; without it calls are
     /// in plaintext
     #[arg(long, env = "TLS_CERT", requires_all = ["tls_key", "tls_ca"])]
@@ -67,6 +68,17 @@ pub struct ServiceConfig {
     /// The public keys of all services that sign tokens, a JWKS file
     #[arg(long, env = "SERVICE_KEYS", requires = "service_key")]
     pub service_keys: Option<PathBuf>,
+
+    /// Where the sidecar's plaintext connections come from: who calls is what its
+    /// x-forwarded-client-cert header says, on these connections only; with Istio 127.0.0.6
+    #[arg(long, env = "SIDECAR_ADDR", requires = "spiffe_id",
+          conflicts_with_all = ["tls_cert", "service_key"])]
+    pub sidecar_addr: Option<IpAddr>,
+
+    /// The id in the certificate that the sidecar shows for the service, such as
+    /// `spiffe://cluster.local/ns/shop/sa/orders`; callers have to be of the same namespace
+    #[arg(long, env = "SPIFFE_ID", requires = "sidecar_addr")]
+    pub spiffe_id: Option<String>,
 
     /// Where traces go by OTLP over gRPC; without it none are sent
     #[arg(long, env = "OTLP_ENDPOINT", value_parser = parse::endpoint)]
@@ -114,6 +126,8 @@ impl Default for ServiceConfig {
             tls_ca: None,
             service_key: None,
             service_keys: None,
+            sidecar_addr: None,
+            spiffe_id: None,
             otlp_endpoint: None,
             trace_ratio: 1.0,
             log_format: LogFormat::Json,

@@ -1,7 +1,7 @@
 //! Many commands, one transaction, one outcome each.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     mem,
 };
 
@@ -88,6 +88,8 @@ impl Work for StockWork {
 /// The rows that the commands of one transaction work on, all locked.
 struct Batch {
     ledger: Ledger,
+    /// Ids of reservations that have no row yet.
+    fresh: HashSet<Uuid>,
     seen: HashMap<Key, Seen>,
     recorded: Vec<(Key, Seen)>,
     /// Where each announcement of the ledger came from.
@@ -98,25 +100,23 @@ impl Batch {
     /// Locks reservations first, then stock, each in the order of their keys.
     async fn load(tx: &mut PgConnection, commands: &[Command]) -> sqlx::Result<Self> {
         let mut wants = Wants::of(commands);
-        let mut slots = BTreeMap::new();
-        if !wants.free.is_empty() {
-            let fresh = store::keep_ids_free(tx, &wants.free).await?;
-            slots.extend(fresh.into_iter().map(|(id, now)| (id, Slot::Fresh(now))));
-        }
-        let mut existing = mem::take(&mut wants.locked);
-        existing.extend(wants.free.iter().filter(|id| !slots.contains_key(id)));
+        let (mut slots, mut fresh) = (BTreeMap::new(), HashSet::new());
+        let mut ids = mem::take(&mut wants.locked);
+        ids.extend(&wants.free);
         if !wants.orders.is_empty() {
-            existing.extend(store::reservations_of_orders(tx, &wants.orders).await?);
+            ids.extend(store::reservations_of_orders(tx, &wants.orders).await?);
         }
-        if !existing.is_empty() {
-            let known = store::lock_reservations(tx, &existing).await?;
+        if !ids.is_empty() {
+            let (known, now) = store::lock_reservations(tx, &ids).await?;
             slots.extend(known.into_iter().map(|known| (known.id, Slot::Known(known))));
+            fresh.extend(wants.free.iter().filter(|id| !slots.contains_key(id)));
+            slots.extend(fresh.iter().map(|id| (*id, Slot::Fresh(now))));
         }
         let mut seen = requests::find(tx, &wants.keys).await?;
         let ledger = load_stock(tx, commands, slots, &wants).await?;
         // What changes a SKU is repeated behind the lock on the SKU.
         seen.extend(requests::find(tx, &wants.keys_of_skus).await?);
-        Ok(Self { ledger, seen, recorded: Vec::new(), metas: Vec::new() })
+        Ok(Self { ledger, fresh, seen, recorded: Vec::new(), metas: Vec::new() })
     }
 
     /// Decides what events brought before the rest: none of the rest may come between the check
@@ -168,11 +168,11 @@ impl Batch {
     async fn save(self, tx: &mut PgConnection) -> sqlx::Result<()> {
         let writes = self.ledger.into_writes();
         if !writes.is_empty() {
-            store::write(tx, &writes).await?;
+            store::write(tx, &writes, &self.fresh).await?;
         }
         store::drop_unused(tx, &writes).await?;
-        requests::record(tx, &self.recorded).await?;
-        mesh_log::append_all(tx, &events::rows(&writes.announcements, &self.metas)).await
+        let announced = events::rows(&writes.announcements, &self.metas);
+        mesh_log::conclude(tx, &self.recorded, &announced).await
     }
 
     fn check(&self, command: &domain::Command) -> Result<(), Refusal> {

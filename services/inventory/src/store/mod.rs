@@ -12,7 +12,7 @@ pub use adjustments::find_adjustments;
 pub use deliveries::find_deliveries;
 pub use movements::list_movements;
 pub use reservations::{
-    due_reservations, get_reservation, keep_ids_free, lock_reservations, reservations_of_orders,
+    due_reservations, get_reservation, lock_reservations, reservations_of_orders,
 };
 pub use stock::{find_stock, get_stock, keep_skus_free, list_stock, lock_stock};
 pub use writes::{drop_unused, write};

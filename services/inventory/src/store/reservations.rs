@@ -5,35 +5,27 @@ use uuid::Uuid;
 use super::{corrupt, digest_from_sql};
 use crate::domain::{Line, Origin, Reservation, Sku, State};
 
-/// Makes sure that every id has a row to lock, and returns those that nobody used before with the
-/// database's time. Waits for whoever is using one of them right now.
-pub async fn keep_ids_free(
-    tx: &mut PgConnection,
-    ids: &[Uuid],
-) -> sqlx::Result<Vec<(Uuid, OffsetDateTime)>> {
-    sqlx::query_as(
-        "INSERT INTO reservations (id)
-         SELECT DISTINCT id FROM unnest($1::uuid[]) AS t (id) ORDER BY id
-         ON CONFLICT DO NOTHING
-         RETURNING id, create_time",
-    )
-    .bind(ids)
-    .fetch_all(tx)
-    .await
-}
-
-/// Reads these reservations and holds them until the transaction ends.
+/// Reads these reservations and holds them until the transaction ends; with the transaction's time.
+/// An id without a row is not held: see [`write`](super::write).
 pub async fn lock_reservations(
     tx: &mut PgConnection,
     ids: &[Uuid],
-) -> sqlx::Result<Vec<Reservation>> {
-    sqlx::query("SELECT * FROM reservations WHERE id = ANY($1) ORDER BY id FOR UPDATE")
-        .bind(ids)
-        .fetch_all(tx)
-        .await?
-        .iter()
-        .map(reservation_from_row)
-        .collect()
+) -> sqlx::Result<(Vec<Reservation>, OffsetDateTime)> {
+    let rows = sqlx::query(
+        "WITH locked AS (SELECT * FROM reservations WHERE id = ANY($1) ORDER BY id FOR UPDATE)
+         SELECT locked.*, now() AS now FROM (VALUES (1)) AS always LEFT JOIN locked ON true",
+    )
+    .bind(ids)
+    .fetch_all(tx)
+    .await?;
+    let (mut reservations, mut now) = (Vec::with_capacity(rows.len()), OffsetDateTime::UNIX_EPOCH);
+    for row in &rows {
+        now = row.try_get("now")?;
+        if row.try_get::<Option<Uuid>, _>("id")?.is_some() {
+            reservations.push(reservation_from_row(row)?);
+        }
+    }
+    Ok((reservations, now))
 }
 
 /// Names the reservations that were made for these orders.

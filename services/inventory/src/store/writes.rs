@@ -1,10 +1,12 @@
+use std::collections::HashSet;
+
 use sqlx::{PgConnection, Postgres, postgres::PgArguments, query::Query};
 use uuid::Uuid;
 
 use crate::domain::{Adjustment, Cause, Delivery, Movement, Reservation, Stock, Writes};
 
-/// All rows are locked already; those of `reservations` exist, because their ids were kept free.
-/// Lists inside a row travel as text: unnest would flatten an array of arrays.
+/// All rows are locked already, but for the reservations that are new. Lists inside a row travel as
+/// text: unnest would flatten an array of arrays.
 const WRITE: &str = "
 WITH stock_changed AS (
     UPDATE stock AS s
@@ -16,27 +18,42 @@ WITH stock_changed AS (
          AS n (sku, supplier, on_hand, reserved, committed, shipped, lost, version,
                threshold, threshold_version, told)
     WHERE s.sku = n.sku
+), reservation AS MATERIALIZED (
+    SELECT n.id, n.order_id, n.digest, n.expire_time, string_to_array(n.skus, ',') AS skus,
+        string_to_array(n.quantities, ',')::bigint[] AS quantities,
+        string_to_array(n.states, ',') AS states, n.new
+    FROM unnest($12::uuid[], $13::uuid[], $14::bytea[], $15::timestamptz[], $16::text[],
+                $17::text[], $18::text[], $19::bool[])
+         AS n (id, order_id, digest, expire_time, skus, quantities, states, new)
+), reservations_made AS (
+    INSERT INTO reservations (id, order_id, digest, expire_time, skus, quantities, states)
+    SELECT id, order_id, digest, expire_time, skus, quantities, states
+    FROM reservation WHERE new ORDER BY id
 ), reservations_changed AS (
     UPDATE reservations AS r
     SET order_id = n.order_id, digest = n.digest, expire_time = n.expire_time,
-        skus = string_to_array(n.skus, ','),
-        quantities = string_to_array(n.quantities, ',')::bigint[],
-        states = string_to_array(n.states, ',')
-    FROM unnest($12::uuid[], $13::uuid[], $14::bytea[], $15::timestamptz[], $16::text[],
-                $17::text[], $18::text[])
-         AS n (id, order_id, digest, expire_time, skus, quantities, states)
-    WHERE r.id = n.id
+        skus = n.skus, quantities = n.quantities, states = n.states
+    FROM reservation AS n
+    WHERE r.id = n.id AND NOT n.new
 )
 INSERT INTO movements (sku, from_bucket, to_bucket, quantity, reservation_id, order_id,
                        delivery_id, adjustment_id)
-SELECT * FROM unnest($19::text[], $20::text[], $21::text[], $22::bigint[], $23::uuid[],
-                     $24::uuid[], $25::uuid[], $26::uuid[])";
+SELECT * FROM unnest($20::text[], $21::text[], $22::text[], $23::bigint[], $24::uuid[],
+                     $25::uuid[], $26::uuid[], $27::uuid[])";
 
-/// Writes what a batch changed, in one statement.
-pub async fn write(tx: &mut PgConnection, writes: &Writes) -> sqlx::Result<()> {
+/// Writes what a batch changed, in one statement. Reservations in `fresh` have no row to lock.
+///
+/// Fails with a unique violation if another transaction made one of those meanwhile; whoever tries
+/// again finds it.
+pub async fn write(
+    tx: &mut PgConnection,
+    writes: &Writes,
+    fresh: &HashSet<Uuid>,
+) -> sqlx::Result<()> {
     let query = bind_stock(sqlx::query(WRITE), &writes.stock);
     let query = query.bind(column(&writes.stock, |stock| stock.told));
     let query = bind_reservations(query, &writes.reservations);
+    let query = query.bind(column(&writes.reservations, |it| fresh.contains(&it.id)));
     bind_movements(query, &writes.movements).execute(&mut *tx).await?;
     insert_deliveries(tx, &writes.deliveries).await?;
     insert_adjustments(tx, &writes.adjustments).await
@@ -44,17 +61,13 @@ pub async fn write(tx: &mut PgConnection, writes: &Writes) -> sqlx::Result<()> {
 
 /// Deletes the rows that were kept free for what was then refused.
 pub async fn drop_unused(tx: &mut PgConnection, writes: &Writes) -> sqlx::Result<()> {
-    if writes.unused_reservations.is_empty() && writes.unused_skus.is_empty() {
+    if writes.unused_skus.is_empty() {
         return Ok(());
     }
-    sqlx::query(
-        "WITH skus AS (DELETE FROM stock WHERE sku = ANY($1) AND version = 0)
-         DELETE FROM reservations WHERE id = ANY($2) AND version = 0",
-    )
-    .bind(column(&writes.unused_skus, |sku| sku.as_str()))
-    .bind(&writes.unused_reservations)
-    .execute(tx)
-    .await?;
+    sqlx::query("DELETE FROM stock WHERE sku = ANY($1) AND version = 0")
+        .bind(column(&writes.unused_skus, |sku| sku.as_str()))
+        .execute(tx)
+        .await?;
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Commands on payments, many in one transaction: place, lock, decide, save.
+//! Commands on payments, many in one transaction: lock, decide, save.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -64,11 +64,6 @@ impl Command {
         Self { payment_id, meta: Meta::current(), action }
     }
 
-    /// True for what leaves a payment behind that was not there.
-    fn creates(&self) -> bool {
-        matches!(self.action, Action::Authorize { .. } | Action::Undo { .. })
-    }
-
     /// The key under which a request is remembered, and its digest. An authorization is remembered
     /// by the payment itself.
     fn request(&self) -> Option<(Key, [u8; 16])> {
@@ -129,9 +124,10 @@ struct Batch {
     payments: HashMap<Uuid, Option<Payment>>,
     now: OffsetDateTime,
     seen: HashMap<Key, Seen>,
+    /// Those that have a row, which is under lock.
+    locked: HashSet<Uuid>,
     /// The refunds that were pending before.
     pending: HashSet<Uuid>,
-    placed: Vec<Uuid>,
     changed: BTreeSet<Uuid>,
     recorded: Vec<(Key, Seen)>,
     entries: Vec<Entry>,
@@ -141,14 +137,9 @@ struct Batch {
 impl Batch {
     async fn load(tx: &mut PgConnection, commands: &[Command]) -> sqlx::Result<Self> {
         let all: BTreeSet<Uuid> = commands.iter().map(|it| it.payment_id).collect();
-        let new = commands.iter().filter(|it| it.creates());
-        let new: BTreeSet<Uuid> = new.map(|it| it.payment_id).collect();
-        let placed = Vec::from_iter(new);
-        payments::insert_placeholders(tx, &placed).await?;
         let mut locked = payments::lock(tx, &Vec::from_iter(all)).await?;
-        let taken = locked.payments.values_mut().flatten();
-        let taken: BTreeMap<Uuid, &mut Payment> =
-            taken.filter(|it| it.captured > it.refunded).map(|it| (it.id, it)).collect();
+        let taken = locked.payments.values_mut().filter(|it| it.captured > it.refunded);
+        let taken: BTreeMap<Uuid, &mut Payment> = taken.map(|it| (it.id, it)).collect();
         let ids: Vec<Uuid> = taken.keys().copied().collect();
         let mut pending = refunds::pending(tx, &ids).await?;
         let known = pending.values().flatten().map(|refund| refund.id).collect();
@@ -157,11 +148,11 @@ impl Batch {
         }
         let keys: Vec<Key> = commands.iter().filter_map(|it| Some(it.request()?.0)).collect();
         Ok(Self {
-            payments: locked.payments,
+            locked: locked.payments.keys().copied().collect(),
+            payments: locked.payments.into_iter().map(|(id, it)| (id, Some(it))).collect(),
             now: locked.now,
             seen: requests::find(tx, &keys).await?,
             pending: known,
-            placed,
             changed: BTreeSet::new(),
             recorded: Vec::new(),
             entries: Vec::new(),
@@ -234,7 +225,8 @@ impl Batch {
         let payment = |id: &Uuid| self.payments.get(id).and_then(Option::as_ref);
         let changed: Vec<&Payment> = self.changed.iter().filter_map(payment).collect();
         // What moved belongs to a payment that changed.
-        payments::save(tx, &changed, &self.entries, settle_after).await?;
+        let is_new = |payment: &Payment| !self.locked.contains(&payment.id);
+        payments::save(tx, &changed, is_new, &self.entries, settle_after).await?;
         let of = |it: &Payment| it.pending.iter().map(|refund| (it.id, *refund)).collect();
         let open =
             self.payments.values().flatten().flat_map(|it| -> Vec<(Uuid, Refund)> { of(it) });
@@ -243,9 +235,6 @@ impl Batch {
         refunds::insert(tx, &new.copied().collect::<Vec<_>>()).await?;
         let done = self.pending.iter().filter(|id| !open.contains_key(id));
         refunds::finish(tx, &done.copied().collect::<Vec<_>>()).await?;
-        requests::record(tx, &self.recorded).await?;
-        let empty = self.placed.iter().filter(|id| payment(id).is_none()).copied();
-        payments::delete_placeholders(tx, &empty.collect::<Vec<_>>()).await?;
-        mesh_log::append_all(tx, &self.events).await
+        mesh_log::conclude(tx, &self.recorded, &self.events).await
     }
 }

@@ -11,34 +11,48 @@ use uuid::Uuid;
 use super::{ledger::account_name, refunds, undecodable};
 use crate::domain::{Capture, Entry, Given, Payment, PaymentsPage, State, Terms};
 
-/// Rows under lock; a placeholder is `None`.
+const SAVE: &str = "
+WITH entered AS (
+    INSERT INTO ledger_entries (payment_id, version, account, currency, amount_minor)
+    SELECT * FROM unnest($19::uuid[], $20::int[], $21::text[], $22::text[], $23::bigint[])
+), p AS MATERIALIZED (
+    SELECT *, CASE WHEN open THEN now() + $18 * interval '1 second' END AS settle_after
+    FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::bytea[], $5::text[], $6::bigint[],
+                $7::bigint[], $8::bigint[], $9::bigint[], $10::text[], $11::uuid[],
+                $12::bigint[], $13::text[], $14::int[], $15::int[], $16::bool[],
+                $17::bool[])
+         AS p(id, state, order_id, digest, currency, amount, authorized, captured,
+              refunded, card_token, capture_key, capture_minor, decline_reason, refunds,
+              version, open, new)
+), made AS (
+    INSERT INTO payments (payment_id, state, order_id, digest, currency, amount_minor,
+        authorized_minor, captured_minor, refunded_minor, card_token, capture_key,
+        capture_minor, decline_reason, refund_count, version, settle_after)
+    SELECT id, state, order_id, digest, currency, amount, authorized, captured, refunded,
+        card_token, capture_key, capture_minor, decline_reason, refunds, version,
+        settle_after
+    FROM p WHERE new ORDER BY id)
+UPDATE payments SET state = p.state, order_id = p.order_id, digest = p.digest,
+    currency = p.currency, amount_minor = p.amount, authorized_minor = p.authorized,
+    captured_minor = p.captured, refunded_minor = p.refunded, card_token = p.card_token,
+    capture_key = p.capture_key, capture_minor = p.capture_minor,
+    decline_reason = p.decline_reason, refund_count = p.refunds, version = p.version,
+    settle_after = p.settle_after, update_time = now()
+FROM p WHERE payment_id = p.id AND NOT p.new";
+
+/// Rows under lock. An id without one is not held: see [`save`].
 pub struct Locked {
-    pub payments: HashMap<Uuid, Option<Payment>>,
+    pub payments: HashMap<Uuid, Payment>,
     /// The transaction's time.
     pub now: OffsetDateTime,
-}
-
-/// Inserts a placeholder for each of these ids that has no row: an absent row cannot be locked.
-pub async fn insert_placeholders(tx: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<()> {
-    if ids.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "INSERT INTO payments (payment_id, state)
-         SELECT id, 'NEW' FROM unnest($1::uuid[]) AS id ORDER BY id
-         ON CONFLICT DO NOTHING",
-    )
-    .bind(ids)
-    .execute(tx)
-    .await
-    .map(drop)
 }
 
 /// Locks the rows of these ids, in their order. Pending refunds are left out.
 pub async fn lock(tx: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Locked> {
     let rows = sqlx::query(
-        "SELECT *, now() AS now FROM payments WHERE payment_id = ANY($1) ORDER BY payment_id
-         FOR UPDATE",
+        "WITH locked AS (
+             SELECT * FROM payments WHERE payment_id = ANY($1) ORDER BY payment_id FOR UPDATE)
+         SELECT locked.*, now() AS now FROM (VALUES (1)) AS always LEFT JOIN locked ON true",
     )
     .bind(ids)
     .fetch_all(tx)
@@ -46,21 +60,11 @@ pub async fn lock(tx: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Locked> {
     let mut locked = Locked { payments: HashMap::new(), now: OffsetDateTime::UNIX_EPOCH };
     for row in &rows {
         locked.now = row.try_get("now")?;
-        locked.payments.insert(row.try_get("payment_id")?, payment(row)?);
+        if let Some(id) = row.try_get::<Option<Uuid>, _>("payment_id")? {
+            locked.payments.insert(id, payment(row)?);
+        }
     }
     Ok(locked)
-}
-
-/// Removes placeholders that came to nothing.
-pub async fn delete_placeholders(tx: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<()> {
-    if ids.is_empty() {
-        return Ok(());
-    }
-    sqlx::query("DELETE FROM payments WHERE payment_id = ANY($1) AND state = 'NEW'")
-        .bind(ids)
-        .execute(tx)
-        .await
-        .map(drop)
 }
 
 /// The payment and its refunds, the oldest first, at one moment.
@@ -75,7 +79,7 @@ pub async fn get(db: &Pool, id: Uuid) -> sqlx::Result<Option<(Payment, Vec<Given
     .bind(id)
     .fetch_all(db)
     .await?;
-    let Some(mut payment) = rows.first().map_or(Ok(None), payment)? else { return Ok(None) };
+    let Some(mut payment) = rows.first().map(payment).transpose()? else { return Ok(None) };
     let mut given = Vec::new();
     if let Some(terms) = &payment.terms {
         for row in &rows {
@@ -112,14 +116,19 @@ pub async fn list(db: &Pool, page: &PaymentsPage) -> sqlx::Result<Vec<Payment>> 
         query = query.bind(order_id);
     }
     let rows = query.fetch_all(&mut *db.read().await?).await?;
-    rows.iter().filter_map(|row| payment(row).transpose()).collect()
+    rows.iter().map(payment).collect()
 }
 
-/// Saves payments that are under lock, and what their changes moved, in one round trip. Those that
-/// wait for the processor are settled by a sweeper if that takes longer than `settle_after`.
+/// Saves payments, and what their changes moved, in one round trip. `is_new` tells those that had
+/// no row to lock from those that are under lock. Those that wait for the processor are settled by a
+/// sweeper if that takes longer than `settle_after`.
+///
+/// Fails with a unique violation if another transaction made one of the new ones meanwhile; whoever
+/// tries again finds it.
 pub async fn save(
     tx: &mut PgConnection,
     payments: &[&Payment],
+    is_new: impl Fn(&Payment) -> bool,
     entries: &[Entry],
     settle_after: Duration,
 ) -> sqlx::Result<()> {
@@ -128,49 +137,33 @@ pub async fn save(
     }
     let amounts = || entries.iter().map(|it| it.posting.amount);
     let terms = || payments.iter().map(|it| it.terms.as_ref());
-    sqlx::query(
-        "WITH entered AS (
-             INSERT INTO ledger_entries (payment_id, version, account, currency, amount_minor)
-             SELECT * FROM unnest($18::uuid[], $19::int[], $20::text[], $21::text[], $22::bigint[]))
-         UPDATE payments SET state = p.state, order_id = p.order_id, digest = p.digest,
-             currency = p.currency, amount_minor = p.amount, authorized_minor = p.authorized,
-             captured_minor = p.captured, refunded_minor = p.refunded, card_token = p.card_token,
-             capture_key = p.capture_key, capture_minor = p.capture_minor,
-             decline_reason = p.decline_reason, refund_count = p.refunds, version = p.version,
-             settle_after = CASE WHEN p.open THEN now() + $17 * interval '1 second' END,
-             update_time = now()
-         FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::bytea[], $5::text[], $6::bigint[],
-                     $7::bigint[], $8::bigint[], $9::bigint[], $10::text[], $11::uuid[],
-                     $12::bigint[], $13::text[], $14::int[], $15::int[], $16::bool[])
-              AS p(id, state, order_id, digest, currency, amount, authorized, captured, refunded,
-                   card_token, capture_key, capture_minor, decline_reason, refunds, version, open)
-         WHERE payment_id = p.id",
-    )
-    .bind(payments.iter().map(|it| it.id).collect::<Vec<_>>())
-    .bind(payments.iter().map(|it| state_name(it.state)).collect::<Vec<_>>())
-    .bind(terms().map(|it| it.map(|it| it.order_id)).collect::<Vec<_>>())
-    .bind(terms().map(|it| it.map(|it| it.digest.to_vec())).collect::<Vec<_>>())
-    .bind(terms().map(|it| it.map(|it| it.amount.currency.as_str())).collect::<Vec<_>>())
-    .bind(terms().map(|it| it.map(|it| it.amount.minor)).collect::<Vec<_>>())
-    .bind(payments.iter().map(|it| it.authorized).collect::<Vec<_>>())
-    .bind(payments.iter().map(|it| it.captured).collect::<Vec<_>>())
-    .bind(payments.iter().map(|it| it.refunded).collect::<Vec<_>>())
-    .bind(payments.iter().map(|it| it.card_token.as_deref()).collect::<Vec<_>>())
-    .bind(payments.iter().map(|it| it.capture.map(|it| it.key)).collect::<Vec<_>>())
-    .bind(payments.iter().map(|it| it.capture.map(|it| it.minor)).collect::<Vec<_>>())
-    .bind(payments.iter().map(|it| it.decline_reason.as_deref()).collect::<Vec<_>>())
-    .bind(payments.iter().map(|it| it.refunds).collect::<Vec<_>>())
-    .bind(payments.iter().map(|it| it.version).collect::<Vec<_>>())
-    .bind(payments.iter().map(|it| it.is_open()).collect::<Vec<_>>())
-    .bind(settle_after.as_secs_f64())
-    .bind(entries.iter().map(|it| it.payment_id).collect::<Vec<_>>())
-    .bind(entries.iter().map(|it| it.version).collect::<Vec<_>>())
-    .bind(entries.iter().map(|it| account_name(it.posting.account)).collect::<Vec<_>>())
-    .bind(amounts().map(|it| it.currency.as_str()).collect::<Vec<_>>())
-    .bind(amounts().map(|it| it.minor).collect::<Vec<_>>())
-    .execute(tx)
-    .await
-    .map(drop)
+    sqlx::query(SAVE)
+        .bind(payments.iter().map(|it| it.id).collect::<Vec<_>>())
+        .bind(payments.iter().map(|it| state_name(it.state)).collect::<Vec<_>>())
+        .bind(terms().map(|it| it.map(|it| it.order_id)).collect::<Vec<_>>())
+        .bind(terms().map(|it| it.map(|it| it.digest.to_vec())).collect::<Vec<_>>())
+        .bind(terms().map(|it| it.map(|it| it.amount.currency.as_str())).collect::<Vec<_>>())
+        .bind(terms().map(|it| it.map(|it| it.amount.minor)).collect::<Vec<_>>())
+        .bind(payments.iter().map(|it| it.authorized).collect::<Vec<_>>())
+        .bind(payments.iter().map(|it| it.captured).collect::<Vec<_>>())
+        .bind(payments.iter().map(|it| it.refunded).collect::<Vec<_>>())
+        .bind(payments.iter().map(|it| it.card_token.as_deref()).collect::<Vec<_>>())
+        .bind(payments.iter().map(|it| it.capture.map(|it| it.key)).collect::<Vec<_>>())
+        .bind(payments.iter().map(|it| it.capture.map(|it| it.minor)).collect::<Vec<_>>())
+        .bind(payments.iter().map(|it| it.decline_reason.as_deref()).collect::<Vec<_>>())
+        .bind(payments.iter().map(|it| it.refunds).collect::<Vec<_>>())
+        .bind(payments.iter().map(|it| it.version).collect::<Vec<_>>())
+        .bind(payments.iter().map(|it| it.is_open()).collect::<Vec<_>>())
+        .bind(payments.iter().map(|it| is_new(it)).collect::<Vec<_>>())
+        .bind(settle_after.as_secs_f64())
+        .bind(entries.iter().map(|it| it.payment_id).collect::<Vec<_>>())
+        .bind(entries.iter().map(|it| it.version).collect::<Vec<_>>())
+        .bind(entries.iter().map(|it| account_name(it.posting.account)).collect::<Vec<_>>())
+        .bind(amounts().map(|it| it.currency.as_str()).collect::<Vec<_>>())
+        .bind(amounts().map(|it| it.minor).collect::<Vec<_>>())
+        .execute(tx)
+        .await
+        .map(drop)
 }
 
 /// Takes up to `limit` payments that have waited too long, for one round of settling.
@@ -195,16 +188,12 @@ pub async fn take_overdue(
     .await
 }
 
-/// Reads a row; `None` if it is a placeholder.
-fn payment(row: &PgRow) -> sqlx::Result<Option<Payment>> {
+fn payment(row: &PgRow) -> sqlx::Result<Payment> {
     let name: &str = row.try_get("state")?;
-    if name == "NEW" {
-        return Ok(None);
-    }
     let named = |(_, known): &&(State, &str)| *known == name;
     let (state, _) = STATES.iter().find(named).ok_or_else(|| undecodable("payments.state"))?;
     let terms = terms(row)?;
-    Ok(Some(Payment {
+    Ok(Payment {
         id: row.try_get("payment_id")?,
         state: *state,
         capture: capture(row, terms.as_ref())?,
@@ -219,7 +208,7 @@ fn payment(row: &PgRow) -> sqlx::Result<Option<Payment>> {
         version: row.try_get("version")?,
         create_time: row.try_get("create_time")?,
         update_time: row.try_get("update_time")?,
-    }))
+    })
 }
 
 fn terms(row: &PgRow) -> sqlx::Result<Option<Terms>> {

@@ -8,6 +8,7 @@ mod crash;
 mod lists;
 mod parts;
 mod refunds;
+mod replicas;
 mod settle;
 mod till;
 mod undo;

@@ -30,9 +30,9 @@ pub const REFUSES_CAPTURE: &str = "4000 0000 0000 0374";
 pub const REFUSES_FIRST_REFUND: &str = "4000 0000 0000 0382";
 
 /// No sweeper within a test.
-const NEVER: u32 = 600_000;
+pub const NEVER: u32 = 600_000;
 /// Nobody listens there: announcing waits, paying does not.
-const NO_BROKER: &str = "nats://127.0.0.1:1";
+pub const NO_BROKER: &str = "nats://127.0.0.1:1";
 
 /// What a caller and an auditor reach: payments, the processor, and both databases.
 pub struct Books {
@@ -47,9 +47,9 @@ pub struct Till {
     books: Books,
     own: Started,
     processor: Option<Started>,
-    processor_addr: SocketAddr,
+    pub processor_addr: SocketAddr,
     processor_database: Database,
-    _database: Database,
+    pub database: Database,
 }
 
 impl Deref for Till {
@@ -86,7 +86,7 @@ impl Till {
             processor_addr: processor.grpc,
             processor: Some(processor),
             processor_database,
-            _database: database,
+            database,
         }
     }
 

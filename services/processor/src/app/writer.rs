@@ -1,4 +1,4 @@
-//! Commands on charges, many in one transaction: place, lock, decide, save.
+//! Commands on charges, many in one transaction: lock, decide, save.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -68,11 +68,6 @@ impl Command {
         }
     }
 
-    /// True for what leaves a charge behind that was not there.
-    fn creates(&self) -> bool {
-        matches!(self.action, Action::Authorize { .. } | Action::Void)
-    }
-
     /// The key under which it is remembered; an authorization is remembered by its charge.
     fn key(&self) -> Option<Key> {
         match self.action {
@@ -116,12 +111,13 @@ impl Work for Writer {
 /// Everything that the commands of one transaction touch, under lock.
 struct Batch {
     charges: HashMap<Uuid, Option<Charge>>,
+    /// Those that have a row, which is under lock.
+    locked: HashSet<Uuid>,
     now: OffsetDateTime,
     cards: HashMap<String, Behaviour>,
     seen: HashMap<Key, Seen>,
     /// First requests of lossy cards, until their turn came.
     first: HashSet<Uuid>,
-    placed: Vec<Uuid>,
     changed: BTreeSet<Uuid>,
     recorded: Vec<(Key, Seen)>,
     refunds: Vec<(Uuid, Uuid, i64)>,
@@ -129,21 +125,17 @@ struct Batch {
 
 impl Batch {
     async fn load(tx: &mut PgConnection, commands: &[Command]) -> sqlx::Result<Self> {
-        let ids = |of: &mut dyn Iterator<Item = &Command>| -> Vec<Uuid> {
-            of.map(|command| command.charge_id).collect::<BTreeSet<_>>().into_iter().collect()
-        };
-        let placed = ids(&mut commands.iter().filter(|command| command.creates()));
-        charges::insert_placeholders(tx, &placed).await?;
-        let locked = charges::lock(tx, &ids(&mut commands.iter())).await?;
+        let ids: BTreeSet<Uuid> = commands.iter().map(|command| command.charge_id).collect();
+        let locked = charges::lock(tx, &Vec::from_iter(ids)).await?;
         let keys: Vec<Key> = commands.iter().filter_map(Command::key).collect();
         let seen = requests::find(tx, &keys).await?;
         let mut batch = Self {
-            charges: locked.charges,
+            locked: locked.charges.keys().copied().collect(),
+            charges: locked.charges.into_iter().map(|(id, it)| (id, Some(it))).collect(),
             now: locked.now,
             cards: HashMap::new(),
             seen,
             first: HashSet::new(),
-            placed,
             changed: BTreeSet::new(),
             recorded: Vec::new(),
             refunds: Vec::new(),
@@ -217,12 +209,9 @@ impl Batch {
     async fn save(&self, tx: &mut PgConnection) -> sqlx::Result<()> {
         let charge = |id: &Uuid| self.charges.get(id).and_then(Option::as_ref);
         let changed: Vec<&Charge> = self.changed.iter().filter_map(charge).collect();
-        charges::update(tx, &changed).await?;
+        charges::save(tx, &changed, |charge| !self.locked.contains(&charge.id)).await?;
         charges::insert_refunds(tx, &self.refunds).await?;
-        requests::record(tx, &self.recorded).await?;
-        let empty = self.placed.iter().filter(|id| charge(id).is_none());
-        let empty: Vec<Uuid> = empty.copied().collect();
-        charges::delete_placeholders(tx, &empty).await
+        requests::record(tx, &self.recorded).await
     }
 }
 

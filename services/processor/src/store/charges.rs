@@ -10,34 +10,19 @@ use uuid::Uuid;
 
 use crate::domain::{Authorization, Charge, State};
 
-/// A row under lock: a charge, or the placeholder of one that is yet to be decided.
+/// Rows under lock. An id without one is not held: see [`save`].
 pub struct Locked {
-    pub charges: HashMap<Uuid, Option<Charge>>,
+    pub charges: HashMap<Uuid, Charge>,
     /// The transaction's time.
     pub now: OffsetDateTime,
-}
-
-/// Inserts a placeholder for each of these ids that has no row: an absent row cannot be locked.
-pub async fn insert_placeholders(tx: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<()> {
-    if ids.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "INSERT INTO charges (charge_id, state)
-         SELECT id, 'NEW' FROM unnest($1::uuid[]) AS id ORDER BY id
-         ON CONFLICT DO NOTHING",
-    )
-    .bind(ids)
-    .execute(tx)
-    .await
-    .map(drop)
 }
 
 /// Locks the rows of these ids, in their order.
 pub async fn lock(tx: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Locked> {
     let rows = sqlx::query(
-        "SELECT *, now() AS now FROM charges WHERE charge_id = ANY($1) ORDER BY charge_id
-         FOR UPDATE",
+        "WITH locked AS (
+             SELECT * FROM charges WHERE charge_id = ANY($1) ORDER BY charge_id FOR UPDATE)
+         SELECT locked.*, now() AS now FROM (VALUES (1)) AS always LEFT JOIN locked ON true",
     )
     .bind(ids)
     .fetch_all(tx)
@@ -45,7 +30,9 @@ pub async fn lock(tx: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Locked> {
     let mut locked = Locked { charges: HashMap::new(), now: OffsetDateTime::UNIX_EPOCH };
     for row in &rows {
         locked.now = row.try_get("now")?;
-        locked.charges.insert(row.try_get("charge_id")?, charge(row)?);
+        if let Some(id) = row.try_get::<Option<Uuid>, _>("charge_id")? {
+            locked.charges.insert(id, charge(row)?);
+        }
     }
     Ok(locked)
 }
@@ -53,25 +40,42 @@ pub async fn lock(tx: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Locked> {
 /// The charge, if there is one.
 pub async fn get(db: &Pool, id: Uuid) -> sqlx::Result<Option<Charge>> {
     let row = sqlx::query("SELECT * FROM charges WHERE charge_id = $1").bind(id);
-    row.fetch_optional(db).await?.as_ref().map_or(Ok(None), charge)
+    row.fetch_optional(db).await?.as_ref().map(charge).transpose()
 }
 
-/// Saves charges that are under lock.
-pub async fn update(tx: &mut PgConnection, charges: &[&Charge]) -> sqlx::Result<()> {
+/// Saves charges in one round trip. `is_new` tells those that had no row to lock from those that are
+/// under lock.
+///
+/// Fails with a unique violation if another transaction made one of the new ones meanwhile; whoever
+/// tries again finds it.
+pub async fn save(
+    tx: &mut PgConnection,
+    charges: &[&Charge],
+    is_new: impl Fn(&Charge) -> bool,
+) -> sqlx::Result<()> {
     if charges.is_empty() {
         return Ok(());
     }
     let asked = || charges.iter().map(|it| it.asked.as_ref());
     sqlx::query(
-        "UPDATE charges SET state = c.state, digest = c.digest, card_token = c.card_token,
+        "WITH c AS MATERIALIZED (
+             SELECT *
+             FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[], $5::text[], $6::bigint[],
+                         $7::bigint[], $8::bigint[], $9::bigint[], $10::text[], $11::bool[],
+                         $12::bool[])
+                  AS c(id, state, digest, card_token, currency, amount, authorized, captured,
+                       refunded, decline_reason, refund_refused, new)
+         ), made AS (
+             INSERT INTO charges (charge_id, state, digest, card_token, currency, amount_minor,
+                 authorized_minor, captured_minor, refunded_minor, decline_reason, refund_refused)
+             SELECT id, state, digest, card_token, currency, amount, authorized, captured, refunded,
+                 decline_reason, refund_refused
+             FROM c WHERE new ORDER BY id)
+         UPDATE charges SET state = c.state, digest = c.digest, card_token = c.card_token,
              currency = c.currency, amount_minor = c.amount, authorized_minor = c.authorized,
              captured_minor = c.captured, refunded_minor = c.refunded,
              decline_reason = c.decline_reason, refund_refused = c.refund_refused
-         FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[], $5::text[], $6::bigint[],
-                     $7::bigint[], $8::bigint[], $9::bigint[], $10::text[], $11::bool[])
-              AS c(id, state, digest, card_token, currency, amount, authorized, captured, refunded,
-                   decline_reason, refund_refused)
-         WHERE charge_id = c.id",
+         FROM c WHERE charge_id = c.id AND NOT c.new",
     )
     .bind(charges.iter().map(|it| it.id).collect::<Vec<_>>())
     .bind(charges.iter().map(|it| state_name(it.state)).collect::<Vec<_>>())
@@ -84,21 +88,10 @@ pub async fn update(tx: &mut PgConnection, charges: &[&Charge]) -> sqlx::Result<
     .bind(charges.iter().map(|it| it.refunded).collect::<Vec<_>>())
     .bind(charges.iter().map(|it| it.decline_reason.as_deref()).collect::<Vec<_>>())
     .bind(charges.iter().map(|it| it.refund_refused).collect::<Vec<_>>())
+    .bind(charges.iter().map(|it| is_new(it)).collect::<Vec<_>>())
     .execute(tx)
     .await
     .map(drop)
-}
-
-/// Removes placeholders that came to nothing.
-pub async fn delete_placeholders(tx: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<()> {
-    if ids.is_empty() {
-        return Ok(());
-    }
-    sqlx::query("DELETE FROM charges WHERE charge_id = ANY($1) AND state = 'NEW'")
-        .bind(ids)
-        .execute(tx)
-        .await
-        .map(drop)
 }
 
 /// Notes what was given back: the refund's id, the charge's id, minor units.
@@ -121,17 +114,15 @@ pub async fn insert_refunds(
     .map(drop)
 }
 
-/// Reads a row; `None` if it is a placeholder.
-fn charge(row: &PgRow) -> sqlx::Result<Option<Charge>> {
+fn charge(row: &PgRow) -> sqlx::Result<Charge> {
     let state = match row.try_get("state")? {
-        "NEW" => return Ok(None),
         "AUTHORIZED" => State::Authorized,
         "DECLINED" => State::Declined,
         "CAPTURED" => State::Captured,
         "VOIDED" => State::Voided,
         _ => return Err(undecodable("state")),
     };
-    Ok(Some(Charge {
+    Ok(Charge {
         id: row.try_get("charge_id")?,
         state,
         asked: asked(row)?,
@@ -141,7 +132,7 @@ fn charge(row: &PgRow) -> sqlx::Result<Option<Charge>> {
         decline_reason: row.try_get("decline_reason")?,
         refund_refused: row.try_get("refund_refused")?,
         create_time: row.try_get("create_time")?,
-    }))
+    })
 }
 
 fn asked(row: &PgRow) -> sqlx::Result<Option<Authorization>> {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use mesh_log::{
-    Event, append_all,
+    Event, conclude,
     requests::{self, Key, Seen},
 };
 use sqlx::PgConnection;
@@ -37,9 +37,10 @@ struct Batch {
     log: Vec<(Uuid, i32, Event)>,
 }
 
-/// One locked row. It has no content yet if this transaction made it, to have something to lock.
+/// One row, under lock if it `is_known`; there is none if nothing is known of the shipment yet.
 struct Entry {
     row: Option<Row>,
+    is_known: bool,
     now: OffsetDateTime,
     changed: bool,
 }
@@ -51,15 +52,12 @@ async fn load(tx: &mut PgConnection, commands: &[Command]) -> sqlx::Result<Batch
         let ids = commands.iter().filter(|c| wanted(&c.action)).map(|c| c.shipment_id);
         sorted(ids.collect())
     };
-    let mut entries: HashMap<_, _> = store::claim(tx, &named(Action::claims_id))
-        .await?
-        .into_iter()
-        .map(|(id, now)| (id, Entry { row: None, now, changed: false }))
-        .collect();
-    let known: Vec<_> =
-        named(|_| true).into_iter().filter(|id| !entries.contains_key(id)).collect();
-    for (row, now) in store::lock(tx, &known).await? {
-        entries.insert(row.shipment.id, Entry { row: Some(row), now, changed: false });
+    let (locked, now) = store::lock(tx, &named(|_| true)).await?;
+    let known = |row: Row| Entry { row: Some(row), is_known: true, now, changed: false };
+    let mut entries: HashMap<_, _> =
+        locked.into_iter().map(|row| (row.shipment.id, known(row))).collect();
+    for id in named(Action::makes_shipment) {
+        entries.entry(id).or_insert(Entry { row: None, is_known: false, now, changed: false });
     }
     let keys: Vec<_> = commands.iter().filter_map(|command| command.action.key()).collect();
     let seen = requests::find(tx, &keys).await?;
@@ -144,15 +142,11 @@ impl Batch {
         self.entries.get(&id)?.row.as_ref()
     }
 
-    async fn save(mut self, tx: &mut PgConnection) -> sqlx::Result<()> {
+    async fn save(self, tx: &mut PgConnection) -> sqlx::Result<()> {
         let changed: Vec<_> =
             self.entries.values().filter(|e| e.changed).filter_map(|e| e.row.as_ref()).collect();
-        let refused: Vec<_> =
-            self.entries.iter().filter(|(_, e)| e.row.is_none()).map(|(id, _)| *id).collect();
-        store::save(tx, &changed, &refused).await?;
-        append_all(tx, &self.log).await?;
-        // In order, as the rows were locked: two batches never wait for each other in a circle.
-        self.done.sort_unstable_by_key(|(key, _)| *key);
-        requests::record(tx, &self.done).await
+        let is_new = |id| self.entries.get(&id).is_some_and(|entry| !entry.is_known);
+        store::save(tx, &changed, is_new).await?;
+        conclude(tx, &self.done, &self.log).await
     }
 }

@@ -82,7 +82,7 @@ impl Action {
     }
 
     /// Whether the command is carried out even if nobody knows the shipment yet.
-    fn claims_id(&self) -> bool {
+    fn makes_shipment(&self) -> bool {
         matches!(self, Self::Create { .. } | Self::Cancel { .. })
     }
 }

@@ -55,9 +55,9 @@ async fn record(
     let mut ids: Vec<_> = sightings.iter().map(|sighting| sighting.shipment_id).collect();
     ids.sort_unstable();
     ids.dedup();
-    let locked = store::lock(tx, &ids).await?;
+    let (locked, _) = store::lock(tx, &ids).await?;
     let mut shipments: HashMap<_, _> =
-        locked.into_iter().map(|(row, _)| (row.shipment.id, row.shipment)).collect();
+        locked.into_iter().map(|row| (row.shipment.id, row.shipment)).collect();
     // Only now: whoever stored the same positions held the same locks.
     let wanted: Vec<_> = sightings.iter().map(|s| (s.shipment_id, s.position.id)).collect();
     let mut known = store::known_positions(tx, &wanted).await?;

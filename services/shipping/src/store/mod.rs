@@ -10,4 +10,4 @@ pub use list::{Listed, list};
 pub use positions::{NewPosition, known_positions, positions_after, save_positions};
 pub use row::Row;
 pub use save::save;
-pub use shipments::{LAST_SEQUENCES, claim, get, lock};
+pub use shipments::{LAST_SEQUENCES, get, lock};

@@ -11,39 +11,26 @@ use crate::domain::Shipment;
 /// The last sequence of each of some parcels' ways.
 pub const LAST_SEQUENCES: &str = "SELECT id, version + positions FROM shipments WHERE id = ANY($1)";
 
-/// Takes those of `ids` that nobody has taken, each with a placeholder that is locked; waits for
-/// whoever is taking one of them. Returns what it took, and the database's time.
-pub async fn claim(
-    tx: &mut PgConnection,
-    ids: &[Uuid],
-) -> sqlx::Result<Vec<(Uuid, OffsetDateTime)>> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    sqlx::query_as(
-        "INSERT INTO shipments (id) SELECT id FROM unnest($1::uuid[]) AS ids(id) ORDER BY id
-         ON CONFLICT (id) DO NOTHING
-         RETURNING id, now()",
-    )
-    .bind(ids)
-    .fetch_all(tx)
-    .await
-}
-
-/// Locks the shipments with these ids, in their order. Returns them, and the database's time.
-pub async fn lock(tx: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<(Row, OffsetDateTime)>> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
+/// Locks the shipments with these ids, in their order. Returns them, and the transaction's time. An id
+/// without a shipment is not held: see [`save`](super::save).
+pub async fn lock(tx: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<(Vec<Row>, OffsetDateTime)> {
     let rows = sqlx::query(concat!(
-        "SELECT ",
+        "WITH locked AS (SELECT ",
         columns!(),
-        ", now() AS now FROM shipments WHERE id = ANY($1) ORDER BY id FOR UPDATE",
+        " FROM shipments WHERE id = ANY($1) ORDER BY id FOR UPDATE)
+         SELECT locked.*, now() AS now FROM (VALUES (1)) AS always LEFT JOIN locked ON true",
     ))
     .bind(ids)
     .fetch_all(tx)
     .await?;
-    rows.iter().map(|row| Ok((Row::from_row(row)?, row.try_get("now")?))).collect()
+    let (mut locked, mut now) = (Vec::with_capacity(rows.len()), OffsetDateTime::UNIX_EPOCH);
+    for row in &rows {
+        now = row.try_get("now")?;
+        if row.try_get::<Option<Uuid>, _>("id")?.is_some() {
+            locked.push(Row::from_row(row)?);
+        }
+    }
+    Ok((locked, now))
 }
 
 /// Returns the shipment with this id.

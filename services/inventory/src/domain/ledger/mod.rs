@@ -48,8 +48,6 @@ pub struct Writes {
     pub adjustments: Vec<Adjustment>,
     pub movements: Vec<Movement>,
     pub announcements: Vec<Announcement>,
-    /// Ids that were kept free for a reservation that was then refused.
-    pub unused_reservations: Vec<Uuid>,
     /// SKUs that were kept free for a delivery that was then refused.
     pub unused_skus: Vec<Sku>,
 }
@@ -122,7 +120,6 @@ impl Ledger {
                 _ => None,
             })
             .collect();
-        let unused = slots.iter().filter(|(_, slot)| matches!(slot, Slot::Fresh(_)));
         Writes {
             stock: written,
             reservations,
@@ -134,7 +131,6 @@ impl Ledger {
                 .collect(),
             movements: self.movements,
             announcements: self.announcements,
-            unused_reservations: unused.map(|(id, _)| *id).collect(),
             unused_skus: stock.into_values().filter(|s| !s.is_known()).map(|s| s.sku).collect(),
         }
     }
