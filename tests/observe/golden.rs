@@ -13,18 +13,127 @@ use crate::{
 };
 
 const SUCCESS: &str = "\
+trace 1
+  orders: server PlaceOrder order_id=order request_id=request
+    orders: client BatchGetProducts
+      catalog: server BatchGetProducts
+    orders: saga saga_id=order
+      orders: saga step step=reserve saga_id=order
+        orders: client ReserveStock
+          inventory: server ReserveStock
+      orders: saga step step=authorize saga_id=order
+        orders: client AuthorizePayment
+          payments: server AuthorizePayment
+            payments: client AuthorizeCharge
+              processor: server AuthorizeCharge
+      orders: saga step step=create_shipment saga_id=order
+        orders: client CreateShipment
+          shipping: server CreateShipment
+      orders: saga step step=commit saga_id=order
+        orders: client CommitReservation
+          inventory: server CommitReservation
+      orders: saga step step=capture saga_id=order
+        orders: client CapturePayment
+          payments: server CapturePayment
+            payments: client CaptureCharge
+              processor: server CaptureCharge
+      orders: saga step step=release_shipment saga_id=order
+        orders: client ReleaseShipment
+          shipping: server ReleaseShipment
 ";
 
 const DECLINED: &str = "\
+trace 1
+  orders: server PlaceOrder order_id=order request_id=request
+    orders: client BatchGetProducts
+      catalog: server BatchGetProducts
+    orders: saga saga_id=order
+      orders: saga step step=reserve saga_id=order
+        orders: client ReserveStock
+          inventory: server ReserveStock
+      orders: saga step step=authorize saga_id=order
+        orders: client AuthorizePayment status=FAILED_PRECONDITION ERROR
+          payments: server AuthorizePayment status=FAILED_PRECONDITION
+            payments: client AuthorizeCharge status=FAILED_PRECONDITION ERROR
+              processor: server AuthorizeCharge status=FAILED_PRECONDITION
+      orders: saga step step=undo_payment saga_id=order
+        orders: client UndoPayment
+          payments: server UndoPayment
+      orders: saga step step=release saga_id=order
+        orders: client ReleaseReservation
+          inventory: server ReleaseReservation
 ";
 
 const RETRIED: &str = "\
+trace 1
+  orders: server PlaceOrder order_id=order request_id=request
+    orders: client BatchGetProducts
+      catalog: server BatchGetProducts
+    orders: saga saga_id=order
+      orders: saga step step=reserve saga_id=order
+        orders: client ReserveStock
+          orders: client attempt attempt=2
+            inventory: server ReserveStock
+      orders: saga step step=authorize saga_id=order
+        orders: client AuthorizePayment
+          payments: server AuthorizePayment
+            payments: client AuthorizeCharge
+              processor: server AuthorizeCharge
+      orders: saga step step=create_shipment saga_id=order
+        orders: client CreateShipment
+          shipping: server CreateShipment
+      orders: saga step step=commit saga_id=order
+        orders: client CommitReservation
+          inventory: server CommitReservation
+      orders: saga step step=capture saga_id=order
+        orders: client CapturePayment
+          payments: server CapturePayment
+            payments: client CaptureCharge
+              processor: server CaptureCharge
+      orders: saga step step=release_shipment saga_id=order
+        orders: client ReleaseShipment
+          shipping: server ReleaseShipment
 ";
 
 const RESUMED: &str = "\
+trace 1
+  orders: server PlaceOrder order_id=order request_id=request
+    orders: client BatchGetProducts
+      catalog: server BatchGetProducts
+  (not received)
+    orders: saga step step=reserve saga_id=order
+      orders: client ReserveStock
+        inventory: server ReserveStock
+  (not received)
+    payments: server AuthorizePayment
+      payments: client AuthorizeCharge
+        processor: server AuthorizeCharge
+trace 2
+  orders: saga saga_id=order
+    orders: saga step step=authorize saga_id=order
+      orders: client AuthorizePayment
+        payments: server AuthorizePayment
+    orders: saga step step=create_shipment saga_id=order
+      orders: client CreateShipment
+        shipping: server CreateShipment
+    orders: saga step step=commit saga_id=order
+      orders: client CommitReservation
+        inventory: server CommitReservation
+    orders: saga step step=capture saga_id=order
+      orders: client CapturePayment
+        payments: server CapturePayment
+          payments: client CaptureCharge
+            processor: server CaptureCharge
+    orders: saga step step=release_shipment saga_id=order
+      orders: client ReleaseShipment
+        shipping: server ReleaseShipment
 ";
 
 const REDELIVERED: &str = "\
+trace 1
+  shipping: server RecordCarrierUpdate request_id=update
+    inventory: consume event=ShipmentDispatched
+    orders: consume event=ShipmentDispatched
 ";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -52,7 +161,7 @@ async fn an_order_that_is_declined_shows_the_refusal_and_what_was_undone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_fails_once_shows_both_attempts() {
+async fn a_call_that_fails_once_shows_its_second_attempt() {
     let mut door = FailsOnce::bind().await;
     let source = format!("static:{}", door.address);
     let traced = Traced::open_with(|options| options.source("orders", "inventory", &source)).await;

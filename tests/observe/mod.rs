@@ -7,10 +7,15 @@ mod personal;
 mod top;
 mod tree;
 
+use std::path::PathBuf;
+
 use mesh_testkit::{PlatformOptions, eventually};
 use meshctl::traces::{Asked, Door, Forest, Limits, Span};
 
-use crate::shop::Shop;
+use crate::shop::{Shop, uuid};
+
+/// A slow moment must not add an attempt to the trees.
+const NO_HEDGES: &str = "[methods.\"*\"]\nhedge.attempts = 1\n";
 
 /// A shop whose spans are kept, as `up` keeps them.
 struct Traced {
@@ -26,8 +31,12 @@ impl Traced {
     async fn open_with(adjust: impl FnOnce(PlatformOptions) -> PlatformOptions) -> Self {
         let door = Door::open(0, Limits::default()).await.unwrap();
         let endpoint = door.endpoint();
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+        let policy = folder.join(format!("observe-{}.policy.toml", uuid()));
+        std::fs::write(&policy, NO_HEDGES).unwrap();
         let shop = Shop::open_with(|options| {
             let options = options.env_of_all("OTLP_ENDPOINT", &endpoint);
+            let options = options.env_of_all("MESH_POLICY", policy.to_str().unwrap());
             adjust(options.env_of_all("OTEL_BSP_SCHEDULE_DELAY", "100"))
         })
         .await;

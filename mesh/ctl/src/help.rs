@@ -31,7 +31,7 @@ Examples:
   cargo mesh up --replicas orders=2,payments=2  several processes of a service
   cargo mesh up --in-process                    all services in one process: less memory
   cargo mesh up --mtls                          mutual TLS between all of them
-  cargo mesh up --untraced                      no traces: a few percent faster
+  cargo mesh up --untraced                      no traces: every one costs some of the processor
 
 The first time it downloads the servers that the machine lacks (32 MB at most) and builds the
 services (some minutes). What is killed is started again. A second `up` changes nothing and
@@ -158,7 +158,7 @@ Exit codes: 0 shown, 1 nothing is up, or there is no such service.";
 
 pub const BENCH: &str = "\
 Examples:
-  cargo mesh up --release --detach && cargo mesh bench orders
+  cargo mesh up --release --untraced --detach && cargo mesh bench orders
   cargo mesh bench orders --seconds 60 --in-flight 128 --json
   cargo mesh bench growth --orders 100000 --release
   cargo run --release --package meshctl -- bench rpc

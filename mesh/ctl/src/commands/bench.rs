@@ -135,7 +135,7 @@ fn remarks(report: &Report) {
         remark(format!("{count} carts were filled meanwhile, at the order's cost"), Tone::Doubtful);
     }
     if report.dev_build {
-        let again = format!("`{} up --release --detach`", output::program());
+        let again = format!("`{} up --release --untraced --detach`", output::program());
         let text = format!("the services are a dev build: these figures mean nothing; {again}");
         remark(text, Tone::Bad);
     }

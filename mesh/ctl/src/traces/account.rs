@@ -177,7 +177,7 @@ fn opening(forest: &Forest, critical: &[u64]) -> Option<Phase> {
 /// Whether a span is a whole story, and not only a part of one.
 fn is_story(node: &Node) -> bool {
     let names = |name: &&str| !node.span.attribute(name).is_empty();
-    node.span.kind == Kind::Internal && names(&STORY) && !STEP.iter().any(|name| names(name))
+    node.span.kind == Kind::Internal && names(&STORY) && !STEP.iter().any(names)
 }
 
 fn add(
