@@ -31,6 +31,7 @@ Examples:
   cargo mesh up --replicas orders=2,payments=2  several processes of a service
   cargo mesh up --in-process                    all services in one process: less memory
   cargo mesh up --mtls                          mutual TLS between all of them
+  cargo mesh up --untraced                      no traces: every one costs some of the processor
 
 The first time it downloads the servers that the machine lacks (32 MB at most) and builds the
 services (some minutes). What is killed is started again. A second `up` changes nothing and
@@ -59,8 +60,44 @@ Examples:
   cargo mesh logs orders -f
   cargo mesh logs supervisor                    what `up --detach` said
   cargo mesh logs payments | jq -c 'select(.level != \"INFO\")'
+  cargo mesh logs --all -f                      every service, merged by time
+  cargo mesh logs --all --order ORDER_ID        what was said about an order, and in its traces
+  cargo mesh logs --all --request REQUEST_ID --json | jq -r .message
 
-Exit codes: 0 shown, 1 there is no such log.";
+With --all --json each line is one object, as it was logged, with the service's name.
+
+Exit codes: 0 shown, 1 there is no such log, or no line about that.";
+
+pub const TRACE: &str = "\
+Examples:
+  cargo mesh trace ORDER_ID                     every span of the order's story, as a tree
+  cargo mesh trace REQUEST_ID                   the same, by the customer's request_id
+  cargo mesh trace TRACE_ID                     by the trace_id of a log line
+  cargo mesh trace ORDER_ID --json | jq '.steps[] | [.label, .critical / 1e6]'
+
+`at` counts from the first call. `self` is the time in which nothing below a span was under way.
+A star marks the critical path: what would have to be faster for the order to settle sooner, and
+by how much. `→` makes a call, `⤷` links to another trace. With --json times are nanoseconds.
+
+Spans are kept in memory by whoever runs `up`, 64 MiB of them: the oldest traces give way, and a
+new `up` begins with none. A span is there half a second after its end. With OTLP_ENDPOINT set,
+`up` leaves traces to the collector that it names; with --untraced none are made.
+
+Exit codes: 0 shown; 1 nothing that is kept carries the id, or nothing is up; 2 it is no id.";
+
+pub const TOP_VIEW: &str = "\
+Examples:
+  cargo mesh top                                every second; q ends it
+  cargo mesh top --interval 5
+  cargo mesh top --once                         one interval's figures as a table
+  cargo mesh top --once --json | jq '.services[] | [.service, .calls_per_second, .p99_ms]'
+
+Rates, errors and latencies are of the last interval; percentiles are read from histograms, and
+say less than their buckets are wide. An error is the server's own: UNKNOWN, DEADLINE_EXCEEDED,
+UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS. `-` means that nobody tells. Of services that
+share a process, the process's CPU and memory are shown once.
+
+Exit codes: 0 shown, 1 nothing is up.";
 
 pub const AUDIT: &str = "\
 Examples:
@@ -121,7 +158,7 @@ Exit codes: 0 shown, 1 nothing is up, or there is no such service.";
 
 pub const BENCH: &str = "\
 Examples:
-  cargo mesh up --release --detach && cargo mesh bench orders
+  cargo mesh up --release --untraced --detach && cargo mesh bench orders
   cargo mesh bench orders --seconds 60 --in-flight 128 --json
   cargo mesh bench growth --orders 100000 --release
   cargo run --release --package meshctl -- bench rpc

@@ -9,6 +9,8 @@ pub mod doors;
 pub mod operate;
 pub mod policy;
 pub mod services;
+pub mod top;
+pub mod traces;
 pub mod watch;
 
 mod persist;

@@ -16,7 +16,7 @@ use meshctl::services;
 
 use commands::{
     audit, bench, completions, demo, dlq, docs, down, endpoints, logs, policy, sagas, serve,
-    status, supervise, test, up,
+    status, supervise, test, top, trace, up,
 };
 
 // `serve` runs services in this process. Each thread counts for itself, for `bench rpc`.
@@ -44,8 +44,12 @@ enum Command {
     Down(down::Args),
     /// Shows what runs, where, and whether it is ready.
     Status(status::Args),
-    /// Shows what a service logged.
+    /// Shows what a service logged; or all of them, merged and searched: --all.
     Logs(logs::Args),
+    /// Shows what happened to an order, span by span, and where its time went.
+    Trace(trace::Args),
+    /// Shows services, calls, sagas and lag as they change.
+    Top(top::Args),
     /// Orders as customers would, and follows every order; or one, step by step: --watch.
     Demo(demo::Args),
     /// Says whether money, stock and messages are right.
@@ -92,6 +96,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Down(args) => down::run(args).await,
         Command::Status(args) => status::run(args).await,
         Command::Logs(args) => logs::run(args).await,
+        Command::Trace(args) => trace::run(args).await,
+        Command::Top(args) => top::run(args).await,
         Command::Demo(args) => Box::pin(demo::run(args)).await,
         Command::Audit(args) => Box::pin(audit::run(args)).await,
         Command::Sagas(args) => Box::pin(sagas::run(args)).await,

@@ -30,6 +30,16 @@ pub struct State {
     /// What this program shows to the services, and a script may.
     #[serde(default)]
     pub caller: Caller,
+    /// Who keeps the traces of everything that runs, unless they go elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traces: Option<TraceDoor>,
+}
+
+/// The supervisor's own trace buffer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TraceDoor {
+    /// Where it takes spans in by OTLP, and answers questions about them.
+    pub address: SocketAddr,
 }
 
 /// One process of a service.

@@ -4,6 +4,7 @@
 mod doctor;
 mod growth;
 mod mtls;
+mod observe;
 mod rpc;
 mod shop;
 mod spoken;

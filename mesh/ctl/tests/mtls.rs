@@ -28,6 +28,14 @@ fn orders_go_through_by_mutual_tls_and_every_port_refuses_plaintext() {
     assert!(said.contains("meshctl/cert.pem -key"), "it says what grpcurl needs: {said}");
     shop.succeeds(&["demo", "--orders", "5"]);
     shop.succeeds(&["sagas"]);
+    let order = shop.logged_order();
+    shop.eventually("its trace to be kept, by the service that did what", || {
+        let trace = shop.run(&["trace", &order, "--json"]);
+        let trace: Value = serde_json::from_slice(&trace.stdout).ok()?;
+        let did =
+            |service: &str| trace["spans"].as_array().unwrap().iter().any(|it| it["by"] == service);
+        (did("payments") && did("processor") && did("inventory")).then_some(())
+    });
     shop.succeeds(&["audit", "--wait", "30s"]);
     for service in ["orders", "catalog", "meshctl"] {
         let key = shop.home.path(&format!("identity/{service}/key.pem"));

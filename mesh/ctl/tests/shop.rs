@@ -39,6 +39,11 @@ impl Shop {
         self.command(arguments).output().unwrap()
     }
 
+    /// The real program with these variables set besides.
+    pub fn run_in(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Output {
+        self.command(arguments).envs(variables.iter().copied()).output().unwrap()
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_meshctl"));
         command.args(arguments).env("MESH_HOME", self.home.root()).env("CI", "1");
@@ -79,6 +84,15 @@ impl Shop {
     pub fn supervisor_runs(&self) -> bool {
         let text = std::fs::read_to_string(self.home.path("supervisor.pid")).unwrap();
         Identity::of(text.trim().parse().unwrap()).is_some()
+    }
+
+    /// An order that was placed, as the logs say.
+    pub fn logged_order(&self) -> String {
+        let lines = self.succeeds(&["logs", "--all", "--json"]).stdout;
+        let lines = String::from_utf8(lines).unwrap();
+        let mut lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let placed = lines.find(|line| line["message"] == "order placed").unwrap();
+        placed["order_id"].as_str().unwrap().to_owned()
     }
 
     pub fn eventually<T>(&self, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {

@@ -17,6 +17,8 @@ fn help_lists_every_command_with_examples_and_exit_codes() {
         "down",
         "status",
         "logs",
+        "trace",
+        "top",
         "demo",
         "audit",
         "sagas",

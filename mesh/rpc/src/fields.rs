@@ -4,12 +4,15 @@ use std::{fmt, ops::RangeInclusive};
 
 use tonic::Code;
 use tonic_types::{ErrorDetails, FieldViolation};
+use tracing::Span;
 use uuid::Uuid;
 
 use crate::Fault;
 
 /// How many violations an answer names at most.
 const VIOLATIONS: usize = 20;
+/// The field that names a request.
+const REQUEST_ID: &str = "request_id";
 
 /// What is wrong with one field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,11 +68,17 @@ impl Fault for Invalid {
 pub struct Fields(Vec<Violation>);
 
 impl Fields {
-    /// Reads a UUID in its hyphenated form.
+    /// Reads a UUID in its hyphenated form. That of a `request_id` is noted on the call's span, and so
+    /// on its log lines.
     pub fn uuid(&mut self, field: &str, value: &str) -> Uuid {
         const HYPHENATED: usize = 36;
         match Uuid::try_parse(value) {
-            Ok(uuid) if value.len() == HYPHENATED => uuid,
+            Ok(uuid) if value.len() == HYPHENATED => {
+                if field == REQUEST_ID {
+                    Span::current().record(REQUEST_ID, value);
+                }
+                uuid
+            }
             _ => {
                 self.refuse(
                     field,

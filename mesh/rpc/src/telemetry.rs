@@ -128,6 +128,7 @@ pub(crate) fn server_span(service: &'static str, method: &str) -> Span {
         rpc.response.status_code = Empty,
         service,
         mesh.peer = Empty,
+        request_id = Empty,
         order_id = Empty,
         saga_id = Empty,
     )

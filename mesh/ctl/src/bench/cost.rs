@@ -48,9 +48,9 @@ pub(super) struct Sample {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Usage {
-    cpu_seconds: f64,
-    rss_kib: u64,
+pub(crate) struct Usage {
+    pub cpu_seconds: f64,
+    pub rss_kib: u64,
 }
 
 impl Sample {
@@ -119,7 +119,7 @@ fn hundredths(value: f64) -> f64 {
 
 /// A process and its children: PostgreSQL has one per connection. Children that have ended are
 /// in their parent's account.
-fn usage_with_children(pid: u32) -> Option<Usage> {
+pub(crate) fn usage_with_children(pid: u32) -> Option<Usage> {
     let (parent, mut memory) = (stat(pid)?, memory(pid)?);
     let mut cpu_seconds = parent.cpu_seconds;
     let others = fs::read_dir("/proc").ok()?.flatten();

@@ -26,6 +26,7 @@ use crate::demo::{histogram, rounded};
 use crate::doors::{Clients, Doors};
 use crate::persist::Persistence;
 use cost::Sample;
+pub(crate) use cost::usage_with_children;
 pub use cost::{Cost, Share};
 use load::Load;
 

@@ -52,7 +52,8 @@ pub async fn run(args: Args) -> Result<ExitCode> {
         What::Rpc(args) => return rpc::run(&args),
     };
     let project = Project::find()?;
-    let subject = subject(&State::load(&project.home)?);
+    let state = State::load(&project.home)?;
+    let subject = subject(&state);
     let options =
         Options { in_flight: args.in_flight.into(), time: Duration::from_secs(args.seconds) };
     let mut progress = if args.json { Progress::hidden() } else { Progress::stderr() };
@@ -62,6 +63,11 @@ pub async fn run(args: Args) -> Result<ExitCode> {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         print(&report);
+        if state.traces.is_some() {
+            let again = format!("`{} up --untraced` measures without", output::program());
+            let text = format!("every span of every order was kept; {again}");
+            println!("\n  {}", output::toned(&text, Tone::Faint));
+        }
     }
     Ok(if report.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -129,7 +135,7 @@ fn remarks(report: &Report) {
         remark(format!("{count} carts were filled meanwhile, at the order's cost"), Tone::Doubtful);
     }
     if report.dev_build {
-        let again = format!("`{} up --release --detach`", output::program());
+        let again = format!("`{} up --release --untraced --detach`", output::program());
         let text = format!("the services are a dev build: these figures mean nothing; {again}");
         remark(text, Tone::Bad);
     }

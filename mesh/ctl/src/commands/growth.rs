@@ -69,6 +69,7 @@ pub async fn run(args: Args) -> Result<ExitCode> {
 
 async fn compare(project: &Project, args: &Args, progress: &mut Progress) -> Result<Report> {
     let plan = Plan::make(project, BTreeMap::new(), Vec::new(), args.release).await?;
+    let plan = plan.with_untraced(true);
     let mut empty = Shop::start(project, "empty", &plan, progress).await?;
     let mut grown = Shop::start(project, "grown", &plan, progress).await?;
     progress.step("ordering a little, through the contracts");

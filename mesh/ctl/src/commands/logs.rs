@@ -1,4 +1,4 @@
-//! `logs`: what a service wrote.
+//! `logs`: what a service wrote, or all of them.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -8,17 +8,24 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
+use super::search;
 use crate::output;
 use crate::project::Project;
 
-const INTERVAL: Duration = Duration::from_millis(200);
+pub(super) const INTERVAL: Duration = Duration::from_millis(200);
 
 /// Whose log.
 #[derive(Debug, clap::Args)]
 #[command(after_help = crate::help::LOGS)]
 pub struct Args {
     /// A service, `postgres`, `nats` or `supervisor`.
-    service: String,
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    service: Option<String>,
+    /// All services' lines, merged by time.
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    search: search::Search,
     /// Go on until Ctrl-C.
     #[arg(short, long)]
     follow: bool,
@@ -28,12 +35,14 @@ pub struct Args {
 pub async fn run(args: Args) -> Result<ExitCode> {
     let project = Project::find()?;
     let logs = project.home.logs()?;
-    let files = files_of(&logs, &args.service)?;
+    let Some(service) = args.service else {
+        return search::run(&logs, &args.search, args.follow).await;
+    };
+    let files = files_of(&logs, &service)?;
     if files.is_empty() {
         bail!(
-            "{} has no log of `{}`; it has {}",
+            "{} has no log of `{service}`; it has {}",
             logs.display(),
-            args.service,
             if known(&logs)?.is_empty() {
                 format!("none: run `{} up --detach`", output::program())
             } else {
@@ -99,7 +108,7 @@ fn known(logs: &Path) -> Result<Vec<String>> {
     Ok(stems)
 }
 
-fn names(logs: &Path) -> Result<Vec<String>> {
+pub(super) fn names(logs: &Path) -> Result<Vec<String>> {
     let entries = fs::read_dir(logs)?.flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     Ok(names.filter(|name| name.ends_with(".log")).collect())

@@ -15,12 +15,16 @@ pub mod logs;
 pub mod policy;
 pub mod rpc;
 pub mod sagas;
+mod search;
 pub mod serve;
 pub mod status;
 pub mod supervise;
 pub mod test;
+pub mod top;
+pub mod trace;
 pub mod up;
 mod watch;
+mod waterfall;
 
 use std::io;
 

@@ -44,6 +44,9 @@ pub struct Args {
     /// Encrypt every connection; both ends show certificates of a local authority.
     #[arg(long)]
     mtls: bool,
+    /// Keep no traces: services send none, and `trace` has nothing to show.
+    #[arg(long)]
+    untraced: bool,
 }
 
 /// Runs the command.
@@ -59,7 +62,8 @@ pub async fn run(args: Args) -> Result<ExitCode> {
         Some(names) => names,
     };
     let replicas = services::replicas(&args.replicas)?;
-    let plan = Plan::make(&project, replicas, in_process, args.release).await?.with_mtls(args.mtls);
+    let plan = Plan::make(&project, replicas, in_process, args.release).await?;
+    let plan = plan.with_mtls(args.mtls).with_untraced(args.untraced);
     let mut progress = Progress::stderr();
     // Here rather than in the background: the first time it takes a while, and is shown.
     Servers::find(home, &mut progress).await?;

@@ -148,5 +148,6 @@ fn conclude(ending: &Ending, live: bool) {
     if !ending.stopped_because.is_empty() {
         println!("\n  the order did not go its way: {}", ending.stopped_because);
     }
-    println!("\n  more of it: `{} sagas show {}`", output::program(), ending.order_id);
+    let (program, order) = (output::program(), &ending.order_id);
+    println!("\n  more of it: `{program} trace {order}`, `{program} sagas show {order}`");
 }

@@ -30,6 +30,9 @@ pub struct Plan {
     /// Whether connections are encrypted and both ends show certificates.
     #[serde(default)]
     pub mtls: bool,
+    /// Whether no traces are kept.
+    #[serde(default)]
+    pub untraced: bool,
 }
 
 impl Plan {
@@ -50,7 +53,14 @@ impl Plan {
         let meshctl = std::env::current_exe().context("cannot tell which executable this is")?;
         let names = services::names()?;
         if let Some(binaries) = installed(&meshctl, &names) {
-            return Ok(Plan { replicas, in_process, binaries, meshctl, mtls: false });
+            return Ok(Plan {
+                replicas,
+                in_process,
+                binaries,
+                meshctl,
+                mtls: false,
+                untraced: false,
+            });
         }
         let mut packages: Vec<&str> = names.iter().map(String::as_str).collect();
         packages.retain(|name| !in_process.iter().any(|within| within == name));
@@ -71,12 +81,17 @@ impl Plan {
             }
             build(project, &packages, release).await?;
         }
-        Ok(Plan { replicas, in_process, binaries, meshctl: program, mtls: false })
+        Ok(Plan { replicas, in_process, binaries, meshctl: program, mtls: false, untraced: false })
     }
 
     /// The same, with or without mutual TLS.
     pub fn with_mtls(self, mtls: bool) -> Plan {
         Plan { mtls, ..self }
+    }
+
+    /// The same, with or without traces of everything that it does.
+    pub fn with_untraced(self, untraced: bool) -> Plan {
+        Plan { untraced, ..self }
     }
 
     /// Hands the plan to the supervisor.
@@ -178,6 +193,7 @@ mod tests {
             binaries: root.clone(),
             meshctl: root.join("meshctl"),
             mtls: false,
+            untraced: false,
         };
         let now = SystemTime::now();
         let earlier = now - Duration::from_secs(60);

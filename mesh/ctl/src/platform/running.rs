@@ -11,6 +11,7 @@ use mesh_local::{
     derived_password, ensure_database, ensure_streams, leaves_first,
 };
 use meshctl::caller::Caller;
+use meshctl::traces::{Door, Limits};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -18,7 +19,7 @@ use super::identity::Identities;
 use super::specs::{Place, SHARED, Surroundings, places, specs};
 use super::{Claim, Plan};
 use crate::services;
-use crate::state::{Instance, Server, State, VERSION};
+use crate::state::{Instance, Server, State, TraceDoor, VERSION};
 
 const STARTING: Duration = Duration::from_secs(60);
 /// More than a service's own time for draining: 5 s, and its background tasks.
@@ -35,6 +36,8 @@ pub struct Running {
     state: State,
     reporter: JoinHandle<()>,
     _identities: Identities,
+    /// Open until the last service has ended.
+    _traces: Option<Door>,
     _claim: Claim,
 }
 
@@ -68,6 +71,7 @@ impl Running {
 
         progress.step("starting services");
         let places = places(home, plan, &leaves_first(&declarations))?;
+        let traces = open_traces(plan, &mut ports).await?;
         let nats_url = nats.url();
         let around = Surroundings {
             home,
@@ -76,18 +80,19 @@ impl Running {
             postgres: &postgres,
             databases,
             identities: &identities,
+            traces: traces.as_ref().map(Door::endpoint),
         };
         let specs = specs(&around, &places)?;
         let services: Vec<Supervised> = specs.into_iter().map(Supervised::start).collect();
-
-        let mut watched = vec![postgres_process.clone(), nats_process.clone()];
-        watched.extend(services.iter().cloned());
-        for process in &watched {
-            process.started(1).await;
-        }
-        let caller = identities.caller();
-        let report =
-            Report { home: home.clone(), watched, places, around: around.databases, caller };
+        let watched = all_started([&postgres_process, &nats_process], &services).await;
+        let report = Report {
+            home: home.clone(),
+            watched,
+            places,
+            around: around.databases,
+            caller: identities.caller(),
+            traces: traces.as_ref().map(|door| TraceDoor { address: door.address() }),
+        };
         let state = report.state(&postgres.url(), &nats.url());
         state.save(home)?;
         let reporter = tokio::spawn(report.keep_true(state.clone()));
@@ -99,6 +104,7 @@ impl Running {
             state,
             reporter,
             _identities: identities,
+            _traces: traces,
             _claim: claim,
         })
     }
@@ -124,6 +130,24 @@ impl Running {
         progress.finish();
         Ok(())
     }
+}
+
+/// The servers and then the services, once each was started.
+async fn all_started(servers: [&Supervised; 2], services: &[Supervised]) -> Vec<Supervised> {
+    let watched: Vec<Supervised> =
+        servers.into_iter().cloned().chain(services.iter().cloned()).collect();
+    for process in &watched {
+        process.started(1).await;
+    }
+    watched
+}
+
+/// Keeps traces, unless nobody wants them or they have another place to go to.
+async fn open_traces(plan: &Plan, ports: &mut Ports) -> Result<Option<Door>> {
+    if plan.untraced || std::env::var_os("OTLP_ENDPOINT").is_some() {
+        return Ok(None);
+    }
+    Ok(Some(Door::open(ports.port("traces")?, Limits::default()).await?))
 }
 
 async fn start_postgres(
@@ -207,6 +231,7 @@ struct Report {
     places: Vec<Place>,
     around: BTreeMap<String, String>,
     caller: Caller,
+    traces: Option<TraceDoor>,
 }
 
 impl Report {
@@ -218,6 +243,7 @@ impl Report {
             postgres: Server { url: postgres_url.to_owned(), pid: pid(0) },
             nats: Server { url: nats_url.to_owned(), pid: pid(1) },
             caller: self.caller.clone(),
+            traces: self.traces.clone(),
         };
         for place in &self.places {
             let instance = Instance {

@@ -43,6 +43,8 @@ pub(super) struct Surroundings<'a> {
     /// The URL of every service's database.
     pub databases: BTreeMap<String, String>,
     pub identities: &'a Identities,
+    /// Where traces go, unless the environment says so.
+    pub traces: Option<String>,
 }
 
 /// Gives every process of every service its two ports: the ones it had last time, if they are free.
@@ -77,14 +79,16 @@ pub(super) fn specs(around: &Surroundings<'_>, places: &[Place]) -> Result<Vec<P
             shared.push(ServeEntry { service: place.service.clone(), args: args.collect() });
         } else {
             let program = around.plan.binaries.join(&place.service);
-            specs.push(spec(around.home, &place.service, place.replica, program, settings)?);
+            let env = [settings, exporting(around)].concat();
+            specs.push(spec(around.home, &place.service, place.replica, program, env)?);
         }
     }
     if !shared.is_empty() {
         // In a file that only its owner can read: everybody can see a command line.
         let file = around.home.run()?.join("serve.json");
         write_private(&file, &serde_json::to_string_pretty(&shared)?)?;
-        let mut spec = spec(around.home, SHARED, 0, around.plan.meshctl.clone(), Vec::new())?;
+        let mut spec =
+            spec(around.home, SHARED, 0, around.plan.meshctl.clone(), exporting(around))?;
         spec.args = vec!["serve".into(), file.into()];
         specs.push(spec);
     }
@@ -104,10 +108,24 @@ fn settings(around: &Surroundings<'_>, place: &Place, discovery: &str) -> Vec<(S
         settings.push(("DATABASE_URL", around.postgres.by_socket(url)));
     }
     settings.extend(around.identities.settings(&place.service));
+    if let Some(endpoint) = &around.traces {
+        settings.push(("OTLP_ENDPOINT", endpoint.clone()));
+    }
     if std::env::var_os("WORKER_THREADS").is_none() {
         settings.push(("WORKER_THREADS", "1".to_owned()));
     }
     settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// How spans are sent to the supervisor: so that they are there when somebody looks, and that a
+/// burst of orders is there as a whole.
+fn exporting(around: &Surroundings<'_>) -> Vec<(String, String)> {
+    if around.traces.is_none() {
+        return Vec::new();
+    }
+    let mine = [("OTEL_BSP_SCHEDULE_DELAY", "500"), ("OTEL_BSP_MAX_QUEUE_SIZE", "16384")];
+    let open = mine.into_iter().filter(|(name, _)| std::env::var_os(name).is_none());
+    open.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 fn spec(

@@ -23,6 +23,7 @@ pub struct CancelOrder {
 
 /// Records that an order is given up; the checkout then turns back.
 pub async fn cancel_order(orders: &Orders, command: CancelOrder) -> Result<Shown, Error> {
+    tracing::Span::current().record("order_id", tracing::field::display(command.order));
     for _ in 0..ATTEMPTS {
         if let Some(shown) = earlier(orders, &command).await? {
             return Ok(shown);

@@ -28,6 +28,7 @@ pub struct PlaceOrder {
 /// Whether the request is new is known before anything of today's state can refuse it.
 pub async fn place_order(orders: &Orders, command: PlaceOrder) -> Result<Shown, Error> {
     let id = Uuid::new_v5(&command.customer, command.request_id.as_bytes());
+    tracing::Span::current().record("order_id", tracing::field::display(id));
     let (known, cart) = tokio::try_join!(earlier(orders, id, &command), async {
         let cart = orders.carts.submit(command.customer).await?;
         Ok(cart.map_or_else(|| Cart::empty(command.customer), |(cart, _)| cart))

@@ -1,0 +1,22 @@
+//! What the shop's spans say: `up` keeps them in memory, `trace` shows one order's.
+//!
+//! [`Buffer`] holds them, bounded; [`Door`] takes them in by OTLP and answers questions;
+//! [`Forest`] makes trees of them, and [`Account`] says where the time went.
+
+mod account;
+mod buffer;
+mod door;
+mod forest;
+mod keep;
+mod question;
+mod span;
+
+pub use account::{Account, Phase, Share};
+pub use buffer::{About, Answer, Buffer, Limits};
+pub use door::Door;
+pub use forest::{Forest, Node};
+pub use question::{Asked, ask};
+pub use span::{Kind, Link, Moment, Span};
+
+#[cfg(test)]
+mod tests;
