@@ -4,7 +4,9 @@
 mod doctor;
 mod growth;
 mod mtls;
+mod observe;
 mod rpc;
+mod runbook;
 mod shop;
 mod spoken;
 mod up;

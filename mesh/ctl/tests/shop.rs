@@ -39,6 +39,11 @@ impl Shop {
         self.command(arguments).output().unwrap()
     }
 
+    /// The same with a variable on top of the environment.
+    pub fn run_with(&self, variable: &str, value: &str, arguments: &[&str]) -> Output {
+        self.command(arguments).env(variable, value).output().unwrap()
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_meshctl"));
         command.args(arguments).env("MESH_HOME", self.home.root()).env("CI", "1");

@@ -1,12 +1,12 @@
 //! `up`: from nothing to a shop that takes orders.
 
 use std::fs::{File, OpenOptions};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use mesh_local::{Progress, Servers, tail};
+use mesh_local::{Progress, Prometheus, Servers, tail};
 use meshctl::caller::Caller;
 use serde_json::json;
 use tokio::process::{Child, Command};
@@ -44,6 +44,9 @@ pub struct Args {
     /// Encrypt every connection; both ends show certificates of a local authority.
     #[arg(long)]
     mtls: bool,
+    /// Start Prometheus as well, with all rules and alerts, if it is on this machine.
+    #[arg(long)]
+    observe: bool,
 }
 
 /// Runs the command.
@@ -59,7 +62,8 @@ pub async fn run(args: Args) -> Result<ExitCode> {
         Some(names) => names,
     };
     let replicas = services::replicas(&args.replicas)?;
-    let plan = Plan::make(&project, replicas, in_process, args.release).await?.with_mtls(args.mtls);
+    let plan = Plan::make(&project, replicas, in_process, args.release).await?;
+    let plan = plan.with_mtls(args.mtls).with_prometheus(prometheus(args.observe));
     let mut progress = Progress::stderr();
     // Here rather than in the background: the first time it takes a while, and is shown.
     Servers::find(home, &mut progress).await?;
@@ -72,6 +76,14 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     } else {
         attached(&project, claim, &plan, &mut progress).await
     }
+}
+
+/// The Prometheus to start. Without one the shop comes up all the same, and what is missing is said.
+fn prometheus(wanted: bool) -> Option<PathBuf> {
+    if !wanted {
+        return None;
+    }
+    Prometheus::find().inspect_err(|missing| eprintln!("  not observed: {missing}")).ok()
 }
 
 /// Runs in the foreground until Ctrl-C.
@@ -199,6 +211,9 @@ async fn already_up(project: &Project, args: &Args) -> Result<ExitCode> {
             if args.mtls && !state.caller.is_certified() {
                 bail!("the shop is up without --mtls: `{program} down` first");
             }
+            if args.observe && state.prometheus.is_none() {
+                bail!("the shop is up without Prometheus: `{program} down` first");
+            }
             if args.json {
                 print_json(&state, None)?;
                 return Ok(ExitCode::SUCCESS);
@@ -300,6 +315,10 @@ fn addresses(state: &State) {
         let address = url.rsplit('@').next().and_then(|rest| rest.split(['/', '?']).next());
         let address = address.unwrap_or_default();
         rows.push(vec![(name.to_owned(), Tone::Strong), (address.to_owned(), Tone::Plain)]);
+    }
+    if let Some(prometheus) = &state.prometheus {
+        let url = prometheus.url.clone();
+        rows.push(vec![("prometheus".to_owned(), Tone::Strong), (url, Tone::Plain)]);
     }
     print!("{}", output::table(&rows));
 }
