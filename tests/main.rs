@@ -19,6 +19,7 @@ mod killer_run;
 mod lists;
 mod money;
 mod network;
+mod objectives;
 mod observe;
 mod orders_and_money;
 mod scorecard;

@@ -16,6 +16,7 @@ First steps:
 Environment:
   MESH_HOME                  where data, logs and state lie [default: .mesh of the checkout]
   MESH_POSTGRES, MESH_NATS   `system` or `wheel` insists on where a server comes from
+  MESH_PROMETHEUS            the program that `up --observe` starts [default: from PATH]
   CI, NO_COLOR               no spinners and no colours; CI also quietens cargo
 
 Results go to stdout, progress and errors to stderr; with --json stdout is JSON and nothing else.
@@ -32,6 +33,7 @@ Examples:
   cargo mesh up --in-process                    all services in one process: less memory
   cargo mesh up --mtls                          mutual TLS between all of them
   cargo mesh up --untraced                      no traces: every one costs some of the processor
+  cargo mesh up --observe                       and a Prometheus with all rules and alerts
 
 The first time it downloads the servers that the machine lacks (32 MB at most) and builds the
 services (some minutes). What is killed is started again. A second `up` changes nothing and
@@ -183,8 +185,10 @@ pub const TEST: &str = "\
 Examples:
   cargo mesh test                  everything
   cargo mesh test crash            tests whose name contains `crash`
+  cargo mesh test --require all    fail where a test would be skipped for want of a tool
 
-Plain `cargo test -p orders` works as well: tests start the servers that they need.
+Tests of rules and alerts need Prometheus (Debian, Ubuntu: `apt install prometheus`), and say
+`skipped` without it. `cargo test -p orders` works as well: tests start the servers that they need.
 
 Exit codes: 0 all passed, 1 one failed.";
 
@@ -211,6 +215,17 @@ pub const DOCS: &str = "\
 Examples:
   cargo mesh docs api            after a change of a contract or its comments
   cargo mesh docs api --check    is the page up to date?
+
+Exit codes: 0 written or up to date, 1 out of date.";
+
+pub const GEN: &str = "\
+Examples:
+  cargo mesh gen                 after a change of a mesh.toml or of the generator
+  cargo mesh gen --check         is everything up to date?
+
+What it writes lies below observe/generated/, and is in no way changed by hand: Prometheus' rules
+and alerts, from each service's [[objectives]] and from what the platform knows, and dashboards for
+Grafana. `up --observe` loads the same rules.
 
 Exit codes: 0 written or up to date, 1 out of date.";
 

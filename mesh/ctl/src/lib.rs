@@ -6,6 +6,7 @@ pub mod bench;
 pub mod caller;
 pub mod demo;
 pub mod doors;
+pub mod generate;
 pub mod operate;
 pub mod policy;
 pub mod services;

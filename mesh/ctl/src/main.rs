@@ -15,8 +15,8 @@ use clap::{Parser, Subcommand};
 use meshctl::services;
 
 use commands::{
-    audit, bench, completions, demo, dlq, docs, down, endpoints, logs, policy, sagas, serve,
-    status, supervise, test, top, trace, up,
+    audit, bench, completions, demo, dlq, docs, down, endpoints, generate, logs, policy, sagas,
+    serve, status, supervise, test, top, trace, up,
 };
 
 // `serve` runs services in this process. Each thread counts for itself, for `bench rpc`.
@@ -68,6 +68,8 @@ enum Command {
     Test(test::Args),
     /// Writes pages that are made from the sources.
     Docs(docs::Args),
+    /// Writes rules, alerts and dashboards from what the services declare.
+    Gen(generate::Args),
     /// Writes what a shell needs to complete commands.
     Completions(completions::Args),
     /// Looks after the processes of `up --detach`.
@@ -108,6 +110,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Test(args) => test::run(args).await,
         Command::Completions(args) => completions::run(args).await,
         Command::Docs(args) => docs::run(args).await,
+        Command::Gen(args) => generate::run(args).await,
         Command::Supervise => supervise::run().await,
         Command::Serve(args) => serve::run(args).await,
     }

@@ -5,18 +5,21 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail};
 use mesh_local::{Declaration, leaves_first};
 
-const DECLARATIONS: [&str; 6] = [
-    include_str!("../../../services/catalog/mesh.toml"),
-    include_str!("../../../services/inventory/mesh.toml"),
-    include_str!("../../../services/orders/mesh.toml"),
-    include_str!("../../../services/payments/mesh.toml"),
-    include_str!("../../../services/processor/mesh.toml"),
-    include_str!("../../../services/shipping/mesh.toml"),
+const DECLARATIONS: [(&str, &str); 6] = [
+    ("catalog", include_str!("../../../services/catalog/mesh.toml")),
+    ("inventory", include_str!("../../../services/inventory/mesh.toml")),
+    ("orders", include_str!("../../../services/orders/mesh.toml")),
+    ("payments", include_str!("../../../services/payments/mesh.toml")),
+    ("processor", include_str!("../../../services/processor/mesh.toml")),
+    ("shipping", include_str!("../../../services/shipping/mesh.toml")),
 ];
 
 /// What every service declares.
 pub fn declarations() -> Result<Vec<Declaration>> {
-    DECLARATIONS.iter().map(|text| Declaration::parse(text)).collect()
+    let read = |(name, text): &(&str, &str)| {
+        Declaration::parse(text).with_context(|| format!("services/{name}/mesh.toml"))
+    };
+    DECLARATIONS.iter().map(read).collect()
 }
 
 /// The services' names, callees before their callers.

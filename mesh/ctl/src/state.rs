@@ -27,6 +27,9 @@ pub struct State {
     pub nats: Server,
     /// The database server; the URL is the superuser's.
     pub postgres: Server,
+    /// What `up --observe` has started; none otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prometheus: Option<Server>,
     /// What this program shows to the services, and a script may.
     #[serde(default)]
     pub caller: Caller,

@@ -5,29 +5,47 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-/// A service's edges.
-#[derive(Clone, Debug, Deserialize)]
+use crate::objective::{self, Objective};
+
+/// A service's edges, and what it promises.
+#[derive(Clone, Debug)]
 pub struct Declaration {
     /// The service's name.
     pub service: String,
     /// The proto package it serves.
     pub contract: String,
     /// Where it keeps its state, such as `postgres`.
-    #[serde(default)]
     pub store: Option<String>,
     /// The proto packages whose events it publishes, on a stream of its own name.
-    #[serde(default)]
     pub publishes: Vec<String>,
     /// Whom it calls.
-    #[serde(default)]
     pub calls: Vec<Call>,
     /// Whose events it takes.
-    #[serde(default)]
     pub subscribes: Vec<Subscription>,
+    /// What it promises.
+    pub objectives: Vec<Objective>,
+}
+
+/// As it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    service: String,
+    contract: String,
+    store: Option<String>,
+    #[serde(default)]
+    publishes: Vec<String>,
+    #[serde(default)]
+    calls: Vec<Call>,
+    #[serde(default)]
+    subscribes: Vec<Subscription>,
+    #[serde(default)]
+    objectives: Vec<objective::Written>,
 }
 
 /// Calls to another service.
 #[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Call {
     /// The service that is called.
     pub service: String,
@@ -39,6 +57,7 @@ pub struct Call {
 
 /// Events taken from another service.
 #[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Subscription {
     /// The publisher's stream.
     pub stream: String,
@@ -49,9 +68,13 @@ pub struct Subscription {
 }
 
 impl Declaration {
-    /// Reads the text of a `mesh.toml`.
+    /// Reads the text of a `mesh.toml`. An error names the line and what was expected there.
     pub fn parse(text: &str) -> Result<Declaration> {
-        toml::from_str(text).context("a mesh.toml cannot be read")
+        let written: Written = toml::from_str(text).context("a mesh.toml cannot be read")?;
+        let Written { service, contract, store, publishes, calls, subscribes, objectives } =
+            written;
+        let objectives = objective::read(text, objectives).context("a mesh.toml cannot be read")?;
+        Ok(Declaration { service, contract, store, publishes, calls, subscribes, objectives })
     }
 
     /// The subjects of the service's stream; none if it publishes nothing.

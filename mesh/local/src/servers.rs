@@ -157,7 +157,7 @@ pub(crate) fn system_nats() -> Option<PathBuf> {
 }
 
 /// Every executable file of that name on PATH, links followed.
-fn on_path(name: impl AsRef<OsStr>) -> impl Iterator<Item = PathBuf> {
+pub(crate) fn on_path(name: impl AsRef<OsStr>) -> impl Iterator<Item = PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders: Vec<PathBuf> = env::split_paths(&path).collect();
     folders.into_iter().filter_map(move |folder| {

@@ -8,8 +8,9 @@ use opentelemetry_sdk::metrics::{
 };
 use prometheus::{Encoder as _, Registry, TextEncoder};
 
-/// Boundaries for what takes between half a millisecond and half a minute.
-const SECONDS: [f64; 16] = [
+/// Boundaries for what takes between half a millisecond and a minute. A bound that an objective
+/// promises is one of them: of others no histogram can say how many kept it.
+pub const SECONDS: [f64; 16] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
     60.0,
 ];

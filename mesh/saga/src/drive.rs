@@ -176,6 +176,10 @@ impl<S: Saga> Driver<S> {
             Ok(Outcome::Accepted(_) | Outcome::Already(_)) => {
                 self.state = state;
                 self.due_since = Instant::now();
+                if *verdict == Verdict::Done {
+                    let age = self.awake_since.elapsed().as_secs_f64();
+                    inner.metrics.reached(inner.saga.label(step), age);
+                }
                 // At rest with work left to do: only a person can let it go on.
                 if !is_over && inner.saga.next(&self.state) == Next::Rest {
                     let label = inner.saga.label(step);

@@ -12,6 +12,7 @@ pub(crate) struct Metrics {
     driven: UpDownCounter<i64>,
     steps: Counter<u64>,
     duration: Histogram<f64>,
+    reached: Histogram<f64>,
     awake: Gauge<u64>,
     parked: Gauge<u64>,
     oldest: Gauge<f64>,
@@ -26,6 +27,10 @@ impl Metrics {
             driven: meter.i64_up_down_counter("mesh.saga.driven").with_unit("{saga}").build(),
             steps: meter.u64_counter("mesh.saga.steps").with_unit("{step}").build(),
             duration: meter.f64_histogram("mesh.saga.step.duration").with_unit("s").build(),
+            reached: mesh_runtime::metrics::seconds(
+                "mesh.saga.step.reached",
+                "Age of sagas when a step of theirs was recorded as done",
+            ),
             awake: meter.u64_gauge("mesh.saga.awake").with_unit("{saga}").build(),
             parked: meter.u64_gauge("mesh.saga.parked").with_unit("{saga}").build(),
             oldest: meter.f64_gauge("mesh.saga.oldest.age").with_unit("s").build(),
@@ -42,6 +47,12 @@ impl Metrics {
             [self.service.clone(), KeyValue::new("step", label), KeyValue::new("verdict", verdict)];
         self.steps.add(1, &attributes);
         self.duration.record(seconds, &attributes[..2]);
+    }
+
+    /// A step is recorded as done, so long after its saga has begun or an operator let it go on.
+    pub(crate) fn reached(&self, label: &'static str, seconds: f64) {
+        let attributes = [self.service.clone(), KeyValue::new("step", label)];
+        self.reached.record(seconds, &attributes);
     }
 
     /// What a sweep has found: sagas that have not ended, those of them that wait for an operator,

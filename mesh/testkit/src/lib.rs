@@ -16,6 +16,7 @@ mod paths;
 mod platform;
 mod proxy;
 mod shared;
+mod skipped;
 mod sweep;
 
 pub use broker::nats;
@@ -26,3 +27,4 @@ pub use isolated::{IsolatedNats, IsolatedPostgres, isolated_nats, isolated_postg
 pub use paths::workspace;
 pub use platform::{Platform, PlatformOptions, ServiceProcess};
 pub use proxy::{Fault, Hits, TcpProxy};
+pub use skipped::skipped;

@@ -50,7 +50,7 @@ pub async fn run(args: Args) -> Result<ExitCode> {
 }
 
 fn wipe(home: &Home) -> Result<()> {
-    for name in ["postgres", "nats", "logs", "run"] {
+    for name in ["postgres", "nats", "prometheus", "logs", "run"] {
         home.wipe(name)?;
     }
     for file in ["ports.json", "plan.json", "postgres.password", "nats.password"] {

@@ -9,6 +9,7 @@ pub mod docs;
 pub mod doctor;
 pub mod down;
 pub mod endpoints;
+pub mod generate;
 pub mod growth;
 mod keys;
 pub mod logs;

@@ -1,12 +1,12 @@
 //! `up`: from nothing to a shop that takes orders.
 
 use std::fs::{File, OpenOptions};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use mesh_local::{Progress, Servers, tail};
+use mesh_local::{Progress, Prometheus, Servers, tail};
 use meshctl::caller::Caller;
 use serde_json::json;
 use tokio::process::{Child, Command};
@@ -47,6 +47,9 @@ pub struct Args {
     /// Keep no traces: services send none, and `trace` has nothing to show.
     #[arg(long)]
     untraced: bool,
+    /// Start Prometheus as well, with all rules and alerts, if it is on this machine.
+    #[arg(long)]
+    observe: bool,
 }
 
 /// Runs the command.
@@ -64,6 +67,7 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     let replicas = services::replicas(&args.replicas)?;
     let plan = Plan::make(&project, replicas, in_process, args.release).await?;
     let plan = plan.with_mtls(args.mtls).with_untraced(args.untraced);
+    let plan = plan.with_prometheus(prometheus(args.observe));
     let mut progress = Progress::stderr();
     // Here rather than in the background: the first time it takes a while, and is shown.
     Servers::find(home, &mut progress).await?;
@@ -76,6 +80,14 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     } else {
         attached(&project, claim, &plan, &mut progress).await
     }
+}
+
+/// The Prometheus to start. Without one the shop comes up all the same, and what is missing is said.
+fn prometheus(wanted: bool) -> Option<PathBuf> {
+    if !wanted {
+        return None;
+    }
+    Prometheus::find().inspect_err(|missing| eprintln!("  not observed: {missing}")).ok()
 }
 
 /// Runs in the foreground until Ctrl-C.
@@ -203,6 +215,9 @@ async fn already_up(project: &Project, args: &Args) -> Result<ExitCode> {
             if args.mtls && !state.caller.is_certified() {
                 bail!("the shop is up without --mtls: `{program} down` first");
             }
+            if args.observe && state.prometheus.is_none() {
+                bail!("the shop is up without Prometheus: `{program} down` first");
+            }
             if args.json {
                 print_json(&state, None)?;
                 return Ok(ExitCode::SUCCESS);
@@ -304,6 +319,10 @@ fn addresses(state: &State) {
         let address = url.rsplit('@').next().and_then(|rest| rest.split(['/', '?']).next());
         let address = address.unwrap_or_default();
         rows.push(vec![(name.to_owned(), Tone::Strong), (address.to_owned(), Tone::Plain)]);
+    }
+    if let Some(prometheus) = &state.prometheus {
+        let url = prometheus.url.clone();
+        rows.push(vec![("prometheus".to_owned(), Tone::Strong), (url, Tone::Plain)]);
     }
     print!("{}", output::table(&rows));
 }

@@ -59,6 +59,7 @@ pub fn examine(project: &Project) -> Result<Vec<Finding>> {
     findings.extend(tools::builders(project));
     findings.push(tools::python(&look));
     findings.extend(servers::both(project, &look));
+    findings.push(servers::observer());
     findings.push(servers::user());
     findings.extend(room::disk(project));
     findings.push(room::ports(project));

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use mesh_local::{Look, User};
+use mesh_local::{Look, Prometheus, User};
 
 use super::Finding;
 use crate::project::Project;
@@ -60,6 +60,19 @@ fn absent(name: &'static str, look: &Look, variable: &str, found: &str) -> Findi
     match look.python.as_ref().is_some_and(|python| python.version.is_some()) {
         true => Finding::note(name, found, "it will be downloaded, see `downloads`"),
         false => Finding::missing(name, found, "install it, or Python 3 with venv to download it"),
+    }
+}
+
+/// Who observes, if anybody is asked to.
+pub fn observer() -> Finding {
+    const NAME: &str = "prometheus";
+    match Prometheus::find() {
+        Ok(program) => Finding::ok(NAME, program.display().to_string()),
+        Err(missing) => Finding::note(
+            NAME,
+            "not on this machine; only `up --observe` and tests of alerts need it",
+            missing.to_string(),
+        ),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod claim;
 mod identity;
+mod observe;
 mod plan;
 mod ready;
 mod running;

@@ -33,6 +33,9 @@ pub struct Plan {
     /// Whether no traces are kept.
     #[serde(default)]
     pub untraced: bool,
+    /// The Prometheus that observes everything, if it is asked for and there is one.
+    #[serde(default)]
+    pub prometheus: Option<PathBuf>,
 }
 
 impl Plan {
@@ -53,14 +56,7 @@ impl Plan {
         let meshctl = std::env::current_exe().context("cannot tell which executable this is")?;
         let names = services::names()?;
         if let Some(binaries) = installed(&meshctl, &names) {
-            return Ok(Plan {
-                replicas,
-                in_process,
-                binaries,
-                meshctl,
-                mtls: false,
-                untraced: false,
-            });
+            return Ok(Plan::of(replicas, in_process, binaries, meshctl));
         }
         let mut packages: Vec<&str> = names.iter().map(String::as_str).collect();
         packages.retain(|name| !in_process.iter().any(|within| within == name));
@@ -81,7 +77,24 @@ impl Plan {
             }
             build(project, &packages, release).await?;
         }
-        Ok(Plan { replicas, in_process, binaries, meshctl: program, mtls: false, untraced: false })
+        Ok(Plan::of(replicas, in_process, binaries, program))
+    }
+
+    fn of(
+        replicas: BTreeMap<String, u32>,
+        in_process: Vec<String>,
+        binaries: PathBuf,
+        meshctl: PathBuf,
+    ) -> Plan {
+        Plan {
+            replicas,
+            in_process,
+            binaries,
+            meshctl,
+            mtls: false,
+            untraced: false,
+            prometheus: None,
+        }
     }
 
     /// The same, with or without mutual TLS.
@@ -92,6 +105,11 @@ impl Plan {
     /// The same, with or without traces of everything that it does.
     pub fn with_untraced(self, untraced: bool) -> Plan {
         Plan { untraced, ..self }
+    }
+
+    /// The same, observed by this Prometheus.
+    pub fn with_prometheus(self, prometheus: Option<PathBuf>) -> Plan {
+        Plan { prometheus, ..self }
     }
 
     /// Hands the plan to the supervisor.
@@ -187,14 +205,7 @@ mod tests {
     fn a_program_that_was_built_after_its_process_started_is_named() {
         let root = std::env::temp_dir().join(format!("plan-{}", uuid::Uuid::new_v4().simple()));
         let home = Home::at(&root).unwrap();
-        let plan = Plan {
-            replicas: BTreeMap::new(),
-            in_process: Vec::new(),
-            binaries: root.clone(),
-            meshctl: root.join("meshctl"),
-            mtls: false,
-            untraced: false,
-        };
+        let plan = Plan::of(BTreeMap::new(), Vec::new(), root.clone(), root.join("meshctl"));
         let now = SystemTime::now();
         let earlier = now - Duration::from_secs(60);
         let made = |path: PathBuf, at| File::create(path).unwrap().set_modified(at).unwrap();

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::identity::Identities;
+use super::observe;
 use super::specs::{Place, SHARED, Surroundings, places, specs};
 use super::{Claim, Plan};
 use crate::services;
@@ -33,6 +34,7 @@ pub struct Running {
     nats: Supervised,
     /// Callees before their callers.
     services: Vec<Supervised>,
+    prometheus: Option<Supervised>,
     state: State,
     reporter: JoinHandle<()>,
     _identities: Identities,
@@ -84,12 +86,25 @@ impl Running {
         };
         let specs = specs(&around, &places)?;
         let services: Vec<Supervised> = specs.into_iter().map(Supervised::start).collect();
-        let watched = all_started([&postgres_process, &nats_process], &services).await;
+        let observer = match &plan.prometheus {
+            Some(program) => {
+                progress.step("starting Prometheus");
+                Some(observe::start(home, program, ports.port("prometheus")?, &places).await?)
+            }
+            None => None,
+        };
+        let servers = [&postgres_process, &nats_process];
+        let mut watched = all_started(servers, &services).await;
+        if let Some((_, process)) = &observer {
+            process.started(1).await;
+            watched.push(process.clone());
+        }
         let report = Report {
             home: home.clone(),
             watched,
             places,
             around: around.databases,
+            prometheus: observer.as_ref().map(|(url, _)| url.clone()),
             caller: identities.caller(),
             traces: traces.as_ref().map(|door| TraceDoor { address: door.address() }),
         };
@@ -101,6 +116,7 @@ impl Running {
             postgres: postgres_process,
             nats: nats_process,
             services,
+            prometheus: observer.map(|(_, process)| process),
             state,
             reporter,
             _identities: identities,
@@ -117,6 +133,10 @@ impl Running {
     /// Drains the services, callers before their callees, then ends the broker and PostgreSQL.
     pub async fn shut_down(self, progress: &mut Progress) -> Result<()> {
         self.reporter.abort();
+        if let Some(prometheus) = &self.prometheus {
+            progress.step("stopping Prometheus");
+            prometheus.stop(STOPPING).await;
+        }
         for service in self.services.iter().rev() {
             progress.step(format!("draining {}", service.spec().name));
             service.stop(STOPPING).await;
@@ -226,10 +246,12 @@ fn set_aside_logs(logs: &Path) -> Result<()> {
 /// Writes the state anew whenever a process was started again.
 struct Report {
     home: Home,
-    /// PostgreSQL, the broker, then the services.
+    /// PostgreSQL, the broker, the services, then Prometheus.
     watched: Vec<Supervised>,
     places: Vec<Place>,
     around: BTreeMap<String, String>,
+    /// Where Prometheus answers, if it runs.
+    prometheus: Option<String>,
     caller: Caller,
     traces: Option<TraceDoor>,
 }
@@ -242,6 +264,10 @@ impl Report {
             services: BTreeMap::new(),
             postgres: Server { url: postgres_url.to_owned(), pid: pid(0) },
             nats: Server { url: nats_url.to_owned(), pid: pid(1) },
+            prometheus: self
+                .prometheus
+                .as_ref()
+                .map(|url| Server { url: url.clone(), pid: pid(self.watched.len() - 1) }),
             caller: self.caller.clone(),
             traces: self.traces.clone(),
         };
@@ -320,6 +346,9 @@ fn keep_last_pids(next: &mut State, last: &State) {
     };
     keep(&mut next.postgres.pid, last.postgres.pid);
     keep(&mut next.nats.pid, last.nats.pid);
+    if let (Some(next), Some(last)) = (&mut next.prometheus, &last.prometheus) {
+        keep(&mut next.pid, last.pid);
+    }
     for (name, instances) in &mut next.services {
         let before = last.services.get(name).into_iter().flatten();
         for (instance, before) in instances.iter_mut().zip(before) {
