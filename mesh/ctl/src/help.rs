@@ -79,7 +79,8 @@ Examples:
 
 `at` counts from the first call. `self` is the time in which nothing below a span was under way.
 A star marks the critical path: what would have to be faster for the order to settle sooner, and
-by how much. `→` makes a call, `⤷` links to another trace. With --json times are nanoseconds.
+by how much. `→` makes a call, `⤷` links to another trace. What became of an order later, such as
+a cancel, is told below it. With --json times are nanoseconds.
 
 Spans are kept in memory by whoever runs `up`, 64 MiB of them: the oldest traces give way, and a
 new `up` begins with none. A span is there half a second after its end. With OTLP_ENDPOINT set,

@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use meshctl::traces::{Account, Answer, Asked, Forest, Node, ask};
+use meshctl::traces::{Answer, Asked, Chapter, Story, ask};
 use prost::Message as _;
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::postgres::PgPoolOptions;
 
-use super::waterfall::Waterfall;
+use super::waterfall::{self, Waterfall};
 use crate::output;
 use crate::project::Project;
 use crate::state::State;
@@ -46,70 +46,37 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     if answer.traces.is_empty() {
         bail!(not_found(args.id, recorded, &answer));
     }
-    let told = Told::of(answer);
+    let story = Story::of(std::mem::take(&mut answer.traces));
     if args.json {
-        output::json(&told.json(args.id))?;
+        output::json(&json(args.id, &story, &answer))?;
     } else {
-        output::put(&told.text(args.id))?;
+        output::put(&text(args.id, &story, &answer))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// What there is to tell.
-struct Told {
-    answer: Answer,
-    forest: Forest,
-    account: Account,
-    /// Traces that only mention the id, beside those of its story.
-    beside: Forest,
+fn json(asked: Asked, story: &Story, answer: &Answer) -> Value {
+    let mut chapters = story.chapters.iter().map(Chapter::json);
+    let mut told = chapters.next().unwrap_or_default();
+    told["id"] = asked.to_string().into();
+    told["later"] = chapters.collect();
+    told["beside"] = json!(story.beside.nodes);
+    told["left_out"] = answer.left_out.into();
+    told["buffer"] = json!(answer.about);
+    told
 }
 
-impl Told {
-    fn of(mut answer: Answer) -> Told {
-        let traces = std::mem::take(&mut answer.traces);
-        let is_story = |trace: &Vec<meshctl::traces::Span>| {
-            trace.iter().any(|span| !span.attribute("saga_id").is_empty())
+fn text(asked: Asked, story: &Story, answer: &Answer) -> String {
+    let mut text = String::new();
+    let begun = story.chapters.first().map_or(0, |chapter| chapter.account.from);
+    for (index, Chapter { forest, account }) in story.chapters.iter().enumerate() {
+        let title = match index {
+            0 => asked.to_string(),
+            _ => waterfall::later(account.from.saturating_sub(begun)),
         };
-        let (mut story, mut beside): (Vec<_>, Vec<_>) = traces.into_iter().partition(is_story);
-        if story.is_empty() {
-            std::mem::swap(&mut story, &mut beside);
-        }
-        let forest = Forest::of(story);
-        let account = Account::of(&forest);
-        Told { answer, forest, account, beside: Forest::of(beside) }
+        text += &Waterfall { title, forest, account }.text();
     }
-
-    fn json(&self, asked: Asked) -> serde_json::Value {
-        let span = |(index, node): (usize, &Node)| {
-            let mut value = serde_json::to_value(node).unwrap_or_default();
-            value["critical"] = self.account.critical.get(index).copied().into();
-            value
-        };
-        let spans: Vec<_> = self.forest.nodes.iter().enumerate().map(span).collect();
-        json!({
-            "id": asked.to_string(),
-            "took": self.account.to - self.account.from,
-            "steps": self.account.phases,
-            "between": self.account.between,
-            "waited": self.account.waited,
-            "spans": spans,
-            "beside": self.beside.nodes,
-            "left_out": self.answer.left_out,
-            "buffer": self.answer.about,
-        })
-    }
-
-    fn text(&self, asked: Asked) -> String {
-        Waterfall {
-            title: asked.to_string(),
-            forest: &self.forest,
-            account: &self.account,
-            beside: &self.beside,
-            left_out: self.answer.left_out,
-            about: &self.answer.about,
-        }
-        .text()
-    }
+    text + &waterfall::beside(&story.beside, begun, answer)
 }
 
 /// The trace in which an order's first event was recorded, as its log says.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use meshctl::traces::{About, Account, Forest, Kind, Node};
+use meshctl::traces::{Account, Answer, Forest, Kind, Node};
 
 use crate::output::{Tone, table, toned};
 
@@ -13,15 +13,15 @@ const TOLD: [&str; 6] =
     ["step", "attempt", "kind", "stream", "db.query.summary", "messaging.destination.name"];
 /// Traces that are listed beside the story.
 const BESIDE: usize = 12;
+const NOT_RECEIVED: &str = "
+  (not received): the span is not over, its process died before it was sent, or it was dropped
+";
 
 /// What to draw.
 pub(super) struct Waterfall<'a> {
     pub title: String,
     pub forest: &'a Forest,
     pub account: &'a Account,
-    pub beside: &'a Forest,
-    pub left_out: usize,
-    pub about: &'a About,
 }
 
 impl Waterfall<'_> {
@@ -30,7 +30,9 @@ impl Waterfall<'_> {
         let mut out = self.heading();
         out += &table(&self.tree());
         out += &self.steps();
-        out += &self.others();
+        if self.forest.nodes.iter().any(|node| node.missing) {
+            out += NOT_RECEIVED;
+        }
         out
     }
 
@@ -145,53 +147,46 @@ impl Waterfall<'_> {
         );
         format!("\n{}", table(&rows))
     }
+}
 
-    fn others(&self) -> String {
-        let mut out = String::new();
-        let roots: Vec<_> =
-            self.beside.roots.iter().map(|root| &self.beside.nodes[*root]).collect();
-        if !roots.is_empty() {
-            let _ = writeln!(
-                out,
-                "\n  {}",
-                toned("beside it, calls that name the same id", Tone::Faint)
-            );
-            let rows: Vec<_> =
-                roots.iter().take(BESIDE).map(|node| self.beside_line(node)).collect();
-            out += &table(&rows);
-        }
-        let more = roots.len().saturating_sub(BESIDE) + self.left_out;
-        if more > 0 {
-            let _ = writeln!(out, "  and {more} more");
-        }
-        if self.forest.nodes.iter().any(|node| node.missing) {
-            let _ = writeln!(
-                out,
-                "\n  (not received): the span is not over, its process died before it was sent, or it \
-                 was dropped"
-            );
-        }
-        let about = self.about;
-        if about.dropped_traces > 0 {
-            let _ =
-                writeln!(out, "\n  {} older traces gave way to newer ones", about.dropped_traces);
-        }
-        out
-    }
+/// The title of what came so much later.
+pub(super) fn later(nanos: u64) -> String {
+    format!("and {} later", millis(nanos))
+}
 
-    fn beside_line(&self, node: &Node) -> Vec<(String, Tone)> {
-        let (sign, at) = match node.span.start.checked_sub(self.account.from) {
-            Some(at) => ("", at),
-            None => ("-", self.account.from - node.span.start),
-        };
-        vec![
-            (format!("{:>9}", format!("{sign}{}", millis(at))), Tone::Faint),
-            (format!("{:>9}", millis(node.span.took())), Tone::Plain),
-            (node.by.clone(), Tone::Plain),
-            (name(node), Tone::Plain),
-            (node.span.trace_id.clone(), Tone::Faint),
-        ]
+/// Traces that only mention what was asked for, by their first spans; times count from `begun`.
+pub(super) fn beside(forest: &Forest, begun: u64, answer: &Answer) -> String {
+    let mut out = String::new();
+    let roots: Vec<_> = forest.roots.iter().map(|root| &forest.nodes[*root]).collect();
+    if !roots.is_empty() {
+        let _ =
+            writeln!(out, "\n  {}", toned("beside it, calls that name the same id", Tone::Faint));
+        let rows: Vec<_> = roots.iter().take(BESIDE).map(|node| beside_line(node, begun)).collect();
+        out += &table(&rows);
     }
+    let more = roots.len().saturating_sub(BESIDE) + answer.left_out;
+    if more > 0 {
+        let _ = writeln!(out, "  and {more} more");
+    }
+    if answer.about.dropped_traces > 0 {
+        let count = answer.about.dropped_traces;
+        let _ = writeln!(out, "\n  {count} older traces gave way to newer ones");
+    }
+    out
+}
+
+fn beside_line(node: &Node, begun: u64) -> Vec<(String, Tone)> {
+    let (sign, at) = match node.span.start.checked_sub(begun) {
+        Some(at) => ("", at),
+        None => ("-", begun - node.span.start),
+    };
+    vec![
+        (format!("{:>9}", format!("{sign}{}", millis(at))), Tone::Faint),
+        (format!("{:>9}", millis(node.span.took())), Tone::Plain),
+        (node.by.clone(), Tone::Plain),
+        (name(node), Tone::Plain),
+        (node.span.trace_id.clone(), Tone::Faint),
+    ]
 }
 
 /// What a span is, in a few words.

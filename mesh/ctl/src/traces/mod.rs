@@ -1,7 +1,8 @@
 //! What the shop's spans say: `up` keeps them in memory, `trace` shows one order's.
 //!
 //! [`Buffer`] holds them, bounded; [`Door`] takes them in by OTLP and answers questions;
-//! [`Forest`] makes trees of them, and [`Account`] says where the time went.
+//! [`Forest`] makes trees of them, [`Account`] says where the time went, and [`Story`] is both for an
+//! id.
 
 mod account;
 mod buffer;
@@ -10,6 +11,7 @@ mod forest;
 mod keep;
 mod question;
 mod span;
+mod story;
 
 pub use account::{Account, Phase, Share};
 pub use buffer::{About, Answer, Buffer, Limits};
@@ -17,6 +19,7 @@ pub use door::Door;
 pub use forest::{Forest, Node};
 pub use question::{Asked, ask};
 pub use span::{Kind, Link, Moment, Span};
+pub use story::{Chapter, Story};
 
 #[cfg(test)]
 mod tests;

@@ -235,3 +235,23 @@ fn time_without_any_span_is_waiting() {
 
     assert_eq!((account.to - account.from, account.waited), (80 * MILLI, 40 * MILLI));
 }
+
+#[test]
+fn what_became_of_an_order_later_is_a_chapter_of_its_own() {
+    let of = |spans: Vec<otlp::Span>| spans.into_iter().map(|it| Span::of("orders", it)).collect();
+    let call = |span| otlp::Span { kind: otlp::span::SpanKind::Server as i32, ..span };
+    let story = |span| with(span, "saga_id", Uuid::from_u128(1));
+    let order = of(vec![call(span(1, 1, 0, 0, 10)), story(span(1, 2, 1, 5, 30))]);
+    // After a crash; when the parcel left; and somebody who only asked for it.
+    let resumed = of(vec![story(span(2, 3, 0, 50, 80))]);
+    let parcel = of(vec![call(span(3, 4, 0, 9000, 9010)), story(span(3, 5, 4, 9005, 9020))]);
+    let question = of(vec![call(span(4, 6, 0, 40, 41))]);
+
+    let story = Story::of(vec![parcel, question, resumed, order]);
+
+    let took = |chapter: &Chapter| (chapter.account.to - chapter.account.from) / MILLI;
+    assert_eq!(story.chapters.iter().map(took).collect::<Vec<_>>(), [80, 20]);
+    assert_eq!(story.chapters[0].forest.roots.len(), 2);
+    assert_eq!(story.beside.nodes.len(), 1);
+    assert_eq!(story.chapters[0].json()["waited"], 20 * MILLI);
+}
