@@ -1,6 +1,8 @@
 //! The real thing: a Prometheus scrapes a running shop while something breaks.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -13,10 +15,12 @@ use shop::orders::v1::OrderState;
 use shop::shipping::v1::{RecordCarrierUpdateRequest, ShipmentState};
 use sqlx::{Connection as _, PgConnection};
 
-use super::prometheus::Watch;
+use super::prometheus::{Firing, Watch};
 use crate::shop::{SERVICES, Shop, uuid};
 
 const CUSTOMERS: usize = 4;
+/// Breakers close as soon as the service is back, compared with the windows of a test.
+const POLICY: &str = "[targets.shipping]\nconnection = { max_backoff = '500ms' }\n";
 const PAUSE: Duration = Duration::from_millis(50);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -25,7 +29,10 @@ async fn the_right_alert_and_no_other_fires_and_resolves() {
         Ok(program) => program,
         Err(missing) => return skipped("Prometheus", &missing.to_string()),
     };
-    let shop = Shop::open().await;
+    let policy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("observe.policy.toml");
+    fs::write(&policy, POLICY).unwrap();
+    let policy = policy.to_str().unwrap();
+    let shop = Shop::open_with(|it| it.env("orders", "MESH_POLICY", policy)).await;
     let watch = Watch::start(program, &shop).await;
     watch.works().await;
 
@@ -58,9 +65,8 @@ async fn a_locked_table_fails_calls(shop: &Shop, watch: &Watch) {
     let slow = "BEGIN; LOCK TABLE products IN ACCESS EXCLUSIVE MODE";
     sqlx::raw_sql(slow).execute(&mut lock).await.unwrap();
 
-    let firing = watch.fires("CallsFailing", "catalog").await;
-    let page = ("CallsFailing".to_owned(), "catalog".to_owned(), "page".to_owned());
-    assert_eq!(firing, BTreeSet::from([page]));
+    let page = page("CallsFailing", "catalog");
+    assert_eq!(watch.fires(&page).await, BTreeSet::from([page]));
 
     sqlx::query("ROLLBACK").execute(&mut lock).await.unwrap();
     watch.silent().await;
@@ -70,13 +76,17 @@ async fn a_service_that_is_kept_away_is_gone(shop: &Shop, watch: &Watch) {
     let shipping = shop.platform.service("shipping");
     shipping.down().await;
 
-    let firing = watch.fires("ServiceGone", "shipping").await;
-    let page = ("ServiceGone".to_owned(), "shipping".to_owned(), "page".to_owned());
+    let page = page("ServiceGone", "shipping");
+    let firing = watch.fires(&page).await;
     assert_eq!(firing, BTreeSet::from([page]), "the breakers before it tell nothing new");
 
     shipping.up();
     shipping.ready().await;
     watch.silent().await;
+}
+
+fn page(name: &str, service: &str) -> Firing {
+    (name.to_owned(), service.to_owned(), "page".to_owned())
 }
 
 /// Asserts that no picture of any dashboard stays empty.
@@ -122,15 +132,16 @@ async fn buy(shop: &Shop) {
 
 /// Customers look at what there is, all the while.
 async fn browse(shop: &Shop, failures: &AtomicUsize) {
-    let customer = async || {
-        let mut catalog = shop.catalog();
-        loop {
-            // Without a deadline of its own: the contract's ends it.
-            if catalog.list_products(ListProductsRequest::default()).await.is_err() {
-                failures.fetch_add(1, Ordering::Relaxed);
-            }
-            tokio::time::sleep(PAUSE).await;
+    join_all((0..CUSTOMERS).map(|_| customer(shop, failures))).await;
+}
+
+async fn customer(shop: &Shop, failures: &AtomicUsize) {
+    let mut catalog = shop.catalog();
+    loop {
+        // Without a deadline of its own: the contract's ends it.
+        if catalog.list_products(ListProductsRequest::default()).await.is_err() {
+            failures.fetch_add(1, Ordering::Relaxed);
         }
-    };
-    join_all((0..CUSTOMERS).map(|_| customer())).await;
+        tokio::time::sleep(PAUSE).await;
+    }
 }

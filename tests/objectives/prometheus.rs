@@ -78,11 +78,10 @@ impl Watch {
     }
 
     /// Waits until this fires, and returns all that fires then.
-    pub async fn fires(&self, name: &str, service: &str) -> BTreeSet<Firing> {
-        let is_meant = |it: &Firing| (it.0.as_str(), it.1.as_str()) == (name, service);
-        eventually(&format!("{name} to fire for {service}"), async || {
+    pub async fn fires(&self, meant: &Firing) -> BTreeSet<Firing> {
+        eventually(&format!("{meant:?} to fire"), async || {
             let firing = self.firing().await;
-            firing.iter().any(is_meant).then_some(firing)
+            firing.contains(meant).then_some(firing)
         })
         .await
     }
