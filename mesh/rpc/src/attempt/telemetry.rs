@@ -174,7 +174,7 @@ impl Drop for Running<'_> {
 }
 
 fn span(attempt: Attempt<'_>) -> Span {
-    if attempt.number() < 2 || !mesh_runtime::trace::is_exported() {
+    if attempt.number() < 2 || !mesh_runtime::trace::is_sampled() {
         return Span::none();
     }
     // Spans have the level of errors, so that a quieter log does not cost the traces.

@@ -61,10 +61,8 @@ pub(super) async fn answer(
         return Ok(unsupported());
     }
     let plan = Plan::new(&stack, &request);
-    let span = server_span(stack.name, plan.name.as_str());
-    if let Some(parent) = trace::extract(request.headers()) {
-        trace::set_parent(&span, parent);
-    }
+    let caller = trace::extract(request.headers());
+    let span = trace::begin(caller, || server_span(stack.name, plan.name.as_str()));
     let mut record = Record::server(stack.label.clone(), plan.name.clone(), span.clone());
     let mut passes = Passes::begin(Connection::begin(&connection, plan.deadline));
     let scope = Scope::new(plan.class);
