@@ -4,6 +4,7 @@ use std::{pin::pin, sync::Arc};
 
 use http::{HeaderMap, Method, Request, Response, Uri, Version, request::Parts};
 use mesh_runtime::trace::{self, TraceContext};
+use tokio::time::Instant;
 use tonic::{Status, body::Body};
 use tracing::Instrument as _;
 
@@ -31,8 +32,7 @@ pub(super) async fn run(
     let trace = trace::part(|| telemetry::client_span(shared.target.as_str(), path));
     let span = trace.span;
     let plan = shared.methods.plan(path, &shared.retries);
-    let (caller, target) = (shared.caller.clone(), shared.target.clone());
-    let mut record = Record::client(caller, target, plan.name.clone(), span.clone());
+    let mut record = Record::client(Arc::clone(&plan.durations), Instant::now(), span.clone());
 
     let explicit = parts.extensions.get().copied();
     let explicit = explicit.or_else(|| grpc_timeout::read(&parts.headers).map(Deadline::after));
