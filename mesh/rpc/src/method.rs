@@ -4,6 +4,9 @@ use tonic::Code;
 
 /// What an RPC counts as that is in no contract.
 pub(crate) const OTHER: &str = "_OTHER";
+/// Codes are numbers below this.
+pub(crate) const CODES: usize = Code::Unauthenticated as usize + 1;
+
 /// The code's name as metrics spell it.
 pub(crate) fn code_name(code: Code) -> &'static str {
     match code {

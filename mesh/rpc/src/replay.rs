@@ -65,7 +65,7 @@ impl Replay {
         let body = if lease.is_some() {
             Kept::Whole(taken.concat())
         } else {
-            let rest = Body::new(Resumed { taken: taken.frames, rest: body });
+            let rest = Body::new(Resumed { taken, rest: body });
             Kept::Once(Mutex::new(Some(rest)))
         };
         Ok(Payload { body, _lease: lease })
@@ -120,7 +120,9 @@ impl fmt::Debug for Payload {
 
 #[derive(Default)]
 struct Taken {
-    frames: VecDeque<Bytes>,
+    /// All there is of a unary request.
+    first: Option<Bytes>,
+    more: VecDeque<Bytes>,
     length: usize,
 }
 
@@ -131,8 +133,7 @@ impl Taken {
             match body.as_mut().poll_frame(cx) {
                 Poll::Ready(Some(frame)) => {
                     if let Ok(data) = frame?.into_data() {
-                        self.length += data.len();
-                        self.frames.push_back(data);
+                        self.push(data);
                     }
                 }
                 Poll::Ready(None) => return Ok(true),
@@ -142,12 +143,30 @@ impl Taken {
         Ok(false)
     }
 
-    fn concat(mut self) -> Bytes {
-        if self.frames.len() <= 1 {
-            return self.frames.pop_front().unwrap_or_default();
+    fn push(&mut self, data: Bytes) {
+        self.length += data.len();
+        match self.first {
+            None => self.first = Some(data),
+            Some(_) => self.more.push_back(data),
+        }
+    }
+
+    fn pop(&mut self) -> Option<Bytes> {
+        self.first.take().or_else(|| self.more.pop_front())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.first.is_none() && self.more.is_empty()
+    }
+
+    fn concat(self) -> Bytes {
+        let first = self.first.unwrap_or_default();
+        if self.more.is_empty() {
+            return first;
         }
         let mut whole = BytesMut::with_capacity(self.length);
-        self.frames.iter().for_each(|frame| whole.extend_from_slice(frame));
+        whole.extend_from_slice(&first);
+        self.more.iter().for_each(|frame| whole.extend_from_slice(frame));
         whole.freeze()
     }
 }
@@ -173,7 +192,7 @@ impl http_body::Body for Whole {
 
 /// What was taken already, then the rest.
 struct Resumed {
-    taken: VecDeque<Bytes>,
+    taken: Taken,
     rest: Body,
 }
 
@@ -185,7 +204,7 @@ impl http_body::Body for Resumed {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        match self.taken.pop_front() {
+        match self.taken.pop() {
             Some(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
             None => Pin::new(&mut self.rest).poll_frame(cx),
         }

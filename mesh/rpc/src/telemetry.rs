@@ -1,11 +1,11 @@
 //! One call's span and duration, recorded however the call ends.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use http::HeaderMap;
 use opentelemetry::{
     KeyValue, StringValue,
-    metrics::{Counter, Histogram},
+    metrics::{BoundHistogram, Counter, Histogram},
 };
 use tokio::time::Instant;
 use tonic::Code;
@@ -13,7 +13,7 @@ use tracing::{Span, field::Empty};
 
 use crate::{
     Disposition,
-    method::{code_name, code_of},
+    method::{CODES, code_name, code_of},
 };
 
 static SERVER: LazyLock<Histogram<f64>> = LazyLock::new(|| {
@@ -29,34 +29,80 @@ static RESENDS: LazyLock<Counter<u64>> = LazyLock::new(|| {
         .build()
 });
 
+/// How long something of one method took, by how it ended. Attributes are looked up when a code
+/// comes for the first time: each time would cost more than the measurement.
+#[derive(Debug)]
+pub(crate) struct Durations {
+    histogram: &'static LazyLock<Histogram<f64>>,
+    labels: Vec<KeyValue>,
+    /// The attribute that the code goes into.
+    code: &'static str,
+    by_code: [OnceLock<BoundHistogram<f64>>; CODES],
+}
+
+impl Durations {
+    pub(crate) fn new(
+        histogram: &'static LazyLock<Histogram<f64>>,
+        labels: Vec<KeyValue>,
+        code: &'static str,
+    ) -> Self {
+        Self { histogram, labels, code, by_code: Default::default() }
+    }
+
+    /// Of the calls of `method` that `service` answers.
+    pub(crate) fn server(service: StringValue, method: StringValue) -> Self {
+        let labels = vec![KeyValue::new("rpc.method", method), KeyValue::new("service", service)];
+        Self::new(&SERVER, labels, CODE)
+    }
+
+    /// Of the calls of `method` that `service` makes to `target`.
+    pub(crate) fn client(service: StringValue, target: StringValue, method: StringValue) -> Self {
+        let method = KeyValue::new("rpc.method", method);
+        let labels =
+            vec![method, KeyValue::new("service", service), KeyValue::new("target", target)];
+        Self::new(&CLIENT, labels, CODE)
+    }
+
+    /// Notes how long one took.
+    pub(crate) fn record(&self, code: Code, seconds: f64) {
+        let bound = self.by_code[code as usize].get_or_init(|| {
+            let code = KeyValue::new(self.code, code_name(code));
+            self.histogram.bind(&[self.labels.as_slice(), &[code]].concat())
+        });
+        bound.record(seconds);
+    }
+}
+
+/// The semantic conventions' name for a call's code.
+const CODE: &str = "rpc.response.status_code";
+
+/// Whose call it is, which decides what of its ends are errors of this side's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Server,
+    Client,
+}
+
 /// Measures one call. Dropped without a code, the call counts as CANCELLED: a call that nobody
 /// waits for any more is a dropped future, and only a guard sees that.
 #[derive(Debug)]
 pub(crate) struct Record {
-    service: StringValue,
-    /// The service called; the caller's side has one.
-    target: Option<StringValue>,
-    method: StringValue,
+    side: Side,
+    durations: Arc<Durations>,
     begin: Instant,
     code: Option<Code>,
     span: Span,
 }
 
 impl Record {
-    /// Begins to measure a call that this process answers.
-    pub(crate) fn server(service: StringValue, method: StringValue, span: Span) -> Self {
-        Self { service, target: None, method, begin: Instant::now(), code: None, span }
+    /// Measures a call that this process answers, since `begin`.
+    pub(crate) fn server(durations: Arc<Durations>, begin: Instant, span: Span) -> Self {
+        Self { side: Side::Server, durations, begin, code: None, span }
     }
 
-    /// Begins to measure a call that this process makes.
-    pub(crate) fn client(
-        service: StringValue,
-        target: StringValue,
-        method: StringValue,
-        span: Span,
-    ) -> Self {
-        let target = Some(target);
-        Self { service, target, method, begin: Instant::now(), code: None, span }
+    /// Measures a call that this process makes, since `begin`.
+    pub(crate) fn client(durations: Arc<Durations>, begin: Instant, span: Span) -> Self {
+        Self { side: Side::Client, durations, begin, code: None, span }
     }
 
     /// Notes how the call ended. The first word counts.
@@ -75,25 +121,12 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         let code = self.code.unwrap_or(Code::Cancelled);
-        let name = code_name(code);
-        let elapsed = self.begin.elapsed().as_secs_f64();
-        let method = KeyValue::new("rpc.method", self.method.clone());
-        let service = KeyValue::new("service", self.service.clone());
-        let status = KeyValue::new("rpc.response.status_code", name);
-        match &self.target {
-            None => SERVER.record(elapsed, &[method, status, service]),
-            Some(target) => {
-                CLIENT.record(
-                    elapsed,
-                    &[method, status, service, KeyValue::new("target", target.clone())],
-                );
-            }
-        }
+        self.durations.record(code, self.begin.elapsed().as_secs_f64());
         if !self.span.is_disabled() {
-            self.span.record("rpc.response.status_code", name);
-            let failed = match self.target {
-                None => is_our_fault(code),
-                Some(_) => code != Code::Ok,
+            self.span.record(CODE, code_name(code));
+            let failed = match self.side {
+                Side::Server => is_our_fault(code),
+                Side::Client => code != Code::Ok,
             };
             if failed {
                 self.span.record("otel.status_code", "ERROR");
@@ -134,11 +167,8 @@ pub(crate) fn server_span(service: &'static str, method: &str) -> Span {
     )
 }
 
-/// The span of a call that is made; none if nobody would see it.
+/// The span of a call that is made.
 pub(crate) fn client_span(target: &str, method: &str) -> Span {
-    if !mesh_runtime::trace::is_exported() {
-        return Span::none();
-    }
     tracing::error_span!(
         "rpc.client",
         otel.name = method,

@@ -11,11 +11,14 @@ use tracing::{Dispatch, Span, span::Id};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::{Registry, registry::LookupSpan as _};
 
-use crate::telemetry::{self, LocalTrace};
+use crate::telemetry::{self, LocalTrace, local};
 
 /// The name that a trace travels under, in metadata and in event headers.
 pub const TRACEPARENT: &str = "traceparent";
 const HEADER: HeaderName = HeaderName::from_static(TRACEPARENT);
+/// Of a `traceparent` of version 0.
+const LENGTH: usize = 55;
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// One place in a trace. Its text form is a `traceparent`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,9 +31,39 @@ pub struct TraceContext {
     pub sampled: bool,
 }
 
-/// Whether traces leave this process, so that spans are worth their cost.
-pub fn is_exported() -> bool {
-    telemetry::exports_traces()
+/// A part of a trace that this process begins, and where messages sent from it belong.
+#[derive(Debug)]
+pub struct Part {
+    /// None if the trace is not sampled: it would not be seen.
+    pub span: Span,
+    /// Set if no span tells it.
+    pub place: Option<TraceContext>,
+}
+
+/// Begins what this process does for others, in the trace of `parent` or in a new one: `make` makes
+/// a span that has no parent in this process.
+///
+/// The span is there in any case, for log lines and for what it makes; if its trace is not sampled it
+/// costs little.
+pub fn begin(parent: Option<TraceContext>, make: impl FnOnce() -> Span) -> Span {
+    local::begin(parent, make)
+}
+
+/// Begins a part of what the current span does, for which `make` makes a span below it, or without a
+/// current one a part of a new trace. If the trace is not sampled no span is made.
+pub fn part(make: impl FnOnce() -> Span) -> Part {
+    let place = current();
+    if local::is_sampled(place) {
+        let span = if place.is_some() { make() } else { local::begin_sampled(make) };
+        return Part { span, place: None };
+    }
+    let place = place.or_else(|| telemetry::exports_traces().then(TraceContext::unsampled));
+    Part { span: Span::none(), place }
+}
+
+/// Returns whether the current span is sent somewhere.
+pub fn is_sampled() -> bool {
+    telemetry::exports_traces() && current().is_some_and(|place| place.sampled)
 }
 
 /// Returns the place of the current span, if there is one.
@@ -40,10 +73,12 @@ pub fn current() -> Option<TraceContext> {
 
 /// Returns the place of `span` in its trace.
 pub fn of_span(span: &Span) -> Option<TraceContext> {
-    if telemetry::exports_traces() {
-        return of_context(&span.context());
+    let local = span.with_subscriber(|(id, dispatch)| local_trace(id, dispatch))?;
+    match local {
+        Some(local) => Some(local.into()),
+        None if telemetry::exports_traces() => of_context(&span.context()),
+        None => None,
     }
-    span.with_subscriber(|(id, dispatch)| local(id, dispatch)).flatten().map(TraceContext::from)
 }
 
 /// Returns the `traceparent` of the current span.
@@ -53,12 +88,7 @@ pub fn traceparent() -> Option<String> {
 
 /// Makes `span` a part of the trace that `parent` names. To be called before it is entered.
 pub fn set_parent(span: &Span, parent: TraceContext) {
-    if telemetry::exports_traces() {
-        // Fails only for a span that has begun, which keeps the trace it has.
-        let _ = span.set_parent(Context::new().with_remote_span_context(parent.into()));
-        return;
-    }
-    span.with_subscriber(|(id, dispatch)| {
+    let local = span.with_subscriber(|(id, dispatch)| {
         let registry = dispatch.downcast_ref::<Registry>()?;
         let span = registry.span(id)?;
         let mut extensions = span.extensions_mut();
@@ -66,16 +96,20 @@ pub fn set_parent(span: &Span, parent: TraceContext) {
         *trace = trace.continues(parent);
         Some(())
     });
+    if local.flatten().is_none() && telemetry::exports_traces() {
+        // Fails only for a span that has begun, which keeps the trace it has.
+        let _ = span.set_parent(Context::new().with_remote_span_context(parent.into()));
+    }
 }
 
 /// Reads the trace that a message came with; one that is malformed counts as none.
 pub fn extract(headers: &HeaderMap) -> Option<TraceContext> {
-    headers.get(HEADER)?.to_str().ok()?.parse().ok()
+    TraceContext::parse(headers.get(HEADER)?.as_bytes()).ok()
 }
 
-/// Writes the trace of the current span.
-pub fn inject(headers: &mut HeaderMap) {
-    if let Some(trace) = current() {
+/// Writes the trace that a [`Part`] without a span belongs to, or else that of the current span.
+pub fn inject(place: Option<TraceContext>, headers: &mut HeaderMap) {
+    if let Some(trace) = place.or_else(current) {
         headers.insert(HEADER, trace.header());
     }
 }
@@ -107,24 +141,72 @@ pub(crate) fn of_context(context: &Context) -> Option<TraceContext> {
     })
 }
 
-fn local(id: &Id, dispatch: &Dispatch) -> Option<LocalTrace> {
+fn local_trace(id: &Id, dispatch: &Dispatch) -> Option<LocalTrace> {
     let registry = dispatch.downcast_ref::<Registry>()?;
     registry.span(id)?.extensions().get::<LocalTrace>().copied()
 }
 
 impl TraceContext {
+    /// A new trace that nobody samples.
+    pub(crate) fn unsampled() -> Self {
+        Self { trace_id: rand::random(), span_id: rand::random(), sampled: false }
+    }
+
     fn header(&self) -> HeaderValue {
-        let mut value = HeaderValue::try_from(self.to_string()).expect("hex digits and dashes");
+        let mut value = HeaderValue::from_bytes(&self.text()).expect("hex digits and dashes");
         // No secret, but different each time: it stays out of HPACK's table (RFC 7541 §7.1.3).
         value.set_sensitive(true);
         value
     }
+
+    /// By hand: each call writes it, and `format!` takes three times as long.
+    fn text(&self) -> [u8; LENGTH] {
+        let mut text = [b'-'; LENGTH];
+        write_hex(0, &mut text[..2]);
+        write_hex(self.trace_id, &mut text[3..35]);
+        write_hex(self.span_id.into(), &mut text[36..52]);
+        write_hex(u128::from(self.sampled), &mut text[53..]);
+        text
+    }
+
+    fn parse(text: &[u8]) -> Result<Self, Malformed> {
+        let part = |from: usize, to: usize| text.get(from..to).and_then(read_hex).ok_or(Malformed);
+        let version = part(0, 2)?;
+        let trace_id = part(3, 35)?;
+        let span_id = part(36, 52)? as u64;
+        let sampled = part(53, 55)? & 1 == 1;
+        let dashes = [2, 35, 52].into_iter().all(|place| text.get(place) == Some(&b'-'));
+        // Later versions may append to it; version 0 ends here, and 255 is forbidden.
+        let ended = text.len() == LENGTH || (version != 0 && text.get(LENGTH) == Some(&b'-'));
+        if !dashes || !ended || version == 255 || trace_id == 0 || span_id == 0 {
+            return Err(Malformed);
+        }
+        Ok(Self { trace_id, span_id, sampled })
+    }
+}
+
+fn write_hex(mut number: u128, digits: &mut [u8]) {
+    for digit in digits.iter_mut().rev() {
+        *digit = DIGITS[(number & 15) as usize];
+        number >>= 4;
+    }
+}
+
+/// Small letters only.
+fn read_hex(digits: &[u8]) -> Option<u128> {
+    digits.iter().try_fold(0, |number: u128, digit| {
+        let value = match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - b'a' + 10,
+            _ => return None,
+        };
+        Some(number << 4 | u128::from(value))
+    })
 }
 
 impl fmt::Display for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let flags = u8::from(self.sampled);
-        write!(f, "00-{:032x}-{:016x}-{flags:02x}", self.trace_id, self.span_id)
+        f.write_str(str::from_utf8(&self.text()).unwrap_or_default())
     }
 }
 
@@ -137,27 +219,7 @@ impl FromStr for TraceContext {
     type Err = Malformed;
 
     fn from_str(text: &str) -> Result<Self, Malformed> {
-        let mut parts = text.split('-');
-        let mut hex = |digits: usize| {
-            parts
-                .next()
-                .filter(|part| part.len() == digits)
-                .filter(|part| part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
-                .and_then(|part| u128::from_str_radix(part, 16).ok())
-                .ok_or(Malformed)
-        };
-        let version = hex(2)?;
-        let trace_id = hex(32)?;
-        let span_id = u64::try_from(hex(16)?).map_err(|_| Malformed)?;
-        let sampled = hex(2)? & 1 == 1;
-        // Later versions may append to it; version 0 ends here, and 255 is forbidden.
-        if version == 255 || (version == 0 && parts.next().is_some()) {
-            return Err(Malformed);
-        }
-        if trace_id == 0 || span_id == 0 {
-            return Err(Malformed);
-        }
-        Ok(Self { trace_id, span_id, sampled })
+        Self::parse(text.as_bytes())
     }
 }
 
@@ -197,6 +259,8 @@ mod tests {
             "00-00000000000000000000000000000000-b7ad6b7169203331-01",
             "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
             "00-+af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319cb-7ad6b7169203331-01",
+            "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01more",
         ] {
             assert_eq!(text.parse::<TraceContext>(), Err(Malformed), "{text}");
         }

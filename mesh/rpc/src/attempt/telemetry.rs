@@ -19,10 +19,7 @@ use tonic::{Code, Status};
 use tracing::{Instrument as _, Span};
 
 use super::{Attempt, Call};
-use crate::{
-    Disposition,
-    method::{code_name, code_of},
-};
+use crate::{Disposition, method::code_of, telemetry::Durations};
 
 static ATTEMPTS: LazyLock<Histogram<f64>> = LazyLock::new(|| {
     mesh_runtime::metrics::seconds("grpc.client.attempt.duration", "Duration of attempts at calls")
@@ -101,6 +98,12 @@ impl Call {
         WON.add(1, &[self.labels().0, self.labels().1]);
     }
 
+    /// How long attempts at calls of its method took.
+    pub(crate) fn durations(&self) -> Durations {
+        let (target, method) = self.labels();
+        Durations::new(&ATTEMPTS, vec![target, method], "grpc.status")
+    }
+
     /// How often it was sent again without being seen, for the limits of that.
     pub(crate) fn resends(&self, disposition: Disposition) -> u32 {
         match disposition {
@@ -139,9 +142,11 @@ impl Drop for Call {
 /// its own unless it is the first, which the call's span tells of already.
 pub(crate) async fn observe<B>(
     attempt: Attempt<'_>,
+    durations: &Durations,
+    begin: Instant,
     work: impl Future<Output = Result<Response<B>, Status>>,
 ) -> Result<Response<B>, Status> {
-    let mut running = Running { attempt, begin: Instant::now(), code: None };
+    let mut running = Running { attempt, durations, begin, code: None };
     let span = span(attempt);
     let result = match span.is_disabled() {
         true => work.await,
@@ -157,6 +162,7 @@ pub(crate) async fn observe<B>(
 /// Counts as CANCELLED if it is dropped, as a hedge's loser is.
 struct Running<'c> {
     attempt: Attempt<'c>,
+    durations: &'c Durations,
     begin: Instant,
     code: Option<Code>,
 }
@@ -166,15 +172,13 @@ impl Drop for Running<'_> {
         if self.code.is_none() {
             tracing::debug!(attempt = self.attempt.number(), "an attempt is given up");
         }
-        let (target, method) = self.attempt.call().labels();
-        let code = code_name(self.code.unwrap_or(Code::Cancelled));
-        let labels = [target, method, KeyValue::new("grpc.status", code)];
-        ATTEMPTS.record(self.begin.elapsed().as_secs_f64(), &labels);
+        let code = self.code.unwrap_or(Code::Cancelled);
+        self.durations.record(code, self.begin.elapsed().as_secs_f64());
     }
 }
 
 fn span(attempt: Attempt<'_>) -> Span {
-    if attempt.number() < 2 || !mesh_runtime::trace::is_exported() {
+    if attempt.number() < 2 || !mesh_runtime::trace::is_sampled() {
         return Span::none();
     }
     // Spans have the level of errors, so that a quieter log does not cost the traces.

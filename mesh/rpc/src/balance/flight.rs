@@ -185,8 +185,10 @@ impl Drop for Flight {
         if self.probe && !self.judged {
             self.pool.return_probe(&self.candidate.endpoint, self.generation);
         }
-        let late = self.deadline.is_some_and(|deadline| deadline.remaining().is_zero());
-        self.end(late);
+        if !self.ended {
+            let late = self.deadline.is_some_and(|deadline| deadline.remaining().is_zero());
+            self.end(late);
+        }
     }
 }
 

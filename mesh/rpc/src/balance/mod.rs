@@ -220,7 +220,7 @@ impl Balancer {
         };
         let endpoint = &chosen.candidate.endpoint;
         tried.add(endpoint.key);
-        tracing::trace!(endpoint = %endpoint.address, probe = chosen.probe, "endpoint picked");
+        tracing::debug!(endpoint = %endpoint.address, probe = chosen.probe, "endpoint picked");
         Ok(Pick::new(Flight::new(Arc::clone(&self.pool), chosen, deadline)))
     }
 }

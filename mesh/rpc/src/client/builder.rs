@@ -100,9 +100,10 @@ impl ChannelBuilder {
             authority: endpoints.authority().cloned(),
         };
         let follow = CancellationToken::new();
+        let target = StringValue::from(Arc::clone(&self.target));
+        let caller = StringValue::from(self.caller);
         let shared = Arc::new(Shared {
-            caller: StringValue::from(self.caller),
-            target: StringValue::from(Arc::clone(&self.target)),
+            target: target.clone(),
             endpoints: endpoints.clone(),
             identity: self.identity,
             balancer: Balancer::new(&self.target, Followed::from(endpoints), options, self.connect),
@@ -110,7 +111,7 @@ impl ChannelBuilder {
             retries: Retries::new(values.budget, Arc::clone(&jitter)),
             resend: Resend::new(jitter),
             replay: Replay::default(),
-            methods: Methods::new(effective, sidecar),
+            methods: Methods::new(caller, target, effective, sidecar),
             _follow: follow.clone().drop_guard(),
         });
         begin_to_follow(policy, &shared, self.target, follow);

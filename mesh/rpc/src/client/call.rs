@@ -2,8 +2,9 @@
 
 use std::{pin::pin, sync::Arc};
 
-use http::{HeaderMap, Method, Request, Response, Uri, Version};
-use mesh_runtime::trace;
+use http::{HeaderMap, Method, Request, Response, Uri, Version, request::Parts};
+use mesh_runtime::trace::{self, TraceContext};
+use tokio::time::Instant;
 use tonic::{Status, body::Body};
 use tracing::Instrument as _;
 
@@ -28,15 +29,16 @@ pub(super) async fn run(
 ) -> Result<Response<ClientBody>, Status> {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().trim_start_matches('/');
-    let span = telemetry::client_span(shared.target.as_str(), path);
+    let trace = trace::part(|| telemetry::client_span(shared.target.as_str(), path));
+    let span = trace.span;
     let plan = shared.methods.plan(path, &shared.retries);
-    let (caller, target) = (shared.caller.clone(), shared.target.clone());
-    let mut record = Record::client(caller, target, plan.name.clone(), span.clone());
+    let mut record = Record::client(Arc::clone(&plan.durations), Instant::now(), span.clone());
 
     let explicit = parts.extensions.get().copied();
     let explicit = explicit.or_else(|| grpc_timeout::read(&parts.headers).map(Deadline::after));
     let deadline = plan.deadline(explicit, inherited);
-    let head = Head { uri: parts.uri, version: parts.version, headers: parts.headers };
+    let Parts { uri, version, headers, .. } = parts;
+    let head = Head { uri, version, headers, trace: trace.place };
     // Pinned before it is wrapped: each layer that took it by value would move and keep a copy.
     let work = pin!(shared.bounded(&plan, &head, body, deadline));
     match deadline::within(deadline, work).instrument(span).await {
@@ -57,6 +59,8 @@ struct Head {
     uri: Uri,
     version: Version,
     headers: HeaderMap,
+    /// What the call belongs to, if no span tells it.
+    trace: Option<TraceContext>,
 }
 
 impl Head {
@@ -103,7 +107,7 @@ impl Shared {
         let mut request = head.request(payload.body());
         attempt.write(request.headers_mut());
         self.identity.attach(self.target.as_str(), request.headers_mut());
-        trace::inject(request.headers_mut());
+        trace::inject(head.trace, request.headers_mut());
         Ok(pick.send(request).await?.map(Body::new))
     }
 }

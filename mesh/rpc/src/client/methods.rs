@@ -13,6 +13,7 @@ use crate::{
     Deadline,
     method::OTHER,
     retry::{Memory, Retries, Rule},
+    telemetry::Durations,
 };
 
 /// A client calls what it was compiled with; more names than this are a fault.
@@ -25,6 +26,8 @@ pub(super) struct Plan {
     pub(super) rule: Rule,
     /// What its calls have shown.
     pub(super) memory: Arc<Memory>,
+    /// How long they took.
+    pub(super) durations: Arc<Durations>,
     /// By default and at most; none if no contract names the method.
     deadlines: Option<(Duration, Duration)>,
 }
@@ -48,6 +51,8 @@ impl Plan {
 /// The plans of one channel.
 pub(super) struct Methods {
     known: RwLock<Known>,
+    caller: StringValue,
+    target: StringValue,
     sidecar: bool,
 }
 
@@ -57,10 +62,16 @@ struct Known {
 }
 
 impl Methods {
-    /// Plans by `effective`; behind a sidecar, which repeats by itself, nothing is repeated for
-    /// what it answered.
-    pub(super) fn new(effective: Arc<Effective>, sidecar: bool) -> Self {
-        Self { known: RwLock::new(Known { effective, plans: HashMap::new() }), sidecar }
+    /// Plans the calls of `caller` to `target` by `effective`; behind a sidecar, which repeats by
+    /// itself, nothing is repeated for what it answered.
+    pub(super) fn new(
+        caller: StringValue,
+        target: StringValue,
+        effective: Arc<Effective>,
+        sidecar: bool,
+    ) -> Self {
+        let known = RwLock::new(Known { effective, plans: HashMap::new() });
+        Self { known, caller, target, sidecar }
     }
 
     /// Plans anew; calls under way keep their plans.
@@ -88,10 +99,12 @@ impl Methods {
             _ => StringValue::from(Arc::<str>::from(path)),
         };
         let memory = retries.memory(path);
+        let (caller, target) = (self.caller.clone(), self.target.clone());
+        let durations = Arc::new(Durations::client(caller, target, name.clone()));
         let facts = effective.contracts().method(path);
         let (Some(facts), Some(call)) = (facts, effective.method(path)) else {
             let rule = self.leave_to_sidecar(Rule::default());
-            return Plan { name, rule, memory, deadlines: None };
+            return Plan { name, rule, memory, durations, deadlines: None };
         };
         let mut rule = Rule::of(facts);
         // What is not safe to repeat is sent again only if its callee has surely not seen it: that
@@ -103,7 +116,8 @@ impl Methods {
             rule = rule.hedge(hedge);
         }
         let rule = self.leave_to_sidecar(rule);
-        Plan { name, rule, memory, deadlines: Some((call.deadline, call.max_deadline)) }
+        let deadlines = Some((call.deadline, call.max_deadline));
+        Plan { name, rule, memory, durations, deadlines }
     }
 
     fn leave_to_sidecar(&self, rule: Rule) -> Rule {

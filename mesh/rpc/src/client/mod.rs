@@ -46,7 +46,6 @@ pub struct Channel {
 }
 
 struct Shared {
-    caller: StringValue,
     target: StringValue,
     endpoints: Endpoints,
     identity: Identity,

@@ -52,10 +52,14 @@ pub struct Deadline(Instant);
 impl Deadline {
     /// The deadline that lies `timeout` from now.
     pub fn after(timeout: Duration) -> Self {
-        let now = Instant::now();
+        Self::from(Instant::now(), timeout)
+    }
+
+    /// The deadline that lies `timeout` from `begin`.
+    pub(crate) fn from(begin: Instant, timeout: Duration) -> Self {
         // A caller may ask for longer than time lasts; a year is as good.
-        let end = now.checked_add(timeout).unwrap_or_else(|| now + Duration::from_secs(31_536_000));
-        Self(end)
+        let longest = || begin + Duration::from_secs(31_536_000);
+        Self(begin.checked_add(timeout).unwrap_or_else(longest))
     }
 
     /// The deadline at `instant`.

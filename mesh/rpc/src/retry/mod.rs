@@ -27,7 +27,7 @@ use std::{
     collections::HashMap,
     future::Future,
     pin::pin,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, OnceLock, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -50,6 +50,7 @@ use crate::{
     jitter::Jitter,
     latency::Latency,
     refusal,
+    telemetry::Durations,
 };
 
 /// Methods of one target that are told apart; more are a fault and share what is known.
@@ -79,6 +80,7 @@ pub struct Known {
 pub(crate) struct Memory {
     pub(crate) latency: Latency,
     pub(crate) share: Share,
+    attempts: OnceLock<Durations>,
 }
 
 impl Retries {
@@ -205,7 +207,8 @@ impl Retries {
             let response = send(attempt).await?;
             if look { Peeked::look(response).await } else { Ok(response.map(Peeked::unread)) }
         });
-        let mut outcome = observe(attempt, sent).await;
+        let durations = memory.attempts.get_or_init(|| call.durations());
+        let mut outcome = observe(attempt, durations, begin, sent).await;
         let verdict = Verdict::read(rule, &mut outcome);
         // Who refused this attempt knows nothing of others, which may have been processed.
         let alone = number == 1 && matches!(rule.repeat, Repeat::Retry(_));

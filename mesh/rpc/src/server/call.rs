@@ -15,36 +15,28 @@ use futures::FutureExt as _;
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use mesh_runtime::trace;
-use opentelemetry::StringValue;
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tonic::{Code, Status, body::Body};
 use tracing::{Instrument as _, Span};
 
 use super::{
-    BulkheadPermit, Criticality, Permit, Stack,
+    Bulkhead, BulkheadPermit, Criticality, Permit, Stack,
     body::{ServerBody, Watch},
     connection::{Connection, Underway},
     deadline::{self, RequestBody},
+    methods::{Kind, Method},
     panic,
     refusal::refused,
 };
 use crate::{
     Deadline, criticality,
     guard::Scope,
-    method::OTHER,
     peer,
     refusal::{self, Refusal},
     telemetry::{Record, server_span},
 };
 
-/// RPCs that belong to no contract of the platform, for the metrics.
-const INFRASTRUCTURE: [&str; 4] = [
-    "grpc.health.v1.Health/Check",
-    "grpc.health.v1.Health/Watch",
-    "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-    "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-];
 /// How often Envoy has sent the call, this time included.
 const ENVOY_ATTEMPTS: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
 /// Names, values and 32 bytes for each pair (RFC 9113 §6.5.2). Other gRPC servers read 8 or 16 KiB.
@@ -61,11 +53,10 @@ pub(super) async fn answer(
         return Ok(unsupported());
     }
     let plan = Plan::new(&stack, &request);
-    let span = server_span(stack.name, plan.name.as_str());
-    if let Some(parent) = trace::extract(request.headers()) {
-        trace::set_parent(&span, parent);
-    }
-    let mut record = Record::server(stack.label.clone(), plan.name.clone(), span.clone());
+    let method = &plan.method;
+    let caller = trace::extract(request.headers());
+    let span = trace::begin(caller, || server_span(stack.name, method.name.as_str()));
+    let mut record = Record::server(Arc::clone(&method.durations), plan.begin, span.clone());
     let mut passes = Passes::begin(Connection::begin(&connection, plan.deadline));
     let scope = Scope::new(plan.class);
 
@@ -80,7 +71,7 @@ pub(super) async fn answer(
     scope.mark(response.headers_mut());
     record.read(response.headers());
     // A stream of ours ends itself when the drain begins; nobody tells health and reflection.
-    let closing = (plan.kind != Kind::Contract).then_some(&stack.closing);
+    let closing = (plan.method.kind != Kind::Contract).then_some(&stack.closing);
     let stops = [closing, Some(&connection.stop)];
     let watch = Watch {
         record: Some(record),
@@ -115,20 +106,10 @@ impl Passes {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// A contract of ours names it.
-    Contract,
-    /// Answered whatever happens.
-    Health,
-    Other,
-}
-
 /// What is known about a call before it is answered.
 struct Plan {
-    /// Its name in metrics and traces.
-    name: StringValue,
-    kind: Kind,
+    method: Arc<Method>,
+    begin: Instant,
     deadline: Option<Deadline>,
     /// How much it matters; not asked for health.
     class: Option<Criticality>,
@@ -138,24 +119,14 @@ struct Plan {
 
 impl Plan {
     fn new<B>(stack: &Stack, request: &Request<B>) -> Self {
-        let path = path(request.uri());
-        let method = stack.table.method(path);
-        let limits = method.map(|method| stack.limits(method));
-        let deadline = deadline::read(request.headers(), limits);
-        let (name, kind) = match method {
-            Some(method) => (StringValue::from(Arc::clone(&method.path)), Kind::Contract),
-            None => {
-                let known = INFRASTRUCTURE.into_iter().find(|known| *known == path);
-                let name = StringValue::from(known.unwrap_or(OTHER));
-                let health = known.is_some_and(|known| known.starts_with("grpc.health"));
-                (name, if health { Kind::Health } else { Kind::Other })
-            }
-        };
-        let class = || criticality::of(request.headers(), (stack.criticality)(path));
-        let class = (kind != Kind::Health).then(class);
+        let method = stack.methods.find(path(request.uri()));
+        let begin = Instant::now();
+        let deadline = deadline::read(request.headers(), method.limits, begin);
+        let class = || criticality::of(request.headers(), method.criticality);
+        let class = (method.kind != Kind::Health).then(class);
         let attempts = request.headers().get(ENVOY_ATTEMPTS);
         let resent = attempts.is_some_and(|attempts| attempts != "1");
-        Self { name, kind, deadline, class, resent }
+        Self { method, begin, deadline, class, resent }
     }
 }
 
@@ -202,22 +173,20 @@ async fn admitted(
 ) -> Result<Response<Body>, Status> {
     passes.drain = Some(stack.gate.enter()?);
     if let Some(deadline) = plan.deadline {
-        deadline::arrived(deadline)?;
+        deadline::arrived(deadline, plan.begin)?;
     }
     let mut request = request.map(|body| Body::new(RequestBody::new(body, plan.deadline)));
     connection.describe(request.extensions_mut());
     limit_metadata(request.headers())?;
-    let path = path(request.uri());
-    let service = path.split_once('/').map_or(path, |(service, _)| service);
-    let Some(route) = stack.routes.find(service) else {
+    let method = &*plan.method;
+    let Some(route) = &method.route else {
         return Err(refused(Refusal::ServiceUnknown));
     };
     if let Some(class) = plan.class {
-        let bulkhead = stack.bulkheads.get(service);
         passes.place = Some(stack.shed.enter(class, plan.deadline).await?);
         identify(stack, plan, &mut request)?;
         stack.rate.check(request.extensions())?;
-        passes.service = bulkhead.map(|it| it.enter()).transpose()?;
+        passes.service = method.bulkhead.as_ref().map(Bulkhead::enter).transpose()?;
         if class != Criticality::default() {
             request.extensions_mut().insert(class);
         }
@@ -240,7 +209,8 @@ fn identify(stack: &Stack, plan: &Plan, request: &mut Request<Body>) -> Result<(
     let Some(from) = request.extensions().get::<peer::Connection>().cloned() else {
         return Err(authenticator.unknown());
     };
-    let peer = authenticator.authenticate(&from, plan.name.as_str(), request.headers_mut())?;
+    let peer =
+        authenticator.authenticate(&from, plan.method.name.as_str(), request.headers_mut())?;
     if let Some(peer) = peer {
         Span::current().record("mesh.peer", peer.key());
         request.extensions_mut().insert(peer);

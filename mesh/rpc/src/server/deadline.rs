@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body::{Frame, SizeHint};
 use opentelemetry::metrics::Counter;
-use tokio::time::{Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::{Status, body::Body};
 
 use super::{
@@ -116,10 +116,11 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let path = request.uri().path().trim_start_matches('/');
-        let deadline = read(request.headers(), (self.layer.limits)(path));
+        let now = Instant::now();
+        let deadline = read(request.headers(), (self.layer.limits)(path), now);
         let request = request.map(Body::new);
         let Some(deadline) = deadline else { return Box::pin(self.inner.call(request)) };
-        if let Err(status) = arrived(deadline) {
+        if let Err(status) = arrived(deadline, now) {
             return Box::pin(async move { Ok(status.into_http()) });
         }
         // Made here and not when it is first polled: tonic's own timer is made after this one, and
@@ -140,8 +141,12 @@ where
     }
 }
 
-/// Returns when a call with these headers ends.
-pub(super) fn read(headers: &HeaderMap, limits: Option<Limits>) -> Option<Deadline> {
+/// Returns when a call with these headers ends that came at `begin`.
+pub(super) fn read(
+    headers: &HeaderMap,
+    limits: Option<Limits>,
+    begin: Instant,
+) -> Option<Deadline> {
     let asked = grpc_timeout::read(headers);
     if asked.is_none() && headers.contains_key(grpc_timeout::GRPC_TIMEOUT) {
         MALFORMED.add(1, &[]);
@@ -150,12 +155,12 @@ pub(super) fn read(headers: &HeaderMap, limits: Option<Limits>) -> Option<Deadli
         Some(limits) => Some(asked.map_or(limits.default, |asked| asked.min(limits.max))),
         None => asked,
     };
-    timeout.map(Deadline::after)
+    timeout.map(|timeout| Deadline::from(begin, timeout))
 }
 
-/// Turns away a call that nobody waits for.
-pub(super) fn arrived(deadline: Deadline) -> Result<(), Status> {
-    if deadline.remaining().is_zero() {
+/// Turns away a call that nobody waits for any more at `now`.
+pub(super) fn arrived(deadline: Deadline, now: Instant) -> Result<(), Status> {
+    if deadline.instant() <= now {
         EXPIRED.add(1, &[]);
         return Err(refused(Refusal::Deadline));
     }

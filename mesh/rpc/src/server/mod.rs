@@ -18,6 +18,7 @@ mod drain;
 mod gate;
 mod health;
 mod limits;
+mod methods;
 mod panic;
 mod rate;
 mod reflection;
@@ -66,6 +67,7 @@ use crate::{
     peer::{Authenticator, Peer},
     policy::LivePolicy,
 };
+use methods::Methods;
 use routes::Routes;
 
 /// A gRPC server for the services of one process.
@@ -272,20 +274,23 @@ impl Server {
     fn stack(mut self, table: Table) -> (Service, Arc<Stack>) {
         let limits = self.limits();
         self.service.spawn("limits", follow(limits.clone(), self.service.stopped()));
+        let methods = Methods::new(
+            StringValue::from(self.service.name()),
+            table,
+            self.routes,
+            limits.bulkheads,
+            self.criticality,
+            self.policy.as_ref(),
+        );
         let stack = Stack {
             name: self.service.name(),
-            label: StringValue::from(self.service.name()),
-            table,
-            routes: self.routes,
-            policy: self.policy,
-            criticality: self.criticality,
+            methods,
             authenticator: self.authenticator,
             acceptor: self.acceptor,
             random: Mutex::new(SmallRng::seed_from_u64(self.seed)),
             gate: DrainGate::new(),
             shed: limits.shed,
             rate: limits.rate,
-            bulkheads: limits.bulkheads,
             connections: limits.connections,
             turned_away: limits.turned_away,
             values: limits.values,
@@ -318,18 +323,13 @@ impl fmt::Debug for Server {
 /// What every call needs to know about its server.
 struct Stack {
     name: &'static str,
-    label: StringValue,
-    table: Table,
-    routes: Routes,
-    policy: Option<LivePolicy>,
-    criticality: Arc<Classify>,
+    methods: Methods,
     authenticator: Option<Authenticator>,
     acceptor: Arc<dyn Acceptor>,
     random: Mutex<SmallRng>,
     gate: DrainGate,
     shed: Shed,
     rate: RateLimit,
-    bulkheads: Bulkheads,
     connections: TaskTracker,
     turned_away: Arc<AtomicU64>,
     values: watch::Receiver<values::Server>,
@@ -340,15 +340,6 @@ struct Stack {
 }
 
 impl Stack {
-    /// How long calls of a method may take: the contract's bounds, or what was set within them.
-    fn limits(&self, method: &mesh_policy::Method) -> Limits {
-        let set = self.policy.as_ref().and_then(|policy| policy.method(&method.path));
-        match set {
-            Some(set) => Limits { default: set.deadline, max: set.max_deadline },
-            None => Limits { default: method.default_deadline, max: method.max_deadline },
-        }
-    }
-
     /// What a connection's age is multiplied with.
     fn jitter(&self) -> f64 {
         self.random.lock().unwrap_or_else(PoisonError::into_inner).random_range(0.9..1.1)

@@ -1,13 +1,13 @@
 //! Who answers which service.
 
-use std::{collections::HashMap, convert::Infallible};
+use std::{collections::HashMap, convert::Infallible, sync::Arc};
 
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use tonic::{body::Body, server::NamedService};
 
 pub(super) type Route =
-    Box<dyn Fn(Request<Body>) -> BoxFuture<'static, Response<Body>> + Send + Sync>;
+    Arc<dyn Fn(Request<Body>) -> BoxFuture<'static, Response<Body>> + Send + Sync>;
 
 /// Generated servers by the name of their service.
 #[derive(Default)]
@@ -29,7 +29,7 @@ impl Routes {
             let answer = server.clone().call(request);
             Box::pin(async move { answer.await.unwrap_or_else(|never| match never {}) })
         };
-        self.0.insert(S::NAME, Box::new(route));
+        self.0.insert(S::NAME, Arc::new(route));
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
@@ -37,7 +37,7 @@ impl Routes {
     }
 
     /// Returns who answers `package.Service`.
-    pub(super) fn find(&self, service: &str) -> Option<&Route> {
-        self.0.get(service)
+    pub(super) fn find(&self, service: &str) -> Option<Route> {
+        self.0.get(service).cloned()
     }
 }

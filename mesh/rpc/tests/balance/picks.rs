@@ -1,6 +1,11 @@
 //! Who is picked, and what a call without an endpoint is told.
 
-use std::{collections::HashSet, sync::atomic::Ordering, time::Duration};
+use std::{
+    collections::HashSet,
+    io,
+    sync::{Arc, Mutex, atomic::Ordering},
+    time::Duration,
+};
 
 use mesh_policy::values;
 use mesh_rpc::{
@@ -9,6 +14,7 @@ use mesh_rpc::{
     disposition,
 };
 use tokio::time::{Instant, sleep};
+use tracing::{Instrument as _, Level};
 
 use crate::support::{Net, Plan, World, call, call_with, request};
 
@@ -187,5 +193,43 @@ async fn calls_above_a_peers_stream_limit_go_elsewhere_and_are_visible() {
     assert_eq!(world.row(1).pending, 37);
     for call in calls {
         call.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_pick_is_an_event_on_the_span_of_its_attempt() {
+    let world = World::new(Net::Memory, 1, values::Target::default()).await;
+    let row = world.row_is(0, |row| row.state == State::Ready).await;
+    let log = Log::default();
+    let writer = log.clone();
+    let heard = tracing_subscriber::fmt().with_max_level(Level::DEBUG).with_ansi(false);
+    let _heard = mesh_testkit::hear(heard.with_writer(move || writer.clone()).finish());
+
+    let attempt = async { call(&world.balancer).await.unwrap() };
+    attempt.instrument(tracing::error_span!("attempt")).await;
+
+    let text = log.text();
+    let picked = format!("endpoint picked endpoint={} probe=false", row.address);
+    let event = text.lines().find(|line| line.ends_with(&picked));
+    assert!(event.is_some_and(|line| line.contains(" attempt: ")), "{text}");
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(text)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 mod fields;
 mod json;
-mod local;
+pub(crate) mod local;
 mod time;
 
 use std::{
@@ -21,7 +21,7 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, layer::SubscriberExt as _};
 
 use crate::{LogFormat, ServiceConfig};
 
-pub(crate) use local::{Local, LocalTrace};
+pub(crate) use local::{Exported, Local, LocalTrace, Roots};
 
 static DONE: Mutex<bool> = Mutex::new(false);
 static TRACES: OnceLock<SdkTracerProvider> = OnceLock::new();
@@ -38,16 +38,17 @@ pub fn init(name: &'static str, config: &ServiceConfig) -> anyhow::Result<()> {
         return Ok(());
     }
     let filter = EnvFilter::builder().parse(&config.log_level).context("LOG_LEVEL")?;
-    let traces = match &config.otlp_endpoint {
-        Some(endpoint) => otlp_layer(name, endpoint, config.trace_ratio)?,
-        None => Local.boxed(),
-    };
+    let mut layers = vec![Local.boxed()];
+    if let Some(endpoint) = &config.otlp_endpoint {
+        layers.push(otlp_layer(name, endpoint, config.trace_ratio)?);
+    }
     let logs: BoxLayer = match config.log_format {
         LogFormat::Json => json::Json::new(std::io::stdout).boxed(),
         LogFormat::Pretty => tracing_subscriber::fmt::layer().with_target(false).boxed(),
     };
-    // The trace layer goes first: the log layer asks it for the trace of a span.
-    let subscriber = tracing_subscriber::registry().with(vec![traces, logs]).with(filter);
+    // The trace layers go first: the log layer asks them for the trace of a span.
+    layers.push(logs);
+    let subscriber = tracing_subscriber::registry().with(layers).with(filter);
     // A test may have set its own.
     let _ = tracing::subscriber::set_global_default(subscriber);
     *done = true;
@@ -76,7 +77,7 @@ fn otlp_layer(name: &'static str, endpoint: &str, ratio: f64) -> anyhow::Result<
         .context("OTLP_ENDPOINT")?;
     let traces = SdkTracerProvider::builder()
         .with_resource(Resource::builder().with_service_name(name).build())
-        .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(ratio))))
+        .with_sampler(Sampler::ParentBased(Box::new(Roots::new(ratio))))
         .with_batch_exporter(exporter)
         .build();
     let layer = tracing_opentelemetry::layer()
@@ -85,7 +86,8 @@ fn otlp_layer(name: &'static str, endpoint: &str, ratio: f64) -> anyhow::Result<
         .with_tracked_inactivity(false)
         // Nobody asks OpenTelemetry for the current span: `trace::current` asks tracing.
         .with_context_activation(false)
-        .with_tracer(traces.tracer(name));
+        .with_tracer(traces.tracer(name))
+        .with_filter(Exported);
     let _ = TRACES.set(traces);
     Ok(layer.boxed())
 }
