@@ -47,7 +47,7 @@ fn every_alert_has_a_test_in_which_it_fires() {
         .map(|file| fs::read_to_string(workspace().join(file)).unwrap())
         .collect();
     let mut untested = BTreeSet::new();
-    for alert in objectives::alerts(&declarations(), &observe::Clock::REAL).unwrap() {
+    for alert in observe::alerts(&declarations(), &observe::Clock::REAL).unwrap() {
         let begin = format!("alertname: {}\n", alert.name);
         let fires = |case: &str| {
             let case = case.split("- eval_time").next().unwrap_or_default();

@@ -79,7 +79,7 @@ impl Search {
     fn what(&self) -> Option<(&'static str, &str)> {
         let order = self.order.as_ref().map(|id| ("order", id.as_str()));
         let request = self.request.as_ref().map(|id| ("request", id.as_str()));
-        order.or(request).or(self.trace.as_ref().map(|id| ("trace", id.as_str())))
+        order.or(request).or_else(|| self.trace.as_ref().map(|id| ("trace", id.as_str())))
     }
 
     /// Whether a line itself names what is looked for.

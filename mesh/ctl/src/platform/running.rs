@@ -74,11 +74,10 @@ impl Running {
         progress.step("starting services");
         let places = places(home, plan, &leaves_first(&declarations))?;
         let traces = open_traces(plan, &mut ports).await?;
-        let nats_url = nats.url();
         let around = Surroundings {
             home,
             plan,
-            nats_url,
+            nats_url: nats.url(),
             postgres: &postgres,
             databases,
             identities: &identities,
@@ -86,25 +85,16 @@ impl Running {
         };
         let specs = specs(&around, &places)?;
         let services: Vec<Supervised> = specs.into_iter().map(Supervised::start).collect();
-        let observer = match &plan.prometheus {
-            Some(program) => {
-                progress.step("starting Prometheus");
-                Some(observe::start(home, program, ports.port("prometheus")?, &places).await?)
-            }
-            None => None,
-        };
+        let observer = observe::start(home, plan, &mut ports, &places, progress).await?;
+        let (observed_at, prometheus) = observer.unzip();
         let servers = [&postgres_process, &nats_process];
-        let mut watched = all_started(servers, &services).await;
-        if let Some((_, process)) = &observer {
-            process.started(1).await;
-            watched.push(process.clone());
-        }
+        let watched = all_started(servers, &services, prometheus.as_ref()).await;
         let report = Report {
             home: home.clone(),
             watched,
             places,
             around: around.databases,
-            prometheus: observer.as_ref().map(|(url, _)| url.clone()),
+            prometheus: observed_at,
             caller: identities.caller(),
             traces: traces.as_ref().map(|door| TraceDoor { address: door.address() }),
         };
@@ -116,7 +106,7 @@ impl Running {
             postgres: postgres_process,
             nats: nats_process,
             services,
-            prometheus: observer.map(|(_, process)| process),
+            prometheus,
             state,
             reporter,
             _identities: identities,
@@ -152,10 +142,14 @@ impl Running {
     }
 }
 
-/// The servers and then the services, once each was started.
-async fn all_started(servers: [&Supervised; 2], services: &[Supervised]) -> Vec<Supervised> {
-    let watched: Vec<Supervised> =
-        servers.into_iter().cloned().chain(services.iter().cloned()).collect();
+/// The servers, the services, and Prometheus at the end, once each was started.
+async fn all_started(
+    servers: [&Supervised; 2],
+    services: &[Supervised],
+    prometheus: Option<&Supervised>,
+) -> Vec<Supervised> {
+    let all = servers.into_iter().chain(services).chain(prometheus);
+    let watched: Vec<Supervised> = all.cloned().collect();
     for process in &watched {
         process.started(1).await;
     }

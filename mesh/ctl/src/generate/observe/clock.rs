@@ -31,7 +31,7 @@ impl Clock {
 pub(super) fn shown(duration: Duration) -> String {
     let millis = duration.as_millis();
     let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)];
-    let whole = units.iter().find(|(_, unit)| millis > 0 && millis % unit == 0);
+    let whole = units.iter().find(|(_, unit)| millis > 0 && millis.is_multiple_of(*unit));
     match whole {
         Some((name, unit)) => format!("{}{name}", millis / unit),
         None => format!("{millis}ms"),
