@@ -163,8 +163,8 @@ impl Server {
         self
     }
 
-    /// Asks `contract` how critical each `package.Service/Method` is; a caller may only say less.
-    /// Without it all calls are [`Criticality::Default`].
+    /// Asks `contract` how critical each `package.Service/Method` is, once and again after a change of
+    /// the policy; a caller may only say less. Without it all calls are [`Criticality::Default`].
     pub fn criticality(
         mut self,
         contract: impl Fn(&str) -> Criticality + Send + Sync + 'static,
