@@ -160,8 +160,11 @@ impl Series {
             .iter()
             .map(|window| {
                 let over = clock.window(*window);
-                let expr =
-                    format!("(\n  {}\n)\n/\n(\n  {}\n  > 0\n)", self.bad(&over), self.all(&over));
+                let expr = format!(
+                    "(\n  {}\n)\n/\n(\n  (\n  {}\n  ) > 0\n)",
+                    self.bad(&over),
+                    self.all(&over)
+                );
                 self.record(ratio(*window), expr)
             })
             .collect();
