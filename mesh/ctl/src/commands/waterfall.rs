@@ -202,7 +202,10 @@ fn name(node: &Node) -> String {
     let mut out = format!("{mark}{short}");
     for value in TOLD.iter().map(|name| span.attribute(name)).filter(|value| !value.is_empty()) {
         let value = value.rsplit('.').next().unwrap_or(value);
-        let _ = write!(out, " {value}");
+        // The span's name may say it already.
+        if !out.contains(value) {
+            let _ = write!(out, " {value}");
+        }
     }
     let status = span.attribute("rpc.response.status_code");
     if !status.is_empty() && status != "OK" {
