@@ -186,6 +186,7 @@ pub const TEST: &str = "\
 Examples:
   cargo mesh test                  everything
   cargo mesh test crash            tests whose name contains `crash`
+  cargo mesh test --suite rust     all but those that watch a shop with Prometheus
   cargo mesh test --require all    fail where a test would be skipped for want of a tool
 
 Tests of rules and alerts need Prometheus (Debian, Ubuntu: `apt install prometheus`), and say
