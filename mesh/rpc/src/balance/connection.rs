@@ -24,7 +24,7 @@ use super::{
     link::Link,
     wire::{Pulse, Wire},
 };
-use crate::{transport, turn::Last};
+use crate::transport;
 
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
@@ -109,8 +109,7 @@ async fn greet(
         every: ping,
         limit: values.ping_limit,
     };
-    let running = Running { connection, link: weak, pulse, reads: 0, tell };
-    let task = tokio::spawn(Last::new(run(running, watch)));
+    let task = tokio::spawn(run(Running { connection, link: weak, pulse, reads: 0, tell }, watch));
     if is_greeted(&mut phase).await {
         return Ok(Open { link, phase });
     }

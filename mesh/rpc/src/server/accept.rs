@@ -22,7 +22,6 @@ use super::{
     socket::Socket,
     transport::Greeted,
 };
-use crate::turn::Last;
 
 /// A connection that has not shaken hands and begun to speak HTTP/2 by then is no client.
 const PREFACE_LIMIT: Duration = Duration::from_secs(10);
@@ -109,9 +108,9 @@ fn begin(stream: TcpStream, remote: SocketAddr, stack: &Arc<Stack>, cut: &Cancel
         return refused("too_many");
     }
     let (server, cut) = (Arc::clone(stack), cut.clone());
-    stack.connections.spawn(Last::new(async move {
+    stack.connections.spawn(async move {
         cut.run_until_cancelled(serve(stream, remote, server)).await;
-    }));
+    });
 }
 
 async fn serve(stream: TcpStream, remote: SocketAddr, stack: Arc<Stack>) {
