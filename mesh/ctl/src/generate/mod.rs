@@ -1,7 +1,7 @@
 //! Files that are made from what the services declare: `gen` writes them, and a test says when they
 //! are out of date.
 //!
-//! Each kind of output is a module that makes the pages of one folder, and a line in [`OUTPUTS`].
+//! Each kind of output is a module that makes the pages of one folder, and a line in `OUTPUTS`.
 //! Nobody else writes into such a folder: what is not made any more is removed.
 
 pub mod observe;
