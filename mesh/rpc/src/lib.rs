@@ -70,6 +70,7 @@ pub mod server;
 mod telemetry;
 pub mod tls;
 mod transport;
+mod turn;
 
 pub use client::{Channel, ChannelBuilder, ClientBody, Discovery};
 pub use deadline::{Deadline, timeout_request};

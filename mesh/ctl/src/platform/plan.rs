@@ -174,7 +174,9 @@ async fn build(project: &Project, packages: &[&str], release: bool) -> Result<()
     if std::env::var_os("CI").is_some() {
         command.arg("--quiet");
     }
-    for package in packages {
+    // With this program among them cargo chooses the features that it was built with itself, and
+    // what they share is not built a second time.
+    for package in packages.iter().chain(&[env!("CARGO_PKG_NAME")]) {
         command.args(["--package", package]);
     }
     if release {

@@ -24,7 +24,7 @@ use super::{
     link::Link,
     wire::{Pulse, Wire},
 };
-use crate::transport;
+use crate::{transport, turn::Turn};
 
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
@@ -99,7 +99,8 @@ async fn greet(
         .await
         .map_err(failed)?;
     let pings = connection.ping_pong();
-    let link = Arc::new(Link::new(sender));
+    let turn = Arc::new(Turn::default());
+    let link = Arc::new(Link::new(sender, Arc::clone(&turn)));
     let (tell, mut phase) = watch::channel(Phase::Greeting);
     let weak = Arc::downgrade(&link);
     let watch = Watch {
@@ -109,7 +110,8 @@ async fn greet(
         every: ping,
         limit: values.ping_limit,
     };
-    let task = tokio::spawn(run(Running { connection, link: weak, pulse, reads: 0, tell }, watch));
+    let running = Running { connection, link: weak, pulse, reads: 0, tell };
+    let task = tokio::spawn(turn.run(run(running, watch)));
     if is_greeted(&mut phase).await {
         return Ok(Open { link, phase });
     }

@@ -15,7 +15,7 @@ use tokio::{sync::Semaphore, time::timeout_at};
 use tonic::{Code, Status};
 
 use super::connection::End;
-use crate::{Deadline, transport};
+use crate::{Deadline, transport, turn::Turn};
 
 /// Opens streams. Dropped, the connection ends when its calls have.
 pub(super) struct Link {
@@ -24,6 +24,7 @@ pub(super) struct Link {
     slots: Semaphore,
     granted: AtomicUsize,
     max_streams: AtomicU32,
+    turn: Arc<Turn>,
 }
 
 /// The right to have one stream open. h2 would queue what is above the peer's limit as well, but
@@ -35,9 +36,9 @@ pub(super) type Stream = (client::ResponseFuture, SendStream<Bytes>);
 
 impl Link {
     /// No stream may be opened before the peer has spoken.
-    pub(super) fn new(sender: client::SendRequest<Bytes>) -> Self {
+    pub(super) fn new(sender: client::SendRequest<Bytes>, turn: Arc<Turn>) -> Self {
         let (granted, max_streams) = (AtomicUsize::new(0), AtomicU32::new(u32::MAX));
-        Self { sender, slots: Semaphore::new(0), granted, max_streams }
+        Self { sender, slots: Semaphore::new(0), granted, max_streams, turn }
     }
 
     /// Whether the peer takes no more calls on this connection.
@@ -120,6 +121,7 @@ impl Link {
 impl Slot {
     /// Opens the stream: its headers are on their way when this returns.
     pub(super) fn open(&self, head: Request<()>, end: bool) -> Result<Stream, Status> {
+        self.0.turn.say();
         // A clone is not held up by what another has queued.
         self.0.sender.clone().send_request(head, end).map_err(|error| {
             // The connection's task is about to say so; until then a call would be sent again and

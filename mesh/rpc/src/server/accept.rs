@@ -123,7 +123,8 @@ async fn serve(stream: TcpStream, remote: SocketAddr, stack: Arc<Stack>) {
     };
     let connection = Connection::new(accepted.0, stack.stop.child_token());
     let life = Life::new(&stack.values.borrow(), stack.jitter(), accepted.1);
-    connection::converse(io, stack, connection, life).await;
+    let turn = Arc::clone(&connection.turn);
+    turn.run(connection::converse(io, stack, connection, life)).await;
     rest.linger().await;
 }
 

@@ -81,7 +81,9 @@ pub(super) async fn answer(
         deadline: plan.deadline,
         stops,
     };
-    Ok(ServerBody::watched(response, watch).await)
+    let response = ServerBody::watched(response, watch).await;
+    connection.turn.say();
+    Ok(response)
 }
 
 /// What a call holds until its response's body has ended.

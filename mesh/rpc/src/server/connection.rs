@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{Stack, call, rate, transport::Greeted};
-use crate::Deadline;
+use crate::{Deadline, turn::Turn};
 
 /// Time that answers have to leave after the calls were ended.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -58,6 +58,8 @@ pub(super) struct Connection {
     quiet_since: AtomicU64,
     resets: Mutex<rate::Due>,
     flooded: CancellationToken,
+    /// When answers leave.
+    pub(super) turn: Arc<Turn>,
 }
 
 impl Connection {
@@ -70,6 +72,7 @@ impl Connection {
             quiet_since: AtomicU64::new(0),
             resets: Mutex::new(None),
             flooded: CancellationToken::new(),
+            turn: Arc::default(),
         })
     }
 
@@ -184,7 +187,8 @@ pub(super) async fn converse(
     let (server, calls) = (Arc::clone(&stack), Arc::clone(&connection));
     let answer =
         service_fn(move |request| call::answer(Arc::clone(&server), Arc::clone(&calls), request));
-    let mut http = pin!(http(&values).serve_connection(TokioIo::new(io), answer));
+    let http = http(&values).serve_connection(TokioIo::new(io), answer);
+    let mut http = pin!(http);
     let why = tokio::select! {
         ended = http.as_mut() => return note(ended),
         why = over(&stack, &connection, &life) => why,
