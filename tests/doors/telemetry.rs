@@ -134,6 +134,7 @@ async fn spans_of_one_order_reach_the_collector_as_one_trace() {
     let shop = Shop::open_with(|options| {
         options
             .env_of_all("OTLP_ENDPOINT", &collector.endpoint())
+            .env_of_all("OTLP_SIGNALS", "traces")
             .env_of_all("OTEL_BSP_SCHEDULE_DELAY", "100")
     })
     .await;

@@ -36,6 +36,7 @@ impl Traced {
         std::fs::write(&policy, NO_HEDGES).unwrap();
         let shop = Shop::open_with(|options| {
             let options = options.env_of_all("OTLP_ENDPOINT", &endpoint);
+            let options = options.env_of_all("OTLP_SIGNALS", "traces");
             let options = options.env_of_all("MESH_POLICY", policy.to_str().unwrap());
             adjust(options.env_of_all("OTEL_BSP_SCHEDULE_DELAY", "100"))
         })

@@ -45,6 +45,7 @@ pub mod attempt;
 pub mod balance;
 pub mod budget;
 pub mod bulkhead;
+mod carried;
 mod client;
 pub mod criticality;
 pub mod deadline;

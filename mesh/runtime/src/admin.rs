@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Service, metrics};
+use crate::{Service, metrics, telemetry::level};
 
 const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -23,6 +23,7 @@ pub(crate) async fn serve(listener: TcpListener, service: Service, finished: Can
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics_text))
+        .route("/log-level", get(log_level).put(change_log_level))
         .route("/{*table}", get(table));
     #[cfg(debug_assertions)]
     let router = router.route("/crash", axum::routing::post(crash));
@@ -37,6 +38,7 @@ async fn healthz(State(service): State<Service>) -> Json<Value> {
     Json(json!({
         "status": "alive",
         "service": service.name(),
+        "version": service.version(),
         "instance": service.instance().to_string(),
     }))
 }
@@ -59,9 +61,24 @@ async fn readyz(State(service): State<Service>) -> (StatusCode, Json<Value>) {
         "ready": readiness.ready,
         "draining": readiness.draining,
         "service": service.name(),
+        "version": service.version(),
         "conditions": conditions,
     });
     (status, Json(body))
+}
+
+async fn log_level() -> Response {
+    match level::current() {
+        Some(level) => Json(json!({ "level": level })).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+async fn change_log_level(text: String) -> Response {
+    match level::change(text.trim()) {
+        Ok(()) => log_level().await,
+        Err(refused) => (StatusCode::BAD_REQUEST, format!("{refused}\n")).into_response(),
+    }
 }
 
 async fn table(State(service): State<Service>, Path(name): Path<String>) -> Response {

@@ -34,6 +34,7 @@
 #![warn(missing_docs)]
 
 mod admin;
+mod b3;
 mod config;
 pub mod crash;
 pub mod deadline;
@@ -46,7 +47,7 @@ pub mod telemetry;
 pub mod trace;
 
 pub use config::{
-    ConfigError, DnsName, LogFormat, Secret, ServiceConfig, Source, Target, parse_discovery,
+    ConfigError, DnsName, LogFormat, Secret, ServiceConfig, Signal, Source, Target, parse_discovery,
 };
 pub use health::{Condition, ConditionReport, Health, Readiness, State};
 pub use process::{Started, main};

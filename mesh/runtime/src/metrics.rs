@@ -1,12 +1,21 @@
 //! Metrics of this process, for every service in it: shown by `/metrics` of each admin port.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock, Weak};
+use std::time::Duration;
 
+use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Histogram, Meter, MeterProvider as _};
-use opentelemetry_sdk::metrics::{
-    Aggregation, Instrument, InstrumentKind, SdkMeterProvider, Stream,
+use opentelemetry_prometheus::PrometheusExporter;
+use opentelemetry_sdk::{
+    error::OTelSdkResult,
+    metrics::{
+        Aggregation, Instrument, InstrumentKind, Pipeline, SdkMeterProvider, Stream, Temporality,
+        data::ResourceMetrics, reader::MetricReader,
+    },
 };
 use prometheus::{Encoder as _, Registry, TextEncoder};
+
+use crate::telemetry::resource;
 
 /// Boundaries for what takes between half a millisecond and a minute. A bound that an objective
 /// promises is one of them: of others no histogram can say how many kept it.
@@ -20,7 +29,12 @@ static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
 struct Metrics {
     registry: Registry,
     provider: SdkMeterProvider,
+    reader: Arc<PrometheusExporter>,
 }
+
+/// One reader for `/metrics` and for OTLP: a second would count everything a second time.
+#[derive(Debug)]
+struct Shared(Arc<PrometheusExporter>);
 
 /// Returns the meter that every instrument comes from.
 ///
@@ -35,11 +49,27 @@ pub fn seconds(name: &'static str, description: &'static str) -> Histogram<f64> 
     meter().f64_histogram(name).with_unit("s").with_description(description).build()
 }
 
+/// Says, always with the value 1, which version of `service` this is.
+pub(crate) fn build_info(service: &'static str, version: &str) {
+    let labels = [KeyValue::new("service", service), KeyValue::new("version", version.to_owned())];
+    meter()
+        .u64_gauge("build_info")
+        .with_description("Versions that run")
+        .build()
+        .record(1, &labels);
+}
+
 /// Renders every metric in Prometheus' text format.
 pub fn render() -> Result<String, prometheus::Error> {
     let mut text = Vec::new();
     TextEncoder::new().encode(&METRICS.registry.gather(), &mut text)?;
     Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// Reads every metric, to be sent.
+pub(crate) fn read() -> Option<ResourceMetrics> {
+    let mut metrics = ResourceMetrics::default();
+    METRICS.reader.collect(&mut metrics).ok().map(|()| metrics)
 }
 
 impl Metrics {
@@ -51,9 +81,35 @@ impl Metrics {
             .without_target_info()
             .build()
             .expect("a new registry refuses nothing");
-        let provider =
-            SdkMeterProvider::builder().with_reader(exporter).with_view(seconds_view).build();
-        Self { registry, provider }
+        let reader = Arc::new(exporter);
+        let provider = SdkMeterProvider::builder()
+            .with_resource(resource::known())
+            .with_reader(Shared(Arc::clone(&reader)))
+            .with_view(seconds_view)
+            .build();
+        Self { registry, provider, reader }
+    }
+}
+
+impl MetricReader for Shared {
+    fn register_pipeline(&self, pipeline: Weak<Pipeline>) {
+        self.0.register_pipeline(pipeline);
+    }
+
+    fn collect(&self, metrics: &mut ResourceMetrics) -> OTelSdkResult {
+        self.0.collect(metrics)
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.0.force_flush()
+    }
+
+    fn shutdown_with_timeout(&self, limit: Duration) -> OTelSdkResult {
+        self.0.shutdown_with_timeout(limit)
+    }
+
+    fn temporality(&self, kind: InstrumentKind) -> Temporality {
+        self.0.temporality(kind)
     }
 }
 

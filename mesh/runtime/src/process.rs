@@ -17,7 +17,7 @@ const BAD_CONFIGURATION: u8 = 64;
 const FAILED: u8 = 70;
 /// Time that background tasks have to end after the drain.
 const TASKS_LIMIT: Duration = Duration::from_secs(10);
-/// Time that the last spans have to leave.
+/// Time that the last signals have to leave.
 const FLUSH_LIMIT: Duration = Duration::from_secs(2);
 
 /// A service that answers.
@@ -54,7 +54,7 @@ where
         Ok(runtime) => {
             let outcome = runtime.block_on(run(name, config, start));
             // While the runtime lives: the exporter's connection runs on it.
-            telemetry::flush(FLUSH_LIMIT);
+            runtime.block_on(telemetry::flush(FLUSH_LIMIT));
             runtime.shutdown_background();
             outcome
         }

@@ -18,7 +18,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use crate::{Health, ServiceConfig, admin, tables::Tables, telemetry};
+use crate::{
+    Health, ServiceConfig, admin, metrics,
+    tables::Tables,
+    telemetry::{self, resource},
+};
 
 /// One running service of this process; several may share a process. Cheap to clone.
 ///
@@ -40,6 +44,8 @@ pub struct Hold {
 struct Inner {
     name: &'static str,
     instance: Uuid,
+    version: String,
+    baggage: Vec<String>,
     admin_addr: SocketAddr,
     health: Health,
     pre_stop: Duration,
@@ -63,7 +69,9 @@ impl Service {
         let service = Self {
             inner: Arc::new(Inner {
                 name,
-                instance: Uuid::now_v7(),
+                instance: resource::instance(),
+                version: config.service_version.clone(),
+                baggage: config.baggage.clone(),
                 admin_addr: listener.local_addr()?,
                 health: Health::new(name),
                 pre_stop: config.pre_stop,
@@ -77,6 +85,7 @@ impl Service {
                 failed: AtomicBool::new(false),
             }),
         };
+        metrics::build_info(name, service.version());
         // Without it the service would be ready until its first part says that it is not.
         service.health().condition("rpc");
         tokio::spawn(admin::serve(listener, service.clone(), service.inner.finished.clone()));
@@ -91,6 +100,16 @@ impl Service {
     /// Names this run of the service: new with every start.
     pub fn instance(&self) -> Uuid {
         self.inner.instance
+    }
+
+    /// Which version of the service this is.
+    pub fn version(&self) -> &str {
+        &self.inner.version
+    }
+
+    /// Keys of baggage that go on to the calls that the service makes.
+    pub fn baggage(&self) -> &[String] {
+        &self.inner.baggage
     }
 
     /// Where the admin port is.

@@ -11,7 +11,10 @@ use tracing::{Dispatch, Span, span::Id};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::{Registry, registry::LookupSpan as _};
 
-use crate::telemetry::{self, LocalTrace, local};
+use crate::{
+    b3,
+    telemetry::{self, LocalTrace, local},
+};
 
 /// The name that a trace travels under, in metadata and in event headers.
 pub const TRACEPARENT: &str = "traceparent";
@@ -102,9 +105,12 @@ pub fn set_parent(span: &Span, parent: TraceContext) {
     }
 }
 
-/// Reads the trace that a message came with; one that is malformed counts as none.
+/// Reads the trace that a call came with: W3C's header, or else B3's. A malformed one counts as none.
 pub fn extract(headers: &HeaderMap) -> Option<TraceContext> {
-    TraceContext::parse(headers.get(HEADER)?.as_bytes()).ok()
+    match headers.get(HEADER) {
+        Some(header) => TraceContext::parse(header.as_bytes()).ok(),
+        None => b3::extract(headers, local::samples_one),
+    }
 }
 
 /// Writes the trace that a [`Part`] without a span belongs to, or else that of the current span.

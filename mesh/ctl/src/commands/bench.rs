@@ -27,6 +27,9 @@ enum What {
     Orders(Orders),
     /// What a long history costs: fills a shop of its own with finished orders, and compares.
     Growth(growth::Args),
+    /// One side of `rpc`'s comparison with and without telemetry; `rpc` starts it.
+    #[command(hide = true)]
+    RpcSide(rpc::Side),
     /// Calls: what the stack costs beside tonic alone, and what each of its layers does.
     Rpc(rpc::Args),
 }
@@ -50,6 +53,7 @@ pub async fn run(args: Args) -> Result<ExitCode> {
         What::Orders(args) => args,
         What::Growth(args) => return growth::run(args).await,
         What::Rpc(args) => return rpc::run(&args),
+        What::RpcSide(args) => return rpc::answer(&args),
     };
     let project = Project::find()?;
     let state = State::load(&project.home)?;

@@ -1,13 +1,16 @@
 //! `bench rpc`: what the stack costs a call.
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use anyhow::Result;
 use mesh_local::Progress;
-use meshctl::bench::rpc::{self, Figures, Options, Ratio, Report, Row};
+use meshctl::bench::rpc::{self, Figures, Options, Ratio, Report, Row, Telemetry};
 
 use crate::output::{self, Tone};
+
+/// With so many callers telemetry's cost is measured.
+const WITH_TELEMETRY: usize = 64;
 
 /// What to compare.
 #[derive(Debug, clap::Args)]
@@ -26,6 +29,20 @@ pub struct Args {
     json: bool,
 }
 
+/// One side of the comparison with and without telemetry.
+#[derive(Debug, clap::Args)]
+pub struct Side {
+    /// Where its signals go by OTLP; without it none are sent.
+    #[arg(long, value_name = "URL")]
+    collector: Option<String>,
+}
+
+/// Runs one side, as stdin tells it.
+pub fn answer(args: &Side) -> Result<ExitCode> {
+    tokio::task::block_in_place(|| rpc::answer(args.collector.as_deref()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Runs the command. It is an error if a call fails; a target that is missed is none.
 pub fn run(args: &Args) -> Result<ExitCode> {
     if cfg!(debug_assertions) {
@@ -38,7 +55,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     };
     let mut progress = if args.json { Progress::hidden() } else { Progress::stderr() };
     // It has runtimes of its own, and waits for them.
-    let report = tokio::task::block_in_place(|| rpc::run(&options, |what| progress.step(what)))?;
+    let report = tokio::task::block_in_place(|| measure(&options, |what| progress.step(what)))?;
     progress.finish();
     if args.json {
         output::json(&report)?;
@@ -46,6 +63,25 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         print(&report)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn measure(options: &Options, mut step: impl FnMut(String)) -> Result<Report> {
+    let mut report = rpc::run(options, &mut step)?;
+    let seconds = options.time.as_secs();
+    step(format!(
+        "{WITH_TELEMETRY} callers for {seconds} s, without telemetry and with it in turn"
+    ));
+    let program = std::env::current_exe()?;
+    let side = |collector: Option<&str>| {
+        let mut command = Command::new(&program);
+        command.args(["bench", "rpc-side"]);
+        if let Some(collector) = collector {
+            command.args(["--collector", collector]);
+        }
+        command
+    };
+    report.telemetry = Some(rpc::compare(side, WITH_TELEMETRY, options.time)?);
+    Ok(report)
 }
 
 fn print(report: &Report) -> Result<()> {
@@ -71,7 +107,26 @@ fn print(report: &Report) -> Result<()> {
         vec![(layer.layer.to_owned(), Tone::Strong), (format!("{:.0}", layer.ns), Tone::Plain)]
     }));
     text += &format!("\n{}", output::table(&rows));
+    if let Some(telemetry) = &report.telemetry {
+        text += &format!("\n{}", output::table(&cost(telemetry)));
+    }
     Ok(output::put(&text)?)
+}
+
+fn cost(telemetry: &Telemetry) -> Vec<Vec<(String, Tone)>> {
+    let titles = ["callers", "", "requests/s", "p50 us", "p99 us", "allocations", "calls"];
+    let on = format!("telemetry, {:.0} % sampled", rpc::RATIO * 100.0);
+    let it = &telemetry.throughput;
+    vec![
+        titles.map(|title| (title.to_owned(), Tone::Faint)).to_vec(),
+        line(&telemetry.callers.to_string(), "nothing is sent", &telemetry.off),
+        line("", &on, &telemetry.on),
+        vec![
+            (String::new(), Tone::Plain),
+            ("ratio".to_owned(), Tone::Faint),
+            (format!("{:.2} ({:.2} to {:.2})", it.median, it.low, it.high), Tone::Plain),
+        ],
+    ]
 }
 
 fn line(callers: &str, side: &str, figures: &Figures) -> Vec<(String, Tone)> {

@@ -38,7 +38,7 @@ pub async fn run(args: Args) -> Result<ExitCode> {
         started.service.stop();
         started.service.finish().await;
     }
-    telemetry::flush(FLUSHING);
+    telemetry::flush(FLUSHING).await;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -27,6 +27,8 @@ struct ServiceStatus {
     #[serde(flatten)]
     instance: Instance,
     ready: bool,
+    /// Null if it did not answer.
+    version: Value,
     conditions: Value,
 }
 
@@ -62,14 +64,18 @@ pub async fn run(args: Args) -> Result<ExitCode> {
 
 async fn ask(instance: &Instance) -> ServiceStatus {
     let answer = http::request(instance.admin, "GET", "/readyz").await;
-    let (ready, conditions) = match answer {
+    let (ready, version, conditions) = match answer {
         Ok((status, body)) => {
             let report: Value = serde_json::from_str(&body).unwrap_or_default();
-            (status == 200, report["conditions"].clone())
+            (status == 200, report["version"].clone(), report["conditions"].clone())
         }
-        Err(error) => (false, json!({ "process": { "state": "down", "why": error.to_string() } })),
+        Err(error) => (
+            false,
+            Value::Null,
+            json!({ "process": { "state": "down", "why": error.to_string() } }),
+        ),
     };
-    ServiceStatus { instance: instance.clone(), ready, conditions }
+    ServiceStatus { instance: instance.clone(), ready, version, conditions }
 }
 
 async fn listens(url: &str) -> bool {
@@ -88,6 +94,7 @@ fn print(state: &State, services: &BTreeMap<&str, Vec<ServiceStatus>>, postgres:
             rows.push(vec![
                 (label, Tone::Strong),
                 (word, tone),
+                (service.version.as_str().unwrap_or("-").to_owned(), Tone::Faint),
                 (service.instance.grpc.to_string(), Tone::Plain),
                 (format!("pid {}", service.instance.pid), Tone::Faint),
                 (troubles(&service.conditions), Tone::Doubtful),
@@ -101,6 +108,7 @@ fn print(state: &State, services: &BTreeMap<&str, Vec<ServiceStatus>>, postgres:
         rows.push(vec![
             (name.to_owned(), Tone::Strong),
             (word.to_owned(), tone),
+            ("-".to_owned(), Tone::Faint),
             (address.split('/').next().unwrap_or_default().to_owned(), Tone::Plain),
             (format!("pid {}", server.pid), Tone::Faint),
         ]);

@@ -69,10 +69,11 @@ impl Plan {
         }
         if !packages.is_empty() {
             announce(&binaries, &packages);
-            // Cargo unites the features of what it builds together. `cargo mesh` has just built
-            // meshctl, which depends on everything that services do and on more: built without it,
-            // the services' dependencies would have fewer features, and be compiled once again.
-            if !release && !packages.contains(&"meshctl") {
+            // Cargo unites the features of what it builds together. Whoever runs meshctl through
+            // cargo has built it, and it depends on everything that services do and on more: built
+            // without it, the services' dependencies would have fewer features, and be compiled once
+            // again.
+            if !packages.contains(&"meshctl") {
                 packages.push("meshctl");
             }
             build(project, &packages, release).await?;
@@ -174,9 +175,7 @@ async fn build(project: &Project, packages: &[&str], release: bool) -> Result<()
     if std::env::var_os("CI").is_some() {
         command.arg("--quiet");
     }
-    // With this program among them cargo chooses the features that it was built with itself, and
-    // what they share is not built a second time.
-    for package in packages.iter().chain(&[env!("CARGO_PKG_NAME")]) {
+    for package in packages {
         command.args(["--package", package]);
     }
     if release {

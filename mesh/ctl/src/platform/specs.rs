@@ -110,6 +110,8 @@ fn settings(around: &Surroundings<'_>, place: &Place, discovery: &str) -> Vec<(S
     settings.extend(around.identities.settings(&place.service));
     if let Some(endpoint) = &around.traces {
         settings.push(("OTLP_ENDPOINT", endpoint.clone()));
+        // The supervisor keeps nothing else: metrics are at the admin ports, lines in files.
+        settings.push(("OTLP_SIGNALS", "traces".to_owned()));
     }
     if std::env::var_os("WORKER_THREADS").is_none() {
         settings.push(("WORKER_THREADS", "1".to_owned()));

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     Deadline,
     attempt::{Attempt, Call},
-    deadline, grpc_timeout, refusal,
+    carried, deadline, grpc_timeout, refusal,
     replay::Payload,
     telemetry::{self, Record},
 };
@@ -108,6 +108,7 @@ impl Shared {
         attempt.write(request.headers_mut());
         self.identity.attach(self.target.as_str(), request.headers_mut());
         trace::inject(head.trace, request.headers_mut());
+        carried::inject(request.headers_mut());
         Ok(pick.send(request).await?.map(Body::new))
     }
 }

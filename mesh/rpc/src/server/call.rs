@@ -30,7 +30,9 @@ use super::{
     refusal::refused,
 };
 use crate::{
-    Deadline, criticality,
+    Deadline,
+    carried::Carried,
+    criticality,
     guard::Scope,
     peer,
     refusal::{self, Refusal},
@@ -58,7 +60,7 @@ pub(super) async fn answer(
     let span = trace::begin(caller, || server_span(stack.name, method.name.as_str()));
     let mut record = Record::server(Arc::clone(&method.durations), plan.begin, span.clone());
     let mut passes = Passes::begin(Connection::begin(&connection, plan.deadline));
-    let scope = Scope::new(plan.class);
+    let scope = Scope::carrying(plan.class, Carried::read(request.headers(), &stack.baggage));
 
     // Pinned before they are wrapped, here and below: a layer that took one by value would move it.
     let mut response = {

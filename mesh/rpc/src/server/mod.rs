@@ -284,6 +284,7 @@ impl Server {
         );
         let stack = Stack {
             name: self.service.name(),
+            baggage: self.service.baggage().to_vec(),
             methods,
             authenticator: self.authenticator,
             acceptor: self.acceptor,
@@ -323,6 +324,8 @@ impl fmt::Debug for Server {
 /// What every call needs to know about its server.
 struct Stack {
     name: &'static str,
+    /// Keys of what goes on to the calls of handlers.
+    baggage: Vec<String>,
     methods: Methods,
     authenticator: Option<Authenticator>,
     acceptor: Arc<dyn Acceptor>,

@@ -5,6 +5,8 @@
 //! `repeats`, `server`.
 
 #[cfg(test)]
+mod carried;
+#[cfg(test)]
 mod churn;
 #[cfg(test)]
 mod contract;

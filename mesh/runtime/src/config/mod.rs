@@ -80,13 +80,35 @@ pub struct ServiceConfig {
     #[arg(long, env = "SPIFFE_ID", requires = "sidecar_addr")]
     pub spiffe_id: Option<String>,
 
-    /// Where traces go by OTLP over gRPC; without it none are sent
+    /// Which version of the service this is, as its signals and `/healthz` say it
+    #[arg(long, env = "SERVICE_VERSION", default_value = env!("CARGO_PKG_VERSION"))]
+    pub service_version: String,
+
+    /// Where signals go by OTLP over gRPC; without it none are sent
     #[arg(long, env = "OTLP_ENDPOINT", value_parser = parse::endpoint)]
     pub otlp_endpoint: Option<String>,
+
+    /// What goes there
+    #[arg(
+        long,
+        env = "OTLP_SIGNALS",
+        value_enum,
+        value_delimiter = ',',
+        default_value = "traces,metrics,logs"
+    )]
+    pub otlp_signals: Vec<Signal>,
+
+    /// How long after metrics were sent they are sent again
+    #[arg(long, env = "OTLP_INTERVAL", default_value = "15s", value_parser = parse::duration)]
+    pub otlp_interval: Duration,
 
     /// The share of traces begun here that is sent, from 0 to 1
     #[arg(long, env = "TRACE_RATIO", default_value_t = 1.0, value_parser = parse::ratio)]
     pub trace_ratio: f64,
+
+    /// Keys of W3C baggage that go on to the calls that the service makes; without it none do
+    #[arg(long, env = "BAGGAGE", value_name = "KEY,…", value_delimiter = ',')]
+    pub baggage: Vec<String>,
 
     /// How log lines look
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
@@ -128,14 +150,41 @@ impl Default for ServiceConfig {
             service_keys: None,
             sidecar_addr: None,
             spiffe_id: None,
+            service_version: env!("CARGO_PKG_VERSION").to_owned(),
             otlp_endpoint: None,
+            otlp_signals: Signal::ALL.to_vec(),
+            otlp_interval: Duration::from_secs(15),
             trace_ratio: 1.0,
+            baggage: Vec::new(),
             log_format: LogFormat::Json,
             log_level: "info".to_owned(),
             worker_threads: 1,
             pre_stop: Duration::ZERO,
             drain: Duration::from_secs(30),
         }
+    }
+}
+
+/// What a process says about itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Signal {
+    /// Spans.
+    Traces,
+    /// Counters, gauges and histograms.
+    Metrics,
+    /// Log lines.
+    Logs,
+}
+
+impl Signal {
+    /// Each of them.
+    pub const ALL: [Self; 3] = [Self::Traces, Self::Metrics, Self::Logs];
+}
+
+impl ServiceConfig {
+    /// Where this signal is sent, if it is.
+    pub(crate) fn sends(&self, signal: Signal) -> Option<&str> {
+        self.otlp_endpoint.as_deref().filter(|_| self.otlp_signals.contains(&signal))
     }
 }
 

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use tracing_subscriber::EnvFilter;
-
 use super::{ConfigError, Source};
+use crate::telemetry::level;
 
 /// Where a service that is called can be found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,10 +74,7 @@ pub(super) fn threads(text: &str) -> Result<usize, ConfigError> {
 }
 
 pub(super) fn log_level(text: &str) -> Result<String, ConfigError> {
-    EnvFilter::builder()
-        .parse(text)
-        .map(|_| text.to_owned())
-        .map_err(|error| ConfigError(error.to_string()))
+    level::parse(text).map(|_| text.to_owned())
 }
 
 pub(super) fn endpoint(text: &str) -> Result<String, ConfigError> {

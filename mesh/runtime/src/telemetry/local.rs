@@ -86,8 +86,12 @@ pub(crate) fn begin_sampled(make: impl FnOnce() -> Span) -> Span {
 
 /// Whether OpenTelemetry has to see the spans of a trace, which is a new one if there is no parent.
 pub(crate) fn is_sampled(parent: Option<TraceContext>) -> bool {
-    let Some(ratio) = RATIO.get() else { return false };
-    parent.map_or_else(|| rand::random::<f64>() < *ratio, |parent| parent.sampled)
+    RATIO.get().is_some() && parent.map_or_else(samples_one, |parent| parent.sampled)
+}
+
+/// Decides about a trace of which nobody else has.
+pub(crate) fn samples_one() -> bool {
+    RATIO.get().is_some_and(|ratio| rand::random::<f64>() < *ratio)
 }
 
 impl Begun {

@@ -1,34 +1,35 @@
-//! Logs and traces of this process: set up once, whoever comes first.
+//! Signals of this process, set up once, whoever comes first: log lines on stdout, and traces, metrics
+//! and log lines by OTLP.
 
+mod executor;
 mod fields;
 mod json;
+pub(crate) mod level;
+mod lines;
 pub(crate) mod local;
+mod logs;
+pub(crate) mod otlp;
+mod push;
+pub(crate) mod resource;
 mod time;
 
-use std::{
-    sync::{Mutex, OnceLock, PoisonError},
-    time::Duration,
-};
+use std::sync::{Mutex, PoisonError};
 
-use anyhow::Context as _;
-use opentelemetry::trace::TracerProvider as _;
-use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
-use opentelemetry_sdk::{
-    Resource,
-    trace::{Sampler, SdkTracerProvider},
-};
-use tracing_subscriber::{EnvFilter, Layer, Registry, layer::SubscriberExt as _};
+use opentelemetry::{logs::LoggerProvider as _, trace::TracerProvider as _};
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing_subscriber::{Layer, Registry, layer::SubscriberExt as _};
 
 use crate::{LogFormat, ServiceConfig};
 
-pub(crate) use local::{Exported, Local, LocalTrace, Roots};
+pub(crate) use local::{Exported, Local, LocalTrace};
+pub(crate) use otlp::exports_traces;
+pub use otlp::flush;
 
 static DONE: Mutex<bool> = Mutex::new(false);
-static TRACES: OnceLock<SdkTracerProvider> = OnceLock::new();
 
 type BoxLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
-/// Sets up logs, and traces if `config` says where they go.
+/// Sets up logs, and what else `config` wants to be sent.
 ///
 /// Only the first call of a process does anything; a subscriber that is set already stays.
 /// With an OTLP endpoint it must be called inside a tokio runtime.
@@ -37,57 +38,38 @@ pub fn init(name: &'static str, config: &ServiceConfig) -> anyhow::Result<()> {
     if *done {
         return Ok(());
     }
-    let filter = EnvFilter::builder().parse(&config.log_level).context("LOG_LEVEL")?;
-    let mut layers = vec![Local.boxed()];
-    if let Some(endpoint) = &config.otlp_endpoint {
-        layers.push(otlp_layer(name, endpoint, config.trace_ratio)?);
+    let targets = level::parse(&config.log_level)?;
+    let resource = resource::begin(name, config);
+    let mut layers = vec![Local.boxed(), lines::Keep.boxed()];
+    if let Some(traces) = otlp::traces(config, &resource)? {
+        layers.push(spans(name, &traces));
     }
-    let logs: BoxLayer = match config.log_format {
+    // The trace layers go first: those that write lines ask them for the trace of a span.
+    if let Some(provider) = otlp::logs(config, &resource)? {
+        layers.push(logs::Logs(provider.logger(name)).boxed());
+    }
+    layers.push(match config.log_format {
         LogFormat::Json => json::Json::new(std::io::stdout).boxed(),
         LogFormat::Pretty => tracing_subscriber::fmt::layer().with_target(false).boxed(),
-    };
-    // The trace layers go first: the log layer asks them for the trace of a span.
-    layers.push(logs);
+    });
+    let filter = level::filter(&config.log_level, targets);
     let subscriber = tracing_subscriber::registry().with(layers).with(filter);
     // A test may have set its own.
     let _ = tracing::subscriber::set_global_default(subscriber);
+    otlp::metrics(config)?;
+    executor::show();
     *done = true;
     Ok(())
 }
 
-/// Sends what is still buffered, for at most `limit`.
-pub fn flush(limit: Duration) {
-    if let Some(traces) = TRACES.get()
-        && let Err(error) = traces.shutdown_with_timeout(limit)
-    {
-        tracing::debug!(%error, "last traces were not sent");
-    }
-}
-
-/// Whether traces are sent, so that OpenTelemetry knows the trace of a span.
-pub(crate) fn exports_traces() -> bool {
-    TRACES.get().is_some()
-}
-
-fn otlp_layer(name: &'static str, endpoint: &str, ratio: f64) -> anyhow::Result<BoxLayer> {
-    let exporter = SpanExporter::builder()
-        .with_tonic()
-        .with_endpoint(endpoint)
-        .build()
-        .context("OTLP_ENDPOINT")?;
-    let traces = SdkTracerProvider::builder()
-        .with_resource(Resource::builder().with_service_name(name).build())
-        .with_sampler(Sampler::ParentBased(Box::new(Roots::new(ratio))))
-        .with_batch_exporter(exporter)
-        .build();
-    let layer = tracing_opentelemetry::layer()
+fn spans(name: &'static str, traces: &SdkTracerProvider) -> BoxLayer {
+    tracing_opentelemetry::layer()
         .with_location(false)
         .with_threads(false)
         .with_tracked_inactivity(false)
         // Nobody asks OpenTelemetry for the current span: `trace::current` asks tracing.
         .with_context_activation(false)
         .with_tracer(traces.tracer(name))
-        .with_filter(Exported);
-    let _ = TRACES.set(traces);
-    Ok(layer.boxed())
+        .with_filter(Exported)
+        .boxed()
 }

@@ -4,12 +4,13 @@ use std::time::{Duration, Instant};
 
 use alloc_tracker::Session;
 use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
 use super::sides::Client;
 
 /// What one round of one side brought.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Round {
     pub calls: u64,
     pub rps: f64,

@@ -9,6 +9,8 @@ mod layers;
 mod load;
 mod report;
 mod sides;
+mod sink;
+mod telemetry;
 
 use std::time::Duration;
 
@@ -18,6 +20,7 @@ use tokio::runtime::{Builder, Runtime};
 
 pub use layers::Layer;
 pub use report::{Figures, Ratio, Report, Row, Target};
+pub use telemetry::{RATIO, Telemetry, answer, compare};
 
 use sides::{Side, Sides};
 
@@ -46,12 +49,12 @@ pub fn run(options: &Options, mut step: impl FnMut(String)) -> Result<Report> {
     for &count in &options.callers {
         let (s, time) = (if count == 1 { "" } else { "s" }, options.time.as_secs());
         step(format!("{count} caller{s} for {time} s, tonic alone and the stack in turn"));
-        rows.push(compare(&callers, &sides, count, options.time)?);
+        rows.push(against_tonic(&callers, &sides, count, options.time)?);
     }
     step("each layer alone".to_owned());
     let layers = layers::measure(sides.stack_address())?;
     server.block_on(sides.stop());
-    Ok(Report { rows, layers })
+    Ok(Report { rows, layers, telemetry: None })
 }
 
 /// As many threads as a service has that is not told otherwise.
@@ -64,7 +67,7 @@ fn runtime(name: &str) -> Result<Runtime> {
         .context("no runtime")
 }
 
-fn compare(runtime: &Runtime, sides: &Sides, callers: usize, time: Duration) -> Result<Row> {
+fn against_tonic(runtime: &Runtime, sides: &Sides, callers: usize, time: Duration) -> Result<Row> {
     let count = u32::try_from(time.as_secs()).unwrap_or(u32::MAX).max(MIN_ROUNDS);
     let each = time / count / 2;
     let round = |side: &Side, time| {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Layer, load::Round};
+use super::{Layer, Telemetry, load::Round};
 use crate::bench::growth::median;
 use crate::demo::rounded;
 
@@ -13,6 +13,8 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// What each layer costs by itself.
     pub layers: Vec<Layer>,
+    /// The stack without telemetry and with it, if that was measured.
+    pub telemetry: Option<Telemetry>,
 }
 
 /// Both sides with so many callers.
@@ -115,7 +117,7 @@ impl Row {
 }
 
 impl Figures {
-    fn new(rounds: &[Round]) -> Figures {
+    pub(super) fn new(rounds: &[Round]) -> Figures {
         let middle =
             |of: fn(&Round) -> f64| rounded(median(&rounds.iter().map(of).collect::<Vec<_>>()));
         Figures {
@@ -129,7 +131,7 @@ impl Figures {
 }
 
 impl Ratio {
-    fn new(mut rounds: Vec<f64>) -> Ratio {
+    pub(super) fn new(mut rounds: Vec<f64>) -> Ratio {
         rounds.sort_by(f64::total_cmp);
         let precise = |ratio: f64| (ratio * 1e3).round() / 1e3;
         let quarter = rounds.len() / 4;
@@ -173,6 +175,7 @@ mod tests {
         let report = |callers| Report {
             rows: vec![Row::new(callers, &[(round(100.0), round(90.0))])],
             layers: Vec::new(),
+            telemetry: None,
         };
 
         let [throughput, p99] = report(64).targets().unwrap();

@@ -9,7 +9,7 @@ use mesh_echo::{DESCRIPTORS, Echo, EchoServiceClient, EchoServiceServer};
 use mesh_rpc::discovery::Endpoints;
 use mesh_rpc::policy::LivePolicy;
 use mesh_rpc::{Channel, Server, timeout_request};
-use mesh_runtime::{Service, ServiceConfig};
+use mesh_runtime::{Service, ServiceConfig, Signal};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tonic::Request;
@@ -47,11 +47,13 @@ impl Sides {
     pub fn start(server: &Runtime, callers: &Runtime) -> Result<Sides> {
         let (bare_echo, stack_echo) = (Echo::default(), Echo::default());
         let bare = server.block_on(serve_bare(bare_echo.clone()))?;
-        let (service, policy, stack_address) = server.block_on(serve_stack(stack_echo.clone()))?;
+        let signals = &[Signal::Traces];
+        let sampled_out = Exports { collector: Some(COLLECTOR), signals, ratio: 0.0 };
+        let (service, policy, stack_address) =
+            server.block_on(serve_stack(stack_echo.clone(), &sampled_out))?;
         let _inside = callers.enter();
         let bare = EchoServiceClient::new(bare_channel(bare)?);
-        let stack = Channel::builder("bench", "echo").policy(&policy);
-        let stack = EchoServiceClient::new(stack.follow(&Endpoints::fixed(&[stack_address])));
+        let stack = stack_client(&policy, stack_address);
         Ok(Sides {
             bare: Side { name: "tonic alone", client: Client::Bare(bare), echo: bare_echo },
             stack: Side { name: "the stack", client: Client::Stack(stack), echo: stack_echo },
@@ -100,6 +102,31 @@ impl Client {
     }
 }
 
+/// What a side sends, and where to.
+pub(super) struct Exports<'a> {
+    /// None: nothing is sent.
+    pub collector: Option<&'a str>,
+    pub signals: &'a [Signal],
+    /// The share of traces that is sampled.
+    pub ratio: f64,
+}
+
+/// The stack alone, with its server running.
+pub(super) fn stack(
+    server: &Runtime,
+    callers: &Runtime,
+    exports: &Exports<'_>,
+) -> Result<(Client, Service)> {
+    let (service, policy, address) = server.block_on(serve_stack(Echo::default(), exports))?;
+    let _inside = callers.enter();
+    Ok((Client::Stack(stack_client(&policy, address)), service))
+}
+
+fn stack_client(policy: &LivePolicy, server: SocketAddr) -> EchoServiceClient<Channel> {
+    let channel = Channel::builder("bench", "echo").policy(policy);
+    EchoServiceClient::new(channel.follow(&Endpoints::fixed(&[server])))
+}
+
 async fn serve_bare(echo: Echo) -> Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
@@ -122,10 +149,14 @@ fn bare_channel(server: SocketAddr) -> Result<transport::Channel> {
     Ok(endpoint.connect_lazy())
 }
 
-async fn serve_stack(echo: Echo) -> Result<(Service, LivePolicy, SocketAddr)> {
+async fn serve_stack(
+    echo: Echo,
+    exports: &Exports<'_>,
+) -> Result<(Service, LivePolicy, SocketAddr)> {
     let config = ServiceConfig {
-        otlp_endpoint: Some(COLLECTOR.to_owned()),
-        trace_ratio: 0.0,
+        otlp_endpoint: exports.collector.map(str::to_owned),
+        otlp_signals: exports.signals.to_vec(),
+        trace_ratio: exports.ratio,
         // Log lines go to stdout, where nothing but the report belongs.
         log_level: "error".to_owned(),
         ..ServiceConfig::default()

@@ -1,0 +1,141 @@
+//! What telemetry costs a call: the stack in two processes, one of which sends its signals.
+//!
+//! Telemetry is a process' own, so each side has one, and both are measured in turn, in short rounds.
+//! A tenth of the traces is sampled, and goes with metrics and log lines to a collector in this
+//! process, which takes them and does nothing: what that costs is measured with them.
+
+use std::io::{BufRead as _, BufReader, Lines, Stdin, Write as _};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use mesh_runtime::Signal;
+use serde::Serialize;
+use tokio::runtime::Runtime;
+
+use super::load::{self, Round};
+use super::report::{Figures, Ratio};
+use super::sides::{self, Exports};
+use super::{MIN_ROUNDS, WARM_UP, runtime, sink};
+
+/// The share of traces that the side with telemetry samples.
+pub const RATIO: f64 = 0.1;
+
+/// The same calls without telemetry and with it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Telemetry {
+    /// Callers, each with one call under way.
+    pub callers: usize,
+    /// Metrics are counted; nothing is sent.
+    pub off: Figures,
+    /// A tenth of the traces, all metrics and log lines are sent.
+    pub on: Figures,
+    /// Requests per second, with telemetry as a share of without.
+    pub throughput: Ratio,
+}
+
+/// Measures both sides for `time` together. `side` makes the command that runs [`answer`].
+///
+/// # Errors
+/// A side cannot be started, or a call failed.
+pub fn compare(
+    side: impl Fn(Option<&str>) -> Command,
+    callers: usize,
+    time: Duration,
+) -> Result<Telemetry> {
+    let collector = runtime("collector")?;
+    let endpoint = collector.block_on(sink::start())?;
+    let mut off = Side::start(side(None))?;
+    let mut on = Side::start(side(Some(&endpoint)))?;
+    let count = u32::try_from(time.as_secs()).unwrap_or(u32::MAX).max(MIN_ROUNDS);
+    let each = time / count / 2;
+    for side in [&mut off, &mut on] {
+        side.round(callers, each.max(WARM_UP))?;
+    }
+    let mut pairs = Vec::new();
+    for number in 0..count {
+        // Who comes second finds caches and clock rate as the first left them.
+        pairs.push(if number % 2 == 0 {
+            let off = off.round(callers, each)?;
+            (off, on.round(callers, each)?)
+        } else {
+            let on = on.round(callers, each)?;
+            (off.round(callers, each)?, on)
+        });
+    }
+    let (without, with): (Vec<_>, Vec<_>) = pairs.iter().copied().unzip();
+    Ok(Telemetry {
+        callers,
+        off: Figures::new(&without),
+        on: Figures::new(&with),
+        throughput: Ratio::new(pairs.iter().map(|(off, on)| on.rps / off.rps).collect()),
+    })
+}
+
+/// Runs one side: makes a round of calls for each line of stdin, `CALLERS MILLISECONDS`, and answers
+/// with a line that tells what it brought, until stdin ends.
+///
+/// # Errors
+/// A call failed, or the other side of the pipe speaks nonsense.
+pub fn answer(collector: Option<&str>) -> Result<()> {
+    let (server, callers) = (runtime("server")?, runtime("callers")?);
+    let exports = Exports { collector, signals: &Signal::ALL, ratio: RATIO };
+    let (client, service) = sides::stack(&server, &callers, &exports)?;
+    for line in lines(std::io::stdin()) {
+        let (count, time) = asked(&line?)?;
+        let round = callers.block_on(load::round(&client, count, time))?;
+        println!("{}", serde_json::to_string(&round)?);
+    }
+    drop(client);
+    end(&server, service);
+    Ok(())
+}
+
+fn end(server: &Runtime, service: mesh_runtime::Service) {
+    service.stop();
+    server.block_on(service.finish());
+}
+
+fn lines(stdin: Stdin) -> Lines<impl std::io::BufRead> {
+    BufReader::new(stdin).lines()
+}
+
+fn asked(line: &str) -> Result<(usize, Duration)> {
+    let (callers, millis) = line.split_once(' ').context("CALLERS MILLISECONDS")?;
+    Ok((callers.parse()?, Duration::from_millis(millis.parse()?)))
+}
+
+/// One side, in a process of its own that ends with this.
+struct Side {
+    process: Child,
+    questions: ChildStdin,
+    answers: Lines<BufReader<ChildStdout>>,
+}
+
+impl Side {
+    fn start(mut command: Command) -> Result<Side> {
+        let program = command.get_program().to_owned();
+        let started = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut process =
+            started.with_context(|| format!("cannot run {}", Path::new(&program).display()))?;
+        let questions = process.stdin.take().context("no pipe to a side")?;
+        let answers = process.stdout.take().context("no pipe from a side")?;
+        Ok(Side { process, questions, answers: BufReader::new(answers).lines() })
+    }
+
+    fn round(&mut self, callers: usize, time: Duration) -> Result<Round> {
+        writeln!(self.questions, "{callers} {}", time.as_millis())?;
+        let answer = self.answers.next().context("a side ended before it answered")??;
+        let round: Round = serde_json::from_str(&answer)?;
+        ensure!(round.calls > 0, "no call was made");
+        Ok(round)
+    }
+}
+
+impl Drop for Side {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

@@ -1,0 +1,151 @@
+//! What a call brings along for the calls that its handler makes, and nobody here reads.
+//!
+//! Of W3C [baggage](https://www.w3.org/TR/baggage/) the entries whose keys the service allows
+//! (`BAGGAGE`): whatever else a stranger puts there ends here. Of a
+//! [trace](https://www.w3.org/TR/trace-context/) its `tracestate`, unchanged, if the call came with a
+//! trace at all. Both are bounded as these documents say; what is longer is left out whole.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use mesh_runtime::trace;
+
+use crate::guard;
+
+const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+/// Bytes of all entries together, and how many there may be.
+const MAX_BAGGAGE: usize = 8_192;
+const MAX_ENTRIES: usize = 64;
+/// Bytes that everybody has to carry.
+const MAX_TRACESTATE: usize = 512;
+
+/// Headers for a handler's own calls.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Carried {
+    baggage: Option<HeaderValue>,
+    tracestate: Option<HeaderValue>,
+}
+
+impl Carried {
+    /// Reads what a call came with; of its baggage the entries whose keys are `allowed`.
+    pub(crate) fn read(headers: &HeaderMap, allowed: &[String]) -> Self {
+        let baggage = if allowed.is_empty() { None } else { baggage(headers, allowed) };
+        let tracestate = match headers.contains_key(TRACESTATE) {
+            true if headers.contains_key(trace::TRACEPARENT) => {
+                joined(headers, &TRACESTATE).filter(|state| state.len() <= MAX_TRACESTATE)
+            }
+            _ => None,
+        };
+        Self { baggage, tracestate: tracestate.and_then(|state| state.parse().ok()) }
+    }
+}
+
+/// Writes what the call brought along that this task works for, below the trace that is there
+/// already. What the caller wrote itself stays.
+pub(crate) fn inject(headers: &mut HeaderMap) {
+    let carried = guard::carried(|it| (it.baggage.clone(), it.tracestate.clone()));
+    let Some((baggage, tracestate)) = carried else { return };
+    if let Some(baggage) = baggage {
+        headers.entry(BAGGAGE).or_insert(baggage);
+    }
+    // A state without its trace says nothing.
+    if let Some(tracestate) = tracestate
+        && headers.contains_key(trace::TRACEPARENT)
+    {
+        headers.entry(TRACESTATE).or_insert(tracestate);
+    }
+}
+
+fn baggage(headers: &HeaderMap, allowed: &[String]) -> Option<HeaderValue> {
+    let text = joined(headers, &BAGGAGE)?;
+    // KEY=VALUE;PROPERTIES, with blanks wherever they please.
+    let key = |entry: &str| entry.split(['=', ';']).next().unwrap_or_default().trim().to_owned();
+    let kept: Vec<_> = text
+        .split(',')
+        .map(str::trim)
+        .filter(|entry| entry.contains('=') && allowed.contains(&key(entry)))
+        .take(MAX_ENTRIES)
+        .collect();
+    let kept = kept.join(",");
+    (!kept.is_empty() && kept.len() <= MAX_BAGGAGE).then(|| kept.parse().ok())?
+}
+
+/// A list that is spread over several headers is one list.
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let all: Result<Vec<_>, _> = headers.get_all(name).iter().map(HeaderValue::to_str).collect();
+    all.ok().filter(|all| !all.is_empty()).map(|all| all.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guard::Scope;
+
+    const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    /// What a handler's call takes along if its own call came with this.
+    fn goes_on(pairs: &[(&'static str, &str)], allowed: &[&str]) -> HeaderMap {
+        let allowed: Vec<_> = allowed.iter().map(|key| (*key).to_owned()).collect();
+        let carried = Carried::read(&headers(pairs), &allowed);
+        let mut sent = headers(&[("traceparent", TRACEPARENT)]);
+        Scope::carrying(None, carried).step(|| inject(&mut sent));
+        sent.remove("traceparent");
+        sent
+    }
+
+    #[test]
+    fn of_baggage_only_what_is_allowed_goes_on() {
+        let came = [("baggage", "tenant = blue;p=1, user=ada"), ("baggage", "region=eu")];
+
+        assert_eq!(goes_on(&came, &["tenant", "region"])["baggage"], "tenant = blue;p=1,region=eu");
+        assert_eq!(goes_on(&came, &["user"])["baggage"], "user=ada");
+        for nothing in [&[][..], &["ten", "tenants", "blue"]] {
+            assert!(goes_on(&came, nothing).is_empty());
+        }
+    }
+
+    #[test]
+    fn baggage_that_is_too_much_is_left_behind() {
+        let long = format!("tenant={}", "x".repeat(MAX_BAGGAGE));
+        assert!(goes_on(&[("baggage", &long)], &["tenant"]).is_empty());
+
+        let many = vec!["tenant=x"; MAX_ENTRIES + 1].join(",");
+        let kept = goes_on(&[("baggage", &many)], &["tenant"]);
+        assert_eq!(kept["baggage"].to_str().unwrap().split(',').count(), MAX_ENTRIES);
+    }
+
+    #[test]
+    fn a_trace_keeps_its_state_and_nothing_else_has_one() {
+        let whole = [("traceparent", TRACEPARENT), ("tracestate", "a=1"), ("tracestate", "b=2")];
+        assert_eq!(goes_on(&whole, &[])["tracestate"], "a=1,b=2");
+
+        assert!(goes_on(&whole[1..], &[]).is_empty(), "there is no trace");
+        let long = format!("a={}", "x".repeat(MAX_TRACESTATE));
+        assert!(goes_on(&[whole[0], ("tracestate", &long)], &[]).is_empty());
+    }
+
+    #[test]
+    fn what_is_there_stays_and_nothing_is_written_without_a_trace_or_outside_of_a_call() {
+        let carried = Carried::read(&headers(&[("baggage", "a=1")]), &["a".to_owned()]);
+        let mut sent = headers(&[("baggage", "mine=2")]);
+        Scope::carrying(None, carried).step(|| inject(&mut sent));
+        assert_eq!(sent["baggage"], "mine=2");
+
+        let carried =
+            Carried::read(&headers(&[("traceparent", TRACEPARENT), ("tracestate", "a=1")]), &[]);
+        let mut untraced = HeaderMap::new();
+        Scope::carrying(None, carried).step(|| inject(&mut untraced));
+        assert!(untraced.is_empty());
+
+        let mut outside = HeaderMap::new();
+        inject(&mut outside);
+        assert!(outside.is_empty());
+    }
+}

@@ -1,0 +1,85 @@
+//! Signals on their way to whoever collects them: OTLP over gRPC, behind queues of a bounded size.
+//!
+//! What a call says is put into a queue or dropped; it never waits for the collector. Of one that is
+//! slow, gone or refuses the process holds at most 2,048 spans and as many log lines, and one batch
+//! of each on its way (OpenTelemetry's defaults, `OTEL_BSP_*` and `OTEL_BLRP_*`). Metrics are read
+//! when it is their time, so of these nothing is held, and nothing lost but points in between.
+
+use std::{sync::OnceLock, time::Duration};
+
+use anyhow::Context as _;
+use opentelemetry_otlp::{LogExporter, MetricExporter, SpanExporter, WithExportConfig as _};
+use opentelemetry_sdk::{
+    Resource,
+    logs::SdkLoggerProvider,
+    trace::{Sampler, SdkTracerProvider},
+};
+use tokio::time::timeout;
+
+use super::{local::Roots, push};
+use crate::{ServiceConfig, Signal};
+
+const ENDPOINT: &str = "OTLP_ENDPOINT";
+
+static TRACES: OnceLock<SdkTracerProvider> = OnceLock::new();
+static LOGS: OnceLock<SdkLoggerProvider> = OnceLock::new();
+
+/// Begins to send traces, if `config` says where to and that these are among what is sent.
+pub(super) fn traces(
+    config: &ServiceConfig,
+    resource: &Resource,
+) -> anyhow::Result<Option<SdkTracerProvider>> {
+    let Some(endpoint) = config.sends(Signal::Traces) else { return Ok(None) };
+    let exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint).build();
+    let provider = SdkTracerProvider::builder()
+        .with_resource(resource.clone())
+        .with_sampler(Sampler::ParentBased(Box::new(Roots::new(config.trace_ratio))))
+        .with_batch_exporter(exporter.context(ENDPOINT)?)
+        .build();
+    Ok(Some(TRACES.get_or_init(|| provider).clone()))
+}
+
+/// Begins to send log lines, like [`traces`].
+pub(super) fn logs(
+    config: &ServiceConfig,
+    resource: &Resource,
+) -> anyhow::Result<Option<SdkLoggerProvider>> {
+    let Some(endpoint) = config.sends(Signal::Logs) else { return Ok(None) };
+    let exporter = LogExporter::builder().with_tonic().with_endpoint(endpoint).build();
+    let provider = SdkLoggerProvider::builder()
+        .with_resource(resource.clone())
+        .with_batch_exporter(exporter.context(ENDPOINT)?)
+        .build();
+    Ok(Some(LOGS.get_or_init(|| provider).clone()))
+}
+
+/// Begins to send metrics, like [`traces`].
+pub(super) fn metrics(config: &ServiceConfig) -> anyhow::Result<()> {
+    let Some(endpoint) = config.sends(Signal::Metrics) else { return Ok(()) };
+    let exporter = MetricExporter::builder().with_tonic().with_endpoint(endpoint).build();
+    push::begin(exporter.context(ENDPOINT)?, config.otlp_interval);
+    Ok(())
+}
+
+/// Whether traces are sent, so that OpenTelemetry knows the trace of a span.
+pub(crate) fn exports_traces() -> bool {
+    TRACES.get().is_some()
+}
+
+/// Sends what is still there, all signals at once, for at most `limit`; then nothing more is sent.
+pub async fn flush(limit: Duration) {
+    let traces = ended("traces", move || TRACES.get().map(|it| it.shutdown_with_timeout(limit)));
+    let logs = ended("logs", move || LOGS.get().map(|it| it.shutdown_with_timeout(limit)));
+    // A collector may take longer to refuse than the limit, and the SDK does not bound all of it.
+    let _ = timeout(limit, async { tokio::join!(traces, logs, push::last()) }).await;
+}
+
+/// Shuts a queue down, on a thread of its own: it blocks.
+async fn ended<E: std::fmt::Display + Send + 'static>(
+    signal: &'static str,
+    end: impl FnOnce() -> Option<Result<(), E>> + Send + 'static,
+) {
+    if let Ok(Some(Err(error))) = tokio::task::spawn_blocking(end).await {
+        tracing::debug!(%error, "the last {signal} were not sent");
+    }
+}
