@@ -133,8 +133,9 @@ impl Shop {
         let labels: Vec<_> = labels.iter().map(|(key, is)| format!("{key}=\"{is}\"")).collect();
         let text = self.platform.service(service).metrics().await;
         let lines = text.lines().filter(|line| {
-            let series = line.split_once('{').map_or(*line, |(series, _)| series);
-            series == name && labels.iter().all(|label| line.contains(label.as_str()))
+            // A series without labels has no brace.
+            line.split(['{', ' ']).next() == Some(name)
+                && labels.iter().all(|label| line.contains(label.as_str()))
         });
         lines.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()
     }

@@ -109,7 +109,7 @@ trace 1
       payments: client AuthorizeCharge
         processor: server AuthorizeCharge
 trace 2
-  orders: saga saga_id=order
+  orders: saga saga_id=order link=1
     orders: saga step step=authorize saga_id=order
       orders: client AuthorizePayment
         payments: server AuthorizePayment

@@ -1,6 +1,11 @@
-//! What an operator sees of an order: its spans, its lines, what they must not tell, and `top`.
+//! What an operator sees of a shop: its spans, its lines, its metrics, what these must not tell, and
+//! `top`.
 
+mod cardinality;
 mod correlation;
+mod database;
+mod domain;
+mod exposition;
 mod fails_once;
 mod golden;
 mod personal;

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use mesh_log::statement;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -54,22 +55,21 @@ pub async fn take_all(tx: &mut PgConnection, claims: &[Claim]) -> sqlx::Result<V
 async fn insert(tx: &mut PgConnection, claims: &[&Claim]) -> sqlx::Result<Vec<(String, Uuid)>> {
     let (consumers, ids) = columns(claims);
     // In one order everywhere, so that batches that share events cannot deadlock.
-    sqlx::query_as(
+    let query = sqlx::query_as(
         "INSERT INTO inbox (consumer, event_id)
          SELECT DISTINCT c.consumer, c.id FROM unnest($1::text[], $2::uuid[]) AS c(consumer, id)
          ORDER BY c.id, c.consumer
          ON CONFLICT DO NOTHING RETURNING consumer, event_id",
     )
     .bind(consumers)
-    .bind(ids)
-    .fetch_all(tx)
-    .await
+    .bind(ids);
+    statement("INSERT inbox", query.fetch_all(tx)).await
 }
 
 /// Takes dead letters back to life: their rows go with the effect, or stay without it.
 async fn revive(tx: &mut PgConnection, claims: &[&Claim]) -> sqlx::Result<Vec<(String, Uuid)>> {
     let (consumers, ids) = columns(claims);
-    sqlx::query_as(
+    let query = sqlx::query_as(
         "WITH gone AS (
              DELETE FROM dead_letters d USING unnest($1::text[], $2::uuid[]) AS c(consumer, id)
              WHERE d.consumer = c.consumer AND d.event_id = c.id
@@ -81,9 +81,8 @@ async fn revive(tx: &mut PgConnection, claims: &[&Claim]) -> sqlx::Result<Vec<(S
          SELECT consumer, event_id FROM gone",
     )
     .bind(consumers)
-    .bind(ids)
-    .fetch_all(tx)
-    .await
+    .bind(ids);
+    statement("DELETE dead_letters", query.fetch_all(tx)).await
 }
 
 fn columns<'a>(claims: &[&'a Claim]) -> (Vec<&'a str>, Vec<Uuid>) {

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use crate::{
     Event,
     requests::{self, Key, Seen, record_sql},
+    statement,
 };
 
 /// The reader's soundness rests on this: only an insert, which locks the table, draws a `seq`.
@@ -39,7 +40,8 @@ pub async fn append_all(tx: &mut PgConnection, rows: &[(Uuid, i32, Event)]) -> s
     if rows.is_empty() {
         return Ok(());
     }
-    bind(sqlx::query(append!()), rows).execute(tx).await.map(drop)
+    let query = bind(sqlx::query(append!()), rows);
+    statement("INSERT log", query.execute(tx)).await.map(drop)
 }
 
 /// Ends a batch: records the keys of its requests ([`requests::record`]) and appends its events
@@ -66,7 +68,8 @@ pub async fn conclude(
         )),
         rows,
     );
-    requests::bind(query, keys).execute(tx).await.map(drop)
+    let query = requests::bind(query, keys);
+    statement("INSERT log", query.execute(tx)).await.map(drop)
 }
 
 fn bind<'q>(

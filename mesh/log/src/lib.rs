@@ -56,6 +56,7 @@ mod projection;
 mod reader;
 mod replica;
 pub mod requests;
+mod statement;
 mod streams;
 mod submit_error;
 mod transact;
@@ -69,6 +70,7 @@ pub use pool::{Connection, Pool};
 pub use projection::{Projection, View, ViewError};
 pub use reader::{LogRow, Reader};
 pub use replica::{Lease, Replica};
+pub use statement::{Answer, Traced, returned, statement};
 pub use streams::{
     Awake, Change, Companion, Outcome, Recorded, Stored, Streams, Subscription, Watchers,
 };

@@ -13,7 +13,7 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{Database, Meta};
+use crate::{Database, Meta, statement};
 
 /// One row of the log.
 #[derive(Clone, Debug)]
@@ -116,27 +116,25 @@ async fn writers(
     connection: &mut PgConnection,
     among: Option<&Vec<String>>,
 ) -> sqlx::Result<Vec<String>> {
-    sqlx::query_scalar(
+    let query = sqlx::query_scalar(
         "SELECT virtualtransaction FROM pg_locks
          WHERE locktype = 'relation' AND relation = 'log'::regclass
            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
            AND mode = 'RowExclusiveLock' AND ($1::text[] IS NULL OR virtualtransaction = ANY($1))",
     )
-    .bind(among)
-    .fetch_all(connection)
-    .await
+    .bind(among);
+    statement("SELECT pg_locks", query.fetch_all(connection)).await
 }
 
 /// The rows after `position`, in order.
 async fn fetch(connection: &mut PgConnection, position: i64, limit: i64) -> sqlx::Result<Vec<Row>> {
-    sqlx::query_as(
+    let query = sqlx::query_as(
         "SELECT seq, key, version, id, type, public, body, meta, at
          FROM log WHERE seq > $1 ORDER BY seq LIMIT $2",
     )
     .bind(position)
-    .bind(limit)
-    .fetch_all(connection)
-    .await
+    .bind(limit);
+    statement("SELECT log", query.fetch_all(connection)).await
 }
 
 fn log_row((seq, key, version, id, kind, public, body, meta, at): Row) -> LogRow {

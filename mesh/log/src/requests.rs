@@ -9,6 +9,8 @@ use sha2::{Digest as _, Sha256};
 use sqlx::{PgConnection, Postgres, postgres::PgArguments, query::Query};
 use uuid::Uuid;
 
+use crate::statement;
+
 /// Records the keys that the four parameters hold.
 macro_rules! record_sql {
     ($key:literal, $digest:literal, $thing:literal, $version:literal) => {
@@ -67,11 +69,11 @@ pub async fn find(tx: &mut PgConnection, keys: &[Key]) -> sqlx::Result<HashMap<K
     if keys.is_empty() {
         return Ok(HashMap::new());
     }
-    let rows: Vec<(Uuid, Vec<u8>, Uuid, i32)> =
+    let query =
         sqlx::query_as("SELECT key, digest, thing, version FROM requests WHERE key = ANY($1)")
-            .bind(keys.iter().map(|key| key.0).collect::<Vec<_>>())
-            .fetch_all(tx)
-            .await?;
+            .bind(keys.iter().map(|key| key.0).collect::<Vec<_>>());
+    let rows: Vec<(Uuid, Vec<u8>, Uuid, i32)> =
+        statement("SELECT requests", query.fetch_all(tx)).await?;
     let seen = |(key, digest, thing, version): (Uuid, Vec<u8>, Uuid, i32)| {
         let digest = digest.try_into().unwrap_or_default();
         (Key(key), Seen { digest, thing, version })
@@ -85,7 +87,8 @@ pub async fn record(tx: &mut PgConnection, keys: &[(Key, Seen)]) -> sqlx::Result
     if keys.is_empty() {
         return Ok(());
     }
-    bind(sqlx::query(record_sql!("$1", "$2", "$3", "$4")), keys).execute(tx).await.map(drop)
+    let query = bind(sqlx::query(record_sql!("$1", "$2", "$3", "$4")), keys);
+    statement("INSERT requests", query.execute(tx)).await.map(drop)
 }
 
 pub(crate) fn bind<'q>(

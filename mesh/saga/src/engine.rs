@@ -17,6 +17,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use uuid::Uuid;
 
 use crate::{Describe, Saga, drive::Driver, metrics::Metrics};
@@ -138,7 +139,7 @@ impl<S: Saga> Engine<S> {
     /// Drives a stream that was just changed here. If it is driven already, its driver looks at it
     /// again at once.
     pub fn drive(&self, id: Uuid, state: S::State) {
-        self.begin(id, Driver::fresh(state), trace::current());
+        self.begin(id, Driver::fresh(state), trace::current(), Source::Change);
     }
 
     /// As [`drive`](Self::drive), for a stream that was loaded.
@@ -148,13 +149,13 @@ impl<S: Saga> Engine<S> {
 
     fn resume_for(&self, id: Uuid, stored: &Stored, cause: Option<TraceContext>) {
         match self.inner.saga.decode(id, stored) {
-            Ok(state) => self.begin(id, Driver::resumed(state, stored), cause),
+            Ok(state) => self.begin(id, Driver::resumed(state, stored), cause, Source::Stream),
             // It stays awake, and is seen by every sweep and by its age in the metrics.
             Err(error) => tracing::error!(saga_id = %id, %error, "saga cannot be resumed"),
         }
     }
 
-    fn begin(&self, id: Uuid, driver: Driver<S>, cause: Option<TraceContext>) {
+    fn begin(&self, id: Uuid, driver: Driver<S>, cause: Option<TraceContext>, source: Source) {
         let changed = Arc::new(Notify::new());
         {
             let mut driven = self.inner.lock();
@@ -168,6 +169,9 @@ impl<S: Saga> Engine<S> {
         let stopped = inner.service.stopped();
         let driving = async move {
             let driven = Driven::new(&inner, id);
+            if source == Source::Stream {
+                inner.link_to_beginning(id).await;
+            }
             let ended = stopped.run_until_cancelled(driver.run(&inner, id, &changed)).await;
             drop(driven);
             // Somebody asked for another look after the last one.
@@ -191,6 +195,29 @@ impl<S: Saga> Inner<S> {
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Notify>>> {
         self.driven.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Links the current span, if it is sent somewhere, to the trace in which the saga was begun: the
+    /// process that began it may be gone, and its span with it.
+    async fn link_to_beginning(&self, id: Uuid) {
+        let Some(here) = trace::current().filter(|here| here.sampled) else { return };
+        // A saga goes on without the link.
+        let Ok(events) = self.streams.events(id, 0).await else { return };
+        let traceparent = events.first().map(|first| first.meta.traceparent.as_str());
+        if let Some(Ok(there)) = traceparent.map(str::parse::<TraceContext>)
+            && there.trace_id != here.trace_id
+        {
+            Span::current().add_link(there.into());
+        }
+    }
+}
+
+/// What a driver knows its saga from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// A change that was just made here.
+    Change,
+    /// The stream, which somebody changed at some time.
+    Stream,
 }
 
 /// A saga that has a driver, until that ends: a panic must not keep the next sweep from driving it.
@@ -213,8 +240,9 @@ impl<S: Saga> Drop for Driven<'_, S> {
     }
 }
 
-/// The span of a saga: in the trace of what set it going, but not inside that span,
-/// which ends sooner. It has the level of errors, so that a quieter log does not cost the trace.
+/// The span of a saga: in the trace of what set it going, but not inside that span, which ends sooner;
+/// in a new one if that is not known. It has the level of errors, so that a quieter log does not cost
+/// the trace.
 fn span(id: Uuid, cause: Option<TraceContext>) -> Span {
     let span = tracing::error_span!(parent: None, "saga", otel.kind = "internal", saga_id = %id);
     if let Some(cause) = cause {

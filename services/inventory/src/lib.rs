@@ -6,6 +6,7 @@ mod config;
 mod consume;
 mod domain;
 mod events;
+mod metrics;
 mod store;
 mod sweeper;
 mod wire;

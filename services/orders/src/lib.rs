@@ -7,6 +7,7 @@ mod config;
 mod consume;
 mod domain;
 mod events;
+mod metrics;
 mod neighbours;
 mod numbers;
 mod store;

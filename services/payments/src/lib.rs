@@ -9,6 +9,7 @@ mod app;
 mod config;
 mod domain;
 mod events;
+mod metrics;
 mod processor;
 mod store;
 mod wire;

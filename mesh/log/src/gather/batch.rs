@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use mesh_runtime::trace::TraceContext;
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{Entry, Work};
@@ -18,6 +19,7 @@ pub(super) struct Batch<W: Work> {
 /// begun, so nothing better is known.
 struct Caller<O> {
     expires: Instant,
+    place: Option<TraceContext>,
     answer: Option<oneshot::Sender<Result<O, SubmitError>>>,
 }
 
@@ -41,8 +43,8 @@ impl<W: Work> Batch<W> {
     pub(super) fn new(entries: Vec<Entry<W>>) -> Self {
         let (commands, callers) = entries
             .into_iter()
-            .map(|Entry { command, expires, answer }| {
-                (command, Caller { expires, answer: Some(answer) })
+            .map(|Entry { command, expires, place, answer }| {
+                (command, Caller { expires, place, answer: Some(answer) })
             })
             .unzip();
         Self { commands, callers, lost: None }
@@ -50,6 +52,12 @@ impl<W: Work> Batch<W> {
 
     pub(super) fn commands(&self) -> &[W::Command] {
         &self.commands
+    }
+
+    /// Those whose callers' traces are sampled, each with its caller's place.
+    pub(super) fn seen(&self) -> impl Iterator<Item = (&W::Command, TraceContext)> {
+        let pairs = self.commands.iter().zip(&self.callers);
+        pairs.filter_map(|(command, caller)| Some((command, caller.place?)))
     }
 
     /// Notes that nobody knows whether the attempt that ended with `error` took effect.

@@ -6,11 +6,12 @@
 
 mod batch;
 mod run;
+mod told;
 
 use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
-use mesh_runtime::{Service, deadline};
+use mesh_runtime::{Service, deadline, trace::TraceContext};
 use sqlx::PgConnection;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -18,7 +19,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use crate::{Database, SubmitError};
+use crate::{Database, SubmitError, statement::place};
 use run::Runner;
 
 /// How many commands wait at most before new ones are refused.
@@ -35,12 +36,14 @@ pub trait Work: Send + Sync + 'static {
 
     /// True if `apply` is a single statement, which then commits by itself: two round trips less.
     const ONE_STATEMENT: bool = false;
+    /// Names that statement in traces: operation and table, such as `SELECT streams`.
+    const SUMMARY: &'static str = "OTHER";
     /// False if commands only read: nobody is told that the log has grown.
     const WRITES: bool = true;
     /// From the beginning of a batch that held several commands to that of the next one, at least.
     const PACE: Duration = Duration::from_millis(6);
 
-    /// Names the command in crash points and metrics.
+    /// Names the command in crash points, metrics and traces.
     fn label(command: &Self::Command) -> &'static str;
 
     /// Keys of which a batch holds at most one command each; later ones wait for the next batch.
@@ -91,6 +94,8 @@ impl<W: Work> std::fmt::Debug for Gather<W> {
 struct Entry<W: Work> {
     command: W::Command,
     expires: Instant,
+    /// Where the caller is, if its trace is sampled.
+    place: Option<TraceContext>,
     answer: oneshot::Sender<Result<W::Outcome, SubmitError>>,
 }
 
@@ -126,7 +131,8 @@ impl<W: Work> Gather<W> {
     pub async fn submit(&self, command: W::Command) -> Result<W::Outcome, SubmitError> {
         let expires = deadline::current().unwrap_or_else(|| Instant::now() + PATIENCE);
         let (answer, answered) = oneshot::channel();
-        self.queue.try_send(Entry { command, expires, answer }).map_err(|error| match error {
+        let entry = Entry { command, expires, place: place(), answer };
+        self.queue.try_send(entry).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => SubmitError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => SubmitError::Stopped,
         })?;

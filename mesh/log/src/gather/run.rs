@@ -7,9 +7,10 @@ use opentelemetry::{KeyValue, metrics::Histogram};
 use sqlx::PgConnection;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
-use super::{Entry, Work, batch::Batch};
-use crate::{Database, SubmitError, database::is_connection_lost, limits};
+use super::{Entry, Work, batch::Batch, told::Told};
+use crate::{Database, SubmitError, database::is_connection_lost, limits, statement};
 
 /// How many commands one commit carries at most.
 const BATCH: usize = 256;
@@ -157,7 +158,7 @@ impl<W: Work> Runner<W> {
                         self.connection = Some(connection);
                         return Ok(Vec::new());
                     }
-                    match self.attempt(connection, batch.commands()).await {
+                    match self.attempt(connection, batch).await {
                         Ok(outcomes) if doubtful && outcomes.iter().any(W::is_doubtful) => {
                             doubtful = false;
                             continue;
@@ -204,16 +205,16 @@ impl<W: Work> Runner<W> {
     async fn attempt(
         &mut self,
         mut connection: PgConnection,
-        commands: &[W::Command],
+        batch: &Batch<W>,
     ) -> sqlx::Result<Vec<W::Outcome>> {
-        let applying = apply_once(&*self.work, &mut connection, commands);
-        let result = match tokio::time::timeout(BATCH_LIMIT, applying).await {
-            Ok(result) => result,
-            // The connection is dropped, and its transaction with it.
-            Err(_) => return Err(limits::silent()),
-        };
+        let told = Told::begin::<W>(batch.seen(), batch.commands().len());
+        let applying = apply_once(&*self.work, &mut connection, batch.commands());
+        let applied = tokio::time::timeout(BATCH_LIMIT, applying.instrument(told.first())).await;
+        let result = applied.unwrap_or_else(|_| Err(limits::silent()));
+        told.end(result.as_ref().err());
         let usable = match &result {
             Ok(_) => true,
+            // The connection is dropped, and its transaction with it.
             Err(error) if is_connection_lost(error) => false,
             Err(_) if W::ONE_STATEMENT => true,
             Err(_) => {
@@ -238,10 +239,10 @@ async fn apply_once<W: Work>(
         crash("after_commit");
         return Ok(outcomes);
     }
-    sqlx::raw_sql("BEGIN").execute(&mut *connection).await?;
+    statement("BEGIN", sqlx::raw_sql("BEGIN").execute(&mut *connection)).await?;
     let outcomes = one_each(work.apply(connection, commands).await?, commands.len())?;
     crash("before_commit");
-    sqlx::raw_sql("COMMIT").execute(&mut *connection).await?;
+    statement("COMMIT", sqlx::raw_sql("COMMIT").execute(&mut *connection)).await?;
     crash("after_commit");
     Ok(outcomes)
 }

@@ -8,7 +8,7 @@ use std::{
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, pool::PoolConnection};
 use tokio::{runtime::Handle, time::timeout};
 
-use crate::limits;
+use crate::{limits, statement};
 
 /// How long a connection that is given back may take to answer what was asked last.
 const RELEASE_LIMIT: Duration = Duration::from_secs(1);
@@ -44,25 +44,26 @@ impl Connection {
             None => how.to_owned(),
         };
         let begin = sqlx::raw_sql(AssertSqlSafe(begin));
-        limits::within(begin.execute(&mut **self)).await.map(drop)
+        statement("BEGIN", limits::within(begin.execute(&mut **self))).await.map(drop)
     }
 
     /// Commits what was done since [`begin`](Self::begin). After an error nobody knows whether it was.
     pub(crate) async fn commit(self) -> sqlx::Result<()> {
         // Of a transaction in which a statement failed PostgreSQL makes a rollback without a word;
         // an empty statement before tells.
-        self.end("SELECT; COMMIT").await
+        self.end("COMMIT", "SELECT; COMMIT").await
     }
 
     /// Undoes what was done since [`begin`](Self::begin), also if this fails.
     pub(crate) async fn roll_back(self) {
         // Given up if it fails, and so undone by the server.
-        let _ = self.end("ROLLBACK").await;
+        let _ = self.end("ROLLBACK", "ROLLBACK").await;
     }
 
-    async fn end(mut self, how: &'static str) -> sqlx::Result<()> {
-        let ending = sqlx::raw_sql(how).execute(&mut *self);
-        match timeout(END_LIMIT, ending).await.unwrap_or_else(|_| Err(limits::silent())) {
+    async fn end(mut self, summary: &str, how: &'static str) -> sqlx::Result<()> {
+        let ending = timeout(END_LIMIT, sqlx::raw_sql(how).execute(&mut *self));
+        let ending = async { ending.await.unwrap_or_else(|_| Err(limits::silent())) };
+        match statement(summary, ending).await {
             Ok(_) => {
                 self.open = false;
                 Ok(())

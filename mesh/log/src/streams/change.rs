@@ -70,6 +70,11 @@ pub trait Companion: Send + Sync + Sized + 'static {
 
     /// Adds the arrays that the CTEs read; each companion comes with its change's number.
     fn bind(companions: &[(i64, &Self)], arguments: &mut PgArguments) -> Result<(), sqlx::Error>;
+
+    /// Called when its change is known to be committed, at most once: where effects are counted. A
+    /// process that dies in between does not call it. What is changed by
+    /// [`Streams::commit_in`](crate::Streams::commit_in) is its caller's to count.
+    fn committed(&self) {}
 }
 
 impl Companion for () {

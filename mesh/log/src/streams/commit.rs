@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Awake, Change, Companion, Outcome, Watchers};
-use crate::{Event, gather::Work};
+use crate::{Event, gather::Work, returned};
 
 /// Commits batches of changes.
 #[derive(Debug)]
@@ -33,6 +33,7 @@ impl<C: Companion> Work for Commit<C> {
     type Outcome = Outcome;
 
     const ONE_STATEMENT: bool = true;
+    const SUMMARY: &'static str = "INSERT streams";
 
     fn label(change: &Change<C>) -> &'static str {
         change.label
@@ -57,6 +58,7 @@ impl<C: Companion> Work for Commit<C> {
             let arguments = arguments(changes)?;
             let statement = AssertSqlSafe(Arc::clone(&self.statement));
             let rows: Vec<Row> = sqlx::query_as_with(statement, arguments).fetch_all(tx).await?;
+            returned(rows.len());
             // Outcomes belong to changes by their place: better none than a neighbour's.
             if rows.len() != changes.len() {
                 let error = format!("{} outcomes for {} changes", rows.len(), changes.len());
@@ -69,8 +71,11 @@ impl<C: Companion> Work for Commit<C> {
 
     fn committed(&self, changes: &[Change<C>], outcomes: &[Outcome]) {
         for (change, outcome) in changes.iter().zip(outcomes) {
-            let committed = matches!(outcome, Outcome::Accepted(_) | Outcome::Already(_));
-            if committed && change.events.iter().any(|event| event.public) {
+            if !matches!(outcome, Outcome::Accepted(_) | Outcome::Already(_)) {
+                continue;
+            }
+            change.companion.committed();
+            if change.events.iter().any(|event| event.public) {
                 let version = change.expected + count(&change.events);
                 self.watchers.notify(change.key, version);
             }

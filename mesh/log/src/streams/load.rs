@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::PgRow};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{Meta, Pool, gather::Work};
+use crate::{Meta, Pool, gather::Work, returned, statement};
 
 /// Readers wait for each other less than writers do: theirs costs less.
 const READ_PACE: Duration = Duration::from_millis(4);
@@ -65,6 +65,7 @@ impl Work for Load {
     type Outcome = Option<Stored>;
 
     const ONE_STATEMENT: bool = true;
+    const SUMMARY: &'static str = "SELECT streams";
     const WRITES: bool = false;
     const PACE: Duration = READ_PACE;
 
@@ -80,6 +81,7 @@ impl Work for Load {
         async move {
             let sql = AssertSqlSafe(format!("SELECT {COLUMNS} FROM streams WHERE id = ANY($1)"));
             let rows = sqlx::query(sql).bind(ids).fetch_all(connection).await?;
+            returned(rows.len());
             let found: HashMap<Uuid, Stored> = rows
                 .iter()
                 .map(|row| Ok((row.try_get("id")?, stored(row)?)))
@@ -99,6 +101,7 @@ impl Work for LoadEvents {
     type Outcome = Vec<Recorded>;
 
     const ONE_STATEMENT: bool = true;
+    const SUMMARY: &'static str = "SELECT log";
     const WRITES: bool = false;
     const PACE: Duration = READ_PACE;
 
@@ -123,6 +126,7 @@ impl Work for LoadEvents {
             .bind(after)
             .fetch_all(connection)
             .await?;
+            returned(rows.len());
             let mut found = vec![Vec::new(); wanted.len()];
             for row in &rows {
                 let n: i64 = row.try_get("n")?;
@@ -137,7 +141,8 @@ impl Work for LoadEvents {
 
 pub(super) async fn locked(tx: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<Stored>> {
     let sql = AssertSqlSafe(format!("SELECT {COLUMNS} FROM streams WHERE id = $1 FOR UPDATE"));
-    let row = sqlx::query(sql).bind(id).fetch_optional(tx).await?;
+    let query = sqlx::query(sql).bind(id);
+    let row = statement("SELECT streams", query.fetch_optional(tx)).await?;
     row.map(|row| stored(&row)).transpose()
 }
 

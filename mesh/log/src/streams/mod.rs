@@ -19,7 +19,7 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{Database, Gather, SubmitError, gather::Work as _};
+use crate::{Database, Gather, SubmitError, gather::Work as _, statement};
 use commit::Commit;
 use load::{Load, LoadEvents};
 
@@ -65,8 +65,9 @@ impl<C: Companion> Streams<C> {
         tx: &mut PgConnection,
         change: Change<C>,
     ) -> sqlx::Result<Outcome> {
-        let mut outcomes = self.gather.work().apply(tx, std::slice::from_ref(&change)).await?;
-        Ok(outcomes.remove(0))
+        let change = std::slice::from_ref(&change);
+        let committing = self.gather.work().apply(tx, change);
+        Ok(statement(Commit::<C>::SUMMARY, committing).await?.remove(0))
     }
 
     /// Tells those who follow the stream that it has come to `version`.

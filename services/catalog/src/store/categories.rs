@@ -1,6 +1,6 @@
 //! Reads and writes `categories`.
 
-use mesh_log::Pool;
+use mesh_log::{Pool, Traced as _};
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -28,6 +28,7 @@ pub async fn insert_category(
     .bind(category.created)
     .bind(category.updated)
     .execute(tx)
+    .traced("INSERT categories")
     .await?;
     Ok(done.rows_affected() == 1)
 }
@@ -43,6 +44,7 @@ pub async fn made_category(
     )
     .bind(id)
     .fetch_optional(tx)
+    .traced("SELECT categories")
     .await?;
     row.map(|row| Ok((category(&row)?, digest(&row)?))).transpose()
 }
@@ -59,6 +61,7 @@ pub async fn lock_category(
     )
     .bind(id)
     .fetch_optional(tx)
+    .traced("SELECT categories")
     .await?;
     row.map(|row| Ok((category(&row)?, row.try_get("now")?))).transpose()
 }
@@ -77,6 +80,7 @@ pub async fn save_category(tx: &mut PgConnection, category: &Category) -> sqlx::
     .bind(category.version)
     .bind(category.updated)
     .execute(tx)
+    .traced("UPDATE categories")
     .await?;
     Ok(())
 }
@@ -93,6 +97,7 @@ pub async fn category_at(tx: &mut PgConnection, id: Uuid, version: i32) -> sqlx:
     .bind(id)
     .bind(version)
     .fetch_optional(tx)
+    .traced("SELECT former_categories")
     .await?
     .ok_or_else(|| unreadable("a version of the category"))?;
     let (name, updated) = (row.try_get("name")?, row.try_get("updated_at")?);
@@ -102,7 +107,7 @@ pub async fn category_at(tx: &mut PgConnection, id: Uuid, version: i32) -> sqlx:
 /// Whether there is a category with this id. There will be one from then on.
 pub async fn has_category(tx: &mut PgConnection, id: Uuid) -> sqlx::Result<bool> {
     let found = sqlx::query("SELECT FROM categories WHERE category_id = $1").bind(id);
-    Ok(found.fetch_optional(tx).await?.is_some())
+    Ok(found.fetch_optional(tx).traced("SELECT categories").await?.is_some())
 }
 
 /// Returns the category with this id.

@@ -1,5 +1,6 @@
 //! Writes `products`, and reads what they were.
 
+use mesh_log::Traced as _;
 use sqlx::{PgConnection, Row as _};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -36,6 +37,7 @@ pub async fn insert_product(
     .bind(product.created)
     .bind(product.updated)
     .execute(tx)
+    .traced("INSERT products")
     .await?;
     Ok(done.rows_affected() == 1)
 }
@@ -52,6 +54,7 @@ pub async fn made_product(
     )
     .bind(id)
     .fetch_optional(tx)
+    .traced("SELECT products")
     .await?;
     row.map(|row| Ok((product(&row)?, digest(&row)?))).transpose()
 }
@@ -68,6 +71,7 @@ pub async fn lock_product(
     )
     .bind(sku)
     .fetch_optional(tx)
+    .traced("SELECT products")
     .await?;
     row.map(|row| Ok((product(&row)?, row.try_get("now")?))).transpose()
 }
@@ -96,6 +100,7 @@ pub async fn save_product(tx: &mut PgConnection, product: &Product) -> sqlx::Res
     .bind(product.version)
     .bind(product.updated)
     .execute(tx)
+    .traced("UPDATE products")
     .await?;
     Ok(())
 }
@@ -113,6 +118,7 @@ pub async fn product_at(tx: &mut PgConnection, id: Uuid, version: i32) -> sqlx::
     .bind(id)
     .bind(version)
     .fetch_optional(tx)
+    .traced("SELECT former_products")
     .await?
     .ok_or_else(|| unreadable("a version of the product"))?;
     Ok(Product {

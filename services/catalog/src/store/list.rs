@@ -1,6 +1,6 @@
 //! Lists products, always by an index.
 
-use mesh_log::Pool;
+use mesh_log::{Pool, Traced as _};
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
@@ -31,6 +31,6 @@ pub async fn list(db: &Pool, list: &List, limit: usize) -> sqlx::Result<Vec<Prod
         query.push(" AND state = ").push_bind(state.as_str());
     }
     query.push(" ORDER BY sku LIMIT ").push_bind(i64::try_from(limit).unwrap_or(i64::MAX));
-    let found = query.build().fetch_all(&mut *db.read().await?).await?;
+    let found = query.build().fetch_all(&mut *db.read().await?).traced("SELECT products").await?;
     found.iter().map(product).collect()
 }

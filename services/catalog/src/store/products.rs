@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures::{FutureExt as _, future::BoxFuture};
-use mesh_log::Work;
+use mesh_log::{Work, returned};
 use shop::money::{Currency, Money};
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 
@@ -22,6 +22,7 @@ impl Work for ReadProducts {
     type Outcome = HashMap<Sku, Product>;
 
     const ONE_STATEMENT: bool = true;
+    const SUMMARY: &'static str = "SELECT products";
     const WRITES: bool = false;
     const PACE: Duration = Duration::from_millis(4);
 
@@ -44,6 +45,7 @@ impl Work for ReadProducts {
             .bind(skus.into_iter().collect::<Vec<_>>())
             .fetch_all(connection)
             .await?;
+            returned(rows.len());
             let known: sqlx::Result<HashMap<Sku, Product>> =
                 rows.iter().map(|row| product(row).map(|p| (p.sku.clone(), p))).collect();
             let known = known?;

@@ -1,7 +1,7 @@
 //! Finds products by words: PostgreSQL's full text search for words and their forms, and trigrams
 //! for words that are only alike.
 
-use mesh_log::Pool;
+use mesh_log::{Pool, Traced as _};
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
@@ -50,6 +50,7 @@ pub async fn index(tx: &mut PgConnection, product: &Product) -> sqlx::Result<()>
     .bind(joined(&all))
     .bind(SEPARATOR)
     .execute(&mut *tx)
+    .traced("UPDATE products")
     .await?;
     sqlx::query(
         "INSERT INTO product_words (word, sku) SELECT word, $2 FROM unnest($1::text[]) AS w(word)
@@ -58,6 +59,7 @@ pub async fn index(tx: &mut PgConnection, product: &Product) -> sqlx::Result<()>
     .bind(&all)
     .bind(product.sku.as_str())
     .execute(tx)
+    .traced("INSERT product_words")
     .await?;
     Ok(())
 }
@@ -113,6 +115,7 @@ pub async fn search(db: &Pool, search: &Search, limit: usize) -> sqlx::Result<Ve
     .bind(search.after.as_ref().map(|(_, sku)| sku.as_str()))
     .bind(i64::try_from(limit).unwrap_or(i64::MAX))
     .fetch_all(&mut *reading)
+    .traced("SELECT products")
     .await?;
     found.iter().map(|row| Ok((row.try_get("rank")?, product(row)?))).collect()
 }

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{self, Answer, Change, Digest, Ledger, Refusal, Slot, Threshold, Transfer},
-    events, store,
+    events, metrics, store,
 };
 
 /// Something that may happen to the stock, and what makes it happen once.
@@ -82,6 +82,14 @@ impl Work for StockWork {
             Ok(outcomes)
         }
         .boxed()
+    }
+
+    fn committed(&self, commands: &[Command], outcomes: &[Self::Outcome]) {
+        for (command, outcome) in commands.iter().zip(outcomes) {
+            if command.what.wants_pieces() && matches!(outcome, Err(Refusal::OutOfStock { .. })) {
+                metrics::stock_out();
+            }
+        }
     }
 }
 

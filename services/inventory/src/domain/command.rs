@@ -24,6 +24,13 @@ pub enum Command {
     Transfer { order_id: Uuid, transfer: Transfer },
 }
 
+impl Command {
+    /// True if it wants pieces for an order: a hold, or the sale of one that had expired.
+    pub fn wants_pieces(&self) -> bool {
+        matches!(self, Self::Reserve { .. } | Self::Change { change: Change::Commit, .. })
+    }
+}
+
 /// How one reservation can go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {

@@ -1,3 +1,4 @@
+use mesh_log::Traced as _;
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use uuid::Uuid;
 
@@ -12,6 +13,7 @@ pub async fn find_adjustments(
     sqlx::query("SELECT * FROM adjustments WHERE id = ANY($1)")
         .bind(ids)
         .fetch_all(tx)
+        .traced("SELECT adjustments")
         .await?
         .iter()
         .map(adjustment_from_row)

@@ -1,3 +1,4 @@
+use mesh_log::Traced as _;
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use uuid::Uuid;
 
@@ -9,6 +10,7 @@ pub async fn find_deliveries(tx: &mut PgConnection, ids: &[Uuid]) -> sqlx::Resul
     sqlx::query("SELECT * FROM deliveries WHERE id = ANY($1)")
         .bind(ids)
         .fetch_all(tx)
+        .traced("SELECT deliveries")
         .await?
         .iter()
         .map(delivery_from_row)

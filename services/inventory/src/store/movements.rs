@@ -1,3 +1,4 @@
+use mesh_log::Traced as _;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::PgRow};
 use uuid::Uuid;
 
@@ -25,7 +26,13 @@ pub async fn list_movements(
         Subject::Sku(_) => query,
         Subject::Order(order_id) | Subject::SkuOfOrder(_, order_id) => query.bind(order_id),
     };
-    query.fetch_all(connection).await?.iter().map(movement_from_row).collect()
+    query
+        .fetch_all(connection)
+        .traced("SELECT movements")
+        .await?
+        .iter()
+        .map(movement_from_row)
+        .collect()
 }
 
 /// The statement for movements by `column`, which is a constant.

@@ -1,3 +1,4 @@
+use mesh_log::Traced as _;
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -17,6 +18,7 @@ pub async fn lock_reservations(
     )
     .bind(ids)
     .fetch_all(tx)
+    .traced("SELECT reservations")
     .await?;
     let (mut reservations, mut now) = (Vec::with_capacity(rows.len()), OffsetDateTime::UNIX_EPOCH);
     for row in &rows {
@@ -36,6 +38,7 @@ pub async fn reservations_of_orders(
     sqlx::query_scalar("SELECT id FROM reservations WHERE order_id = ANY($1)")
         .bind(order_ids)
         .fetch_all(tx)
+        .traced("SELECT reservations")
         .await
 }
 
@@ -51,6 +54,7 @@ pub async fn due_reservations(
     )
     .bind(limit)
     .fetch_all(connection)
+    .traced("SELECT reservations")
     .await
 }
 
@@ -62,6 +66,7 @@ pub async fn get_reservation(
     sqlx::query("SELECT * FROM reservations WHERE id = $1")
         .bind(id)
         .fetch_optional(connection)
+        .traced("SELECT reservations")
         .await?
         .as_ref()
         .map(reservation_from_row)

@@ -1,3 +1,4 @@
+use mesh_log::Traced as _;
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 
 use super::corrupt;
@@ -12,6 +13,7 @@ pub async fn keep_skus_free(tx: &mut PgConnection, skus: &[&str]) -> sqlx::Resul
     )
     .bind(skus)
     .execute(tx)
+    .traced("INSERT stock")
     .await?;
     Ok(())
 }
@@ -21,6 +23,7 @@ pub async fn lock_stock(tx: &mut PgConnection, skus: &[&str]) -> sqlx::Result<Ve
     sqlx::query("SELECT * FROM stock WHERE sku = ANY($1) ORDER BY sku FOR UPDATE")
         .bind(skus)
         .fetch_all(tx)
+        .traced("SELECT stock")
         .await?
         .iter()
         .map(stock_from_row)
@@ -32,6 +35,7 @@ pub async fn get_stock(connection: &mut PgConnection, sku: &Sku) -> sqlx::Result
     sqlx::query("SELECT * FROM stock WHERE sku = $1 AND version > 0")
         .bind(sku.as_str())
         .fetch_optional(connection)
+        .traced("SELECT stock")
         .await?
         .as_ref()
         .map(stock_from_row)
@@ -43,6 +47,7 @@ pub async fn find_stock(connection: &mut PgConnection, skus: &[Sku]) -> sqlx::Re
     sqlx::query("SELECT * FROM stock WHERE sku = ANY($1) AND version > 0")
         .bind(skus.iter().map(Sku::as_str).collect::<Vec<_>>())
         .fetch_all(connection)
+        .traced("SELECT stock")
         .await?
         .iter()
         .map(stock_from_row)
@@ -64,6 +69,7 @@ pub async fn list_stock(
         .bind(after.map_or("", Sku::as_str))
         .bind(limit)
         .fetch_all(connection)
+        .traced("SELECT stock")
         .await?
         .iter()
         .map(stock_from_row)

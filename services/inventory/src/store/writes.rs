@@ -1,5 +1,6 @@
 use std::collections::HashSet;
 
+use mesh_log::Traced as _;
 use sqlx::{PgConnection, Postgres, postgres::PgArguments, query::Query};
 use uuid::Uuid;
 
@@ -54,7 +55,7 @@ pub async fn write(
     let query = query.bind(column(&writes.stock, |stock| stock.told));
     let query = bind_reservations(query, &writes.reservations);
     let query = query.bind(column(&writes.reservations, |it| fresh.contains(&it.id)));
-    bind_movements(query, &writes.movements).execute(&mut *tx).await?;
+    bind_movements(query, &writes.movements).execute(&mut *tx).traced("UPDATE stock").await?;
     insert_deliveries(tx, &writes.deliveries).await?;
     insert_adjustments(tx, &writes.adjustments).await
 }
@@ -67,6 +68,7 @@ pub async fn drop_unused(tx: &mut PgConnection, writes: &Writes) -> sqlx::Result
     sqlx::query("DELETE FROM stock WHERE sku = ANY($1) AND version = 0")
         .bind(column(&writes.unused_skus, |sku| sku.as_str()))
         .execute(tx)
+        .traced("DELETE stock")
         .await?;
     Ok(())
 }
@@ -87,6 +89,7 @@ async fn insert_deliveries(tx: &mut PgConnection, deliveries: &[Delivery]) -> sq
         .bind(column(deliveries, |delivery| delivery.digest.to_vec()))
         .bind(column(deliveries, |delivery| delivery.quantity))
         .execute(tx)
+        .traced("INSERT deliveries")
         .await?;
     Ok(())
 }
@@ -110,6 +113,7 @@ async fn insert_adjustments(tx: &mut PgConnection, adjustments: &[Adjustment]) -
         .bind(column(adjustments, |adjustment| adjustment.reason.as_str()))
         .bind(column(adjustments, |adjustment| adjustment.note.clone()))
         .execute(tx)
+        .traced("INSERT adjustments")
         .await?;
     Ok(())
 }

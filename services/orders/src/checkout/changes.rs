@@ -5,6 +5,7 @@ use mesh_log::{Awake, Change};
 use crate::{
     domain::{Action, Order, OrderEvent, Progress, State},
     events,
+    metrics::End,
     store::{AuditRow, CartEnd, Forget, Kept, OrderRows, RequestSeen, encode},
 };
 
@@ -24,6 +25,7 @@ pub fn change(
         audit: shown_change(&before.order, &after.order).then(|| AuditRow::of(&after.order)),
         private: None,
         forget: forget(events),
+        end: End::of(events),
     };
     let change = Change {
         label,

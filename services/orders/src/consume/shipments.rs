@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::{
     checkout::{self, Engine},
     domain::{Order, OrderEvent},
+    metrics::End,
     store::{Kept, decode},
 };
 
@@ -45,7 +46,10 @@ impl Handler for Shipments {
                 .boxed()
             })
             .await?;
-            if let Some(kept) = moved {
+            if let Some((kept, end)) = moved {
+                if let Some(end) = end {
+                    end.count();
+                }
                 tracing::info!(order_id = %order, state = ?kept.order.state, "order moved by parcel");
                 self.engine.streams().announce(order, kept.order.version);
                 self.engine.drive(order, kept);
@@ -75,13 +79,13 @@ fn read(event: &Incoming) -> Result<(Uuid, Rule), HandleError> {
     Ok((order, rule))
 }
 
-/// The order after the event, if it moved.
+/// The order after the event, if it moved, and the end that it came to by that.
 async fn move_order(
     tx: &mut PgConnection,
     engine: &Engine,
     id: Uuid,
     rule: Rule,
-) -> Result<Option<Kept>, HandleError> {
+) -> Result<Option<(Kept, Option<End>)>, HandleError> {
     // A parcel of somebody else's: nothing here to move.
     let Some(stored) = engine.streams().load_in(tx, id).await? else { return Ok(None) };
     let kept = decode(id, stored.version, &stored.state)
@@ -93,7 +97,7 @@ async fn move_order(
     let (kept, mut change) = checkout::change("shipment_event", &kept, &events, None);
     change.owner = engine.owner();
     match engine.streams().commit_in(tx, change).await? {
-        Outcome::Accepted(_) | Outcome::Already(_) => Ok(Some(kept)),
+        Outcome::Accepted(_) | Outcome::Already(_) => Ok(Some((kept, End::of(&events)))),
         // The row is locked, so nobody can have come between.
         Outcome::Conflict | Outcome::Refused(_) => {
             Err(HandleError::failed("the order changed while it was locked"))

@@ -4,8 +4,9 @@ use std::{collections::HashMap, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use mesh_log::{
-    Work,
+    Traced as _, Work,
     requests::{Key, Seen},
+    returned,
 };
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -31,6 +32,7 @@ impl Work for ReadCarts {
     type Outcome = Option<(Cart, OffsetDateTime)>;
 
     const ONE_STATEMENT: bool = true;
+    const SUMMARY: &'static str = "SELECT carts";
     const WRITES: bool = false;
     const PACE: Duration = Duration::from_millis(4);
 
@@ -51,6 +53,7 @@ impl Work for ReadCarts {
             .bind(customers)
             .fetch_all(connection)
             .await?;
+            returned(rows.len());
             let found: HashMap<_, _> = rows.iter().map(|row| (row.0, (cart(row), row.4))).collect();
             Ok(customers.iter().map(|customer| found.get(customer).cloned()).collect())
         }
@@ -69,6 +72,7 @@ pub async fn lock_carts(
     )
     .bind(customers)
     .execute(&mut *tx)
+    .traced("INSERT carts")
     .await?;
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT customer_id, version, lines, taken_by, updated_at, now()
@@ -76,6 +80,7 @@ pub async fn lock_carts(
     )
     .bind(customers)
     .fetch_all(tx)
+    .traced("SELECT carts")
     .await?;
     Ok(rows.iter().map(|row| (row.0, LockedCart { cart: cart(row), now: row.5 })).collect())
 }
@@ -123,6 +128,7 @@ pub async fn save_carts(
     .bind(told.iter().map(|(key, _)| key.as_uuid()).collect::<Vec<_>>())
     .bind(told.iter().map(|(_, lines)| to_text(lines)).collect::<Vec<_>>())
     .execute(tx)
+    .traced("UPDATE carts")
     .await?;
     Ok(())
 }
@@ -135,7 +141,7 @@ pub async fn drop_unused_carts(tx: &mut PgConnection, carts: &[&Cart]) -> sqlx::
         return Ok(());
     }
     let delete = sqlx::query("DELETE FROM carts WHERE customer_id = ANY($1) AND version = 0");
-    delete.bind(unused).execute(tx).await.map(drop)
+    delete.bind(unused).execute(tx).traced("DELETE carts").await.map(drop)
 }
 
 /// When a request took effect, and what the cart held then, unless the request says so itself.
@@ -159,6 +165,7 @@ pub async fn carts_once(
     )
     .bind(keys.iter().map(|key| key.as_uuid()).collect::<Vec<_>>())
     .fetch_all(tx)
+    .traced("SELECT requests")
     .await?;
     let found: HashMap<_, _> =
         rows.into_iter().map(|(key, at, lines)| (key, (at, lines))).collect();

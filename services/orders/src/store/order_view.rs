@@ -1,6 +1,6 @@
 //! Orders for lists: a view that follows the log.
 
-use mesh_log::Pool;
+use mesh_log::{Pool, Traced as _};
 use shop::money::{Currency, Money};
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use time::OffsetDateTime;
@@ -149,6 +149,7 @@ pub async fn list(
         .bind(filter.standing.map(word))
         .bind(limit)
         .fetch_all(&mut *reading)
+        .traced("SELECT order_view")
         .await?;
     rows.iter().map(listed).collect()
 }

@@ -5,7 +5,7 @@ use sqlx::{Arguments as _, postgres::PgArguments};
 use uuid::Uuid;
 
 use super::{Private, state::word};
-use crate::domain::Order;
+use crate::{domain::Order, metrics::End};
 
 /// What else a change of an order writes.
 #[derive(Debug, Default)]
@@ -22,6 +22,8 @@ pub struct OrderRows {
     pub private: Option<Private>,
     /// Personal data that is needed no more.
     pub forget: Option<Forget>,
+    /// The end that the order comes to, which is counted and not written.
+    pub end: Option<End>,
 }
 
 /// Takes a customer's cart at a version.
@@ -173,6 +175,12 @@ impl Companion for OrderRows {
         let forget = pick(rows, |row| row.forget.as_ref());
         bind.numbers(&forget)?;
         bind.column(&forget, |forget| *forget == Forget::All)
+    }
+
+    fn committed(&self) {
+        if let Some(end) = self.end {
+            end.count();
+        }
     }
 }
 

@@ -110,6 +110,6 @@ impl Payments {
     }
 
     async fn write(&self, payment_id: Uuid, action: Action) -> Result<Payment, Error> {
-        Ok(self.writer.submit(Command::new(payment_id, action)).await??)
+        Ok(self.writer.submit(Command::new(payment_id, action)).await??.payment)
     }
 }

@@ -16,8 +16,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    domain::{Answer, Entry, Payment, Refund, Refusal, Terms, postings},
-    events,
+    domain::{Answer, Entry, Fact, Payment, Refund, Refusal, Terms, postings},
+    events, metrics,
     store::{payments, refunds},
 };
 
@@ -78,6 +78,13 @@ impl Command {
     }
 }
 
+/// The payment after a command, and what became known by it.
+#[derive(Debug)]
+pub struct Done {
+    pub payment: Payment,
+    pub fact: Option<Fact>,
+}
+
 /// Carries out commands on payments.
 pub struct Writer {
     settle_after: Duration,
@@ -92,7 +99,7 @@ impl Writer {
 
 impl Work for Writer {
     type Command = Command;
-    type Outcome = Result<Payment, Refusal>;
+    type Outcome = Result<Done, Refusal>;
 
     fn label(command: &Command) -> &'static str {
         match command.action {
@@ -116,6 +123,10 @@ impl Work for Writer {
             Ok(outcomes)
         }
         .boxed()
+    }
+
+    fn committed(&self, _: &[Command], outcomes: &[Self::Outcome]) {
+        outcomes.iter().flatten().filter_map(|done| done.fact.as_ref()).for_each(metrics::count);
     }
 }
 
@@ -160,7 +171,7 @@ impl Batch {
         })
     }
 
-    fn carry_out(&mut self, command: &Command) -> Result<Payment, Refusal> {
+    fn carry_out(&mut self, command: &Command) -> Result<Done, Refusal> {
         let id = command.payment_id;
         let request = command.request();
         let seen = request.and_then(|(key, _)| self.seen.get(&key));
@@ -171,7 +182,7 @@ impl Batch {
         }
         let repeated = seen.is_some();
         let before = self.payments.get(&id).cloned().flatten();
-        self.decide(command, repeated)?;
+        let fact = self.decide(command, repeated)?;
         if let (Some((key, digest)), false) = (request, repeated) {
             let seen = Seen { digest, thing: id, version: 0 };
             self.seen.insert(key, seen);
@@ -183,42 +194,41 @@ impl Batch {
             payment.update_time = self.now;
             self.changed.insert(id);
         }
-        Ok(payment.clone())
+        Ok(Done { payment: payment.clone(), fact })
     }
 
-    fn decide(&mut self, command: &Command, repeated: bool) -> Result<(), Refusal> {
+    fn decide(&mut self, command: &Command, repeated: bool) -> Result<Option<Fact>, Refusal> {
         let id = command.payment_id;
         let slot = self.payments.entry(id).or_default();
         match &command.action {
             Action::Authorize { terms, card_token } => {
-                Payment::authorize(slot, id, terms, card_token, self.now)
+                Payment::authorize(slot, id, terms, card_token, self.now)?;
             }
-            Action::Undo { .. } => {
-                Payment::undo(slot, id, self.now);
-                Ok(())
-            }
+            Action::Undo { .. } => Payment::undo(slot, id, self.now),
             Action::Capture { key, part, .. } => {
-                slot.as_mut().ok_or(Refusal::NotFound)?.capture(*key, *part)
+                slot.as_mut().ok_or(Refusal::NotFound)?.capture(*key, *part)?;
             }
-            Action::Refund { .. } if repeated => Ok(()),
+            Action::Refund { .. } if repeated => {}
             Action::Refund { key, amount, .. } => {
-                slot.as_mut().ok_or(Refusal::NotFound)?.refund(*key, *amount)
+                slot.as_mut().ok_or(Refusal::NotFound)?.refund(*key, *amount)?;
             }
-            Action::Record { answer, .. } => self.record(command, answer),
+            Action::Record { answer, .. } => return self.record(command, answer),
         }
+        Ok(None)
     }
 
-    fn record(&mut self, command: &Command, answer: &Answer) -> Result<(), Refusal> {
+    /// What the answer makes known, if it is news.
+    fn record(&mut self, command: &Command, answer: &Answer) -> Result<Option<Fact>, Refusal> {
         let payment = self.payments.get_mut(&command.payment_id).and_then(Option::as_mut);
         let payment = payment.ok_or(Refusal::NotFound)?;
-        let Some(fact) = payment.record(answer) else { return Ok(()) };
+        let Some(fact) = payment.record(answer) else { return Ok(None) };
         let (payment_id, version) = (payment.id, payment.version);
         let event = Event { meta: command.meta.clone(), ..events::event(payment, &fact) };
         self.events.push((payment_id, version, event));
         let create_time = self.now;
         let entry = |posting| Entry { payment_id, version, posting, create_time };
         self.entries.extend(postings(&fact).into_iter().map(entry));
-        Ok(())
+        Ok(Some(fact))
     }
 
     async fn save(&self, tx: &mut PgConnection, settle_after: Duration) -> sqlx::Result<()> {

@@ -1,6 +1,6 @@
 //! The ledger's rows.
 
-use mesh_log::Pool;
+use mesh_log::{Pool, Traced as _};
 use shop::money::{Currency, Money};
 use sqlx::{Row as _, postgres::PgRow};
 use uuid::Uuid;
@@ -33,6 +33,7 @@ pub async fn list(db: &Pool, page: &EntriesPage) -> sqlx::Result<Vec<Entry>> {
     .bind(page.account.map(account_name))
     .bind(i64::try_from(page.size + 1).unwrap_or(i64::MAX))
     .fetch_all(&mut *reading)
+    .traced("SELECT ledger_entries")
     .await?;
     rows.iter().map(entry).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use mesh_log::Pool;
+use mesh_log::{Pool, Traced as _};
 use shop::money::{Currency, Money};
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use time::OffsetDateTime;
@@ -56,6 +56,7 @@ pub async fn lock(tx: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Locked> {
     )
     .bind(ids)
     .fetch_all(tx)
+    .traced("SELECT payments")
     .await?;
     let mut locked = Locked { payments: HashMap::new(), now: OffsetDateTime::UNIX_EPOCH };
     for row in &rows {
@@ -115,7 +116,7 @@ pub async fn list(db: &Pool, page: &PaymentsPage) -> sqlx::Result<Vec<Payment>> 
     if let Some(order_id) = page.order_id {
         query = query.bind(order_id);
     }
-    let rows = query.fetch_all(&mut *db.read().await?).await?;
+    let rows = query.fetch_all(&mut *db.read().await?).traced("SELECT payments").await?;
     rows.iter().map(payment).collect()
 }
 
@@ -162,6 +163,7 @@ pub async fn save(
         .bind(amounts().map(|it| it.currency.as_str()).collect::<Vec<_>>())
         .bind(amounts().map(|it| it.minor).collect::<Vec<_>>())
         .execute(tx)
+        .traced("UPDATE payments")
         .await
         .map(drop)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use mesh_log::Pool;
+use mesh_log::{Pool, Traced as _};
 use shop::money::{Currency, Money};
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use uuid::Uuid;
@@ -26,6 +26,7 @@ pub async fn pending(
     )
     .bind(payments)
     .fetch_all(tx)
+    .traced("SELECT refunds")
     .await?;
     for (payment, id, minor) in rows {
         pending.entry(payment).or_default().push(Refund { id, minor });
@@ -46,6 +47,7 @@ pub async fn insert(tx: &mut PgConnection, refunds: &[(Uuid, Refund)]) -> sqlx::
     .bind(refunds.iter().map(|(_, refund)| refund.id).collect::<Vec<_>>())
     .bind(refunds.iter().map(|(_, refund)| refund.minor).collect::<Vec<_>>())
     .execute(tx)
+    .traced("INSERT refunds")
     .await
     .map(drop)
 }
@@ -58,6 +60,7 @@ pub async fn finish(tx: &mut PgConnection, refunds: &[Uuid]) -> sqlx::Result<()>
     sqlx::query("UPDATE refunds SET done = true, complete_time = now() WHERE refund_id = ANY($1)")
         .bind(refunds)
         .execute(tx)
+        .traced("UPDATE refunds")
         .await
         .map(drop)
 }

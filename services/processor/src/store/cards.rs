@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use mesh_log::Traced as _;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -38,6 +39,7 @@ pub async fn insert(
     .bind(&card.last_digits)
     .bind(behaviour.name())
     .execute(tx)
+    .traced("INSERT cards")
     .await?;
     Ok(done.rows_affected() == 1)
 }
@@ -64,6 +66,7 @@ pub async fn behaviours(
         sqlx::query_as("SELECT token, behaviour FROM cards WHERE token = ANY($1)")
             .bind(tokens)
             .fetch_all(tx)
+            .traced("SELECT cards")
             .await?;
     rows.into_iter()
         .map(|(token, name)| match Behaviour::by_name(&name) {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use mesh_log::Pool;
+use mesh_log::{Pool, Traced as _};
 use shop::money::{Currency, Money};
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use time::OffsetDateTime;
@@ -26,6 +26,7 @@ pub async fn lock(tx: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Locked> {
     )
     .bind(ids)
     .fetch_all(tx)
+    .traced("SELECT charges")
     .await?;
     let mut locked = Locked { charges: HashMap::new(), now: OffsetDateTime::UNIX_EPOCH };
     for row in &rows {
@@ -90,6 +91,7 @@ pub async fn save(
     .bind(charges.iter().map(|it| it.refund_refused).collect::<Vec<_>>())
     .bind(charges.iter().map(|it| is_new(it)).collect::<Vec<_>>())
     .execute(tx)
+    .traced("UPDATE charges")
     .await
     .map(drop)
 }
@@ -110,6 +112,7 @@ pub async fn insert_refunds(
     .bind(refunds.iter().map(|it| it.1).collect::<Vec<_>>())
     .bind(refunds.iter().map(|it| it.2).collect::<Vec<_>>())
     .execute(tx)
+    .traced("INSERT refunds")
     .await
     .map(drop)
 }

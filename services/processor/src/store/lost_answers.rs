@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use mesh_log::Traced as _;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -18,6 +19,7 @@ pub async fn mark(tx: &mut PgConnection, keys: &[Uuid]) -> sqlx::Result<HashSet<
     )
     .bind(keys)
     .fetch_all(tx)
+    .traced("INSERT lost_answers")
     .await?;
     Ok(new.into_iter().collect())
 }

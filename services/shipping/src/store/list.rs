@@ -1,6 +1,6 @@
 //! Lists of shipments, the oldest first.
 
-use mesh_log::Pool;
+use mesh_log::{Pool, Traced as _};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -42,7 +42,12 @@ pub async fn list(
         ))
         .bind(state.as_str()),
     };
-    let rows: Vec<Row> =
-        query.bind(created).bind(id).bind(limit).fetch_all(&mut *db.read().await?).await?;
+    let rows: Vec<Row> = query
+        .bind(created)
+        .bind(id)
+        .bind(limit)
+        .fetch_all(&mut *db.read().await?)
+        .traced("SELECT shipments")
+        .await?;
     Ok(rows.into_iter().map(|row| row.shipment).collect())
 }

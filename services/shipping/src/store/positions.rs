@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use mesh_log::Pool;
+use mesh_log::{Pool, Traced as _};
 use sqlx::{FromRow as _, PgConnection, Row as _, postgres::PgRow};
 use uuid::Uuid;
 
@@ -31,6 +31,7 @@ pub async fn known_positions(
     .bind(wanted.iter().map(|(shipment, _)| *shipment).collect::<Vec<_>>())
     .bind(wanted.iter().map(|(_, position)| *position).collect::<Vec<_>>())
     .fetch_all(tx)
+    .traced("SELECT shipment_positions")
     .await?;
     rows.into_iter().map(|(shipment, id, digest)| Ok(((shipment, id), sixteen(&digest)?))).collect()
 }
@@ -66,6 +67,7 @@ pub async fn save_positions(
     .bind(new.iter().map(|new| point(&new.position.place).map(|(_, lon)| lon)).collect::<Vec<_>>())
     .bind(new.iter().map(|new| name(&new.position.place)).collect::<Vec<_>>())
     .execute(tx)
+    .traced("INSERT shipment_positions")
     .await?;
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Writes a batch.
 
+use mesh_log::Traced as _;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -81,6 +82,7 @@ pub async fn save(
         .bind(column(changed, |row| row.shipment.terms.map(|terms| terms.price.currency.as_str())))
         .bind(column(changed, |row| row.shipment.terms.map(|terms| terms.price.minor)))
         .execute(tx)
+        .traced("UPDATE shipments")
         .await?;
     Ok(())
 }

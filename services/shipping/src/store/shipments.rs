@@ -1,6 +1,6 @@
 //! Reads and locks rows of `shipments`.
 
-use mesh_log::Pool;
+use mesh_log::{Pool, Traced as _};
 use sqlx::{FromRow as _, PgConnection, Row as _};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -22,6 +22,7 @@ pub async fn lock(tx: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<(Vec<Row>
     ))
     .bind(ids)
     .fetch_all(tx)
+    .traced("SELECT shipments")
     .await?;
     let (mut locked, mut now) = (Vec::with_capacity(rows.len()), OffsetDateTime::UNIX_EPOCH);
     for row in &rows {
