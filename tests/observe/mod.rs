@@ -1,4 +1,5 @@
-//! What an operator sees of an order: its spans, its lines, what they must not tell, and `top`.
+//! What an operator sees of an order: its spans, its lines, what they must not tell, `top`, and
+//! the way from an alert to its cause.
 
 mod correlation;
 mod fails_once;
@@ -6,6 +7,7 @@ mod golden;
 mod personal;
 mod top;
 mod tree;
+mod walks;
 
 use std::path::PathBuf;
 
