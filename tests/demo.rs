@@ -41,8 +41,9 @@ async fn every_order_of_a_demo_settles_though_the_orders_service_is_killed() {
         SERVICES.iter().map(|name| ((*name).to_owned(), vec![platform.grpc(name)])),
     );
     let desk = desk.unwrap();
-    eventually("every saga to end", async || desk.sagas(None).await.unwrap().is_empty()).await;
-    assert!(desk.dead_letters().await.unwrap().is_empty());
+    eventually("every saga to end", async || desk.sagas(None).await.complete().unwrap().is_empty())
+        .await;
+    assert!(desk.dead_letters().await.complete().unwrap().is_empty());
     assert!(desk.saga("no-uuid").await.is_err());
 
     // What the carrier took along is known to whoever listens to shipping.

@@ -33,7 +33,7 @@ async fn the_right_alert_and_no_other_fires_and_resolves() {
     fs::write(&policy, POLICY).unwrap();
     let policy = policy.to_str().unwrap();
     let shop = Shop::open_with(|it| it.env("orders", "MESH_POLICY", policy)).await;
-    let watch = Watch::start(program, &shop).await;
+    let watch = Watch::start("alerts", program, &shop).await;
     watch.works().await;
 
     tokio::select! {

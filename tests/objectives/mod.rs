@@ -3,7 +3,7 @@
 
 mod alerts;
 mod generated;
-mod prometheus;
+pub mod prometheus;
 mod runbook;
 
 use std::fs;

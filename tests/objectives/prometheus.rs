@@ -28,10 +28,10 @@ pub struct Watch {
 pub type Firing = (String, String, String);
 
 impl Watch {
-    /// Begins to scrape every process of the shop. An hour of the rules is a second, and no window shorter
-    /// than eight scrapes.
-    pub async fn start(program: PathBuf, shop: &Shop) -> Self {
-        let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("observe");
+    /// Begins to scrape every process of the shop, with data of its own under this name. An hour of the
+    /// rules is a second, and no window shorter than eight scrapes.
+    pub async fn start(name: &str, program: PathBuf, shop: &Shop) -> Self {
+        let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("prometheus-{name}"));
         let home = Home::at(&root).unwrap();
         home.wipe("prometheus").unwrap();
         let clock = Clock::faster(3600, EVERY * 8);

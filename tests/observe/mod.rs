@@ -1,5 +1,5 @@
-//! What an operator sees of a shop: its spans, its lines, its metrics, what these must not tell, and
-//! `top`.
+//! What an operator sees of a shop: its spans, its lines, its metrics, what these must not tell,
+//! `top`, and the way from an alert to its cause.
 
 mod cardinality;
 mod correlation;
@@ -11,6 +11,7 @@ mod golden;
 mod personal;
 mod top;
 mod tree;
+mod walks;
 
 use std::path::PathBuf;
 

@@ -119,7 +119,7 @@ Examples:
   cargo mesh sagas retry ORDER_ID                  go on, with a new time limit
   cargo mesh sagas resolve ORDER_ID --note 'paid back by hand, ticket 17'
 
-Exit codes: 0 done, 1 refused, or not up.";
+Exit codes: 0 done; 1 refused, not up, or a service did not answer that may have some.";
 
 pub const DLQ: &str = "\
 Examples:
@@ -127,7 +127,7 @@ Examples:
   cargo mesh dlq show shipping EVENT_ID
   cargo mesh dlq redrive shipping      try again, once the bug is fixed
 
-Exit codes: 0 done, 1 some are left that were to be tried again, or not up.";
+Exit codes: 0 done; 1 some are left that were to be tried again, a service did not answer, or not up.";
 
 pub const POLICY: &str = "\
 Examples:
@@ -159,6 +159,17 @@ pass, OPEN while none do, HALF_OPEN while one call tries. The round trip counts 
 
 Exit codes: 0 shown, 1 nothing is up, or there is no such service.";
 
+pub const LOCKS: &str = "\
+Examples:
+  cargo mesh locks                              who holds what others wait for, in all databases
+  cargo mesh locks catalog
+  cargo mesh locks --json | jq '.[] | [.service, .pid, .waiting]'
+
+A holder whose state is `idle in transaction` does nothing: whoever began it went away, or forgot it.
+`SELECT pg_terminate_backend(PID)` ends a session; what it had not committed is undone.
+
+Exit codes: 0 shown, 1 nothing is up, or PostgreSQL does not answer.";
+
 pub const BENCH: &str = "\
 Examples:
   cargo mesh up --release --untraced --detach && cargo mesh bench orders
@@ -188,6 +199,7 @@ Examples:
   cargo mesh test                  everything
   cargo mesh test crash            tests whose name contains `crash`
   cargo mesh test --suite rust     all but those that watch a shop with Prometheus
+  cargo mesh test --suite alerts   a shop breaks: the alert, and the way to the cause
   cargo mesh test --require all    fail where a test would be skipped for want of a tool
 
 Tests of rules and alerts need Prometheus (Debian, Ubuntu: `apt install prometheus`), and say

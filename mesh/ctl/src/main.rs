@@ -15,8 +15,8 @@ use clap::{Parser, Subcommand};
 use meshctl::services;
 
 use commands::{
-    audit, bench, completions, demo, dlq, docs, down, endpoints, generate, logs, policy, sagas,
-    serve, status, supervise, test, top, trace, up,
+    audit, bench, completions, demo, dlq, docs, down, endpoints, generate, locks, logs, policy,
+    sagas, serve, status, supervise, test, top, trace, up,
 };
 
 // `serve` runs services in this process. Each thread counts for itself, for `bench rpc`.
@@ -62,6 +62,8 @@ enum Command {
     Policy(policy::Args),
     /// Shows where callers find a service, and how each endpoint is.
     Endpoints(endpoints::Args),
+    /// Shows which database sessions wait for another one, and for whom.
+    Locks(locks::Args),
     /// Measures how fast the shop is, and what its calls cost.
     Bench(bench::Args),
     /// Runs the tests, with the servers they need.
@@ -106,6 +108,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Dlq(args) => Box::pin(dlq::run(args)).await,
         Command::Policy(args) => policy::run(args).await,
         Command::Endpoints(args) => endpoints::run(args).await,
+        Command::Locks(args) => locks::run(args).await,
         Command::Bench(args) => Box::pin(bench::run(args)).await,
         Command::Test(args) => test::run(args).await,
         Command::Completions(args) => completions::run(args).await,

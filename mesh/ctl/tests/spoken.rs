@@ -25,6 +25,7 @@ fn help_lists_every_command_with_examples_and_exit_codes() {
         "dlq",
         "policy",
         "endpoints",
+        "locks",
         "bench",
         "test",
         "completions",

@@ -10,6 +10,18 @@ use tokio::sync::Mutex;
 
 use crate::{paths, shared};
 
+/// Builds a program of this workspace, once per process, and returns its path: for tests of another
+/// package than its own.
+///
+/// # Panics
+/// If it does not build.
+pub async fn program(package: &str) -> PathBuf {
+    match binaries(&[package.to_owned()]).await {
+        Ok(folder) => folder.join(package),
+        Err(error) => panic!("{package}: {error:?}"),
+    }
+}
+
 /// Builds the binaries of these packages with the profile of the running test, once per process,
 /// and returns the directory they lie in.
 pub(crate) async fn binaries(packages: &[String]) -> Result<PathBuf> {

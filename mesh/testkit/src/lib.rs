@@ -20,6 +20,7 @@ mod skipped;
 mod sweep;
 
 pub use broker::nats;
+pub use build::program;
 pub use database::{Database, superuser_url};
 pub use eventually::{Awaited, eventually, patience};
 pub use hearing::hear;

@@ -4,10 +4,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use mesh_proto::operator::v1::{DeadLetter, RedriveDeadLettersResponse};
-use meshctl::operate::{Held, dead_letter_json, reason_word, written_time};
+use meshctl::operate::{Answers, Held, dead_letter_json, reason_word, written_time};
 use serde_json::{Value, json};
 
-use super::sagas::{How, short};
+use super::sagas::{How, missing, short};
 use crate::output::{self, Tone};
 
 /// What to do.
@@ -46,13 +46,14 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     let json = args.how.json;
     match args.action.unwrap_or(Action::List) {
         Action::List => {
-            let letters = desk.dead_letters().await?;
+            let answers = desk.dead_letters().await;
             if json {
-                let letters: Value = letters.iter().map(dead_letter_json).collect();
+                let letters: Value = answers.held.iter().map(dead_letter_json).collect();
                 output::json(&letters)?;
             } else {
-                print_all(&letters)?;
+                print_all(&answers)?;
             }
+            return Ok(missing(&answers.silent));
         }
         Action::Show { stream, event_id } => {
             let letter = desk.dead_letter(&stream, &event_id).await?;
@@ -79,8 +80,9 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_all(letters: &[Held<DeadLetter>]) -> Result<()> {
-    if letters.is_empty() {
+fn print_all(answers: &Answers<DeadLetter>) -> Result<()> {
+    let letters = &answers.held;
+    if letters.is_empty() && answers.silent.is_empty() {
         return Ok(output::put("  no dead letters\n")?);
     }
     let titles = ["service", "stream", "event", "type", "key", "why", "tries", "error"];

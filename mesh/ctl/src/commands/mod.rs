@@ -12,6 +12,7 @@ pub mod endpoints;
 pub mod generate;
 pub mod growth;
 mod keys;
+pub mod locks;
 pub mod logs;
 pub mod policy;
 pub mod rpc;

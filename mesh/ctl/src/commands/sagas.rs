@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use mesh_proto::operator::v1::{Saga, SagaState};
-use meshctl::operate::{Desk, Held, saga_json, state_word, written_time};
+use meshctl::operate::{Answers, Desk, Held, saga_json, state_word, written_time};
 use serde_json::Value;
 
 use crate::output::{self, Tone};
@@ -90,13 +90,14 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     let json = args.how.json;
     match args.action.unwrap_or(Action::List { parked: false }) {
         Action::List { parked } => {
-            let sagas = desk.sagas(parked.then_some(SagaState::Parked)).await?;
+            let answers = desk.sagas(parked.then_some(SagaState::Parked)).await;
             if json {
-                let sagas: Value = sagas.iter().map(saga_json).collect();
+                let sagas: Value = answers.held.iter().map(saga_json).collect();
                 output::json(&sagas)?;
             } else {
-                print_all(&sagas)?;
+                print_all(&answers)?;
             }
+            return Ok(missing(&answers.silent));
         }
         Action::Show { id } => show(&desk.saga(&id).await?, json)?,
         Action::Retry { id } => show(&desk.retry(&id).await?, json)?,
@@ -106,8 +107,17 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_all(sagas: &[Held<Saga>]) -> Result<()> {
-    if sagas.is_empty() {
+/// Says whom the answer does without; success if that is nobody.
+pub(super) fn missing(silent: &[String]) -> ExitCode {
+    for service in silent {
+        eprintln!("  not asked: {service}");
+    }
+    if silent.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn print_all(answers: &Answers<Saga>) -> Result<()> {
+    let sagas = &answers.held;
+    if sagas.is_empty() && answers.silent.is_empty() {
         return Ok(output::put("  every saga has ended\n")?);
     }
     let titles = ["service", "saga", "state", "step", "age", "reason"];

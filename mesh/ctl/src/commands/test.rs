@@ -9,7 +9,7 @@ use tokio::process::Command;
 use crate::project::Project;
 
 /// The tests of the suite `alerts`.
-const ALERTS: &str = "objectives::alerts::";
+const ALERTS: [&str; 2] = ["objectives::alerts::", "observe::walks::"];
 
 /// Which tests.
 #[derive(Debug, clap::Args)]
@@ -29,7 +29,7 @@ pub struct Args {
 enum Suite {
     /// Everything in Rust but the other suites: rules, layers, services, platform.
     Rust,
-    /// A real Prometheus watches a shop that breaks.
+    /// A real Prometheus watches a shop that breaks, and an operator finds out why.
     Alerts,
     /// All that this checkout has.
     All,
@@ -60,12 +60,45 @@ async fn cargo_test(args: &Args) -> Result<bool> {
         // What `mesh_testkit::skipped` heeds.
         command.env("REQUIRE_ALL", "1");
     }
-    let filter = args.filter.as_deref();
-    match args.suite {
-        Suite::All => command.args(filter),
-        Suite::Rust => command.args(filter).args(["--", "--skip", ALERTS]),
-        Suite::Alerts => command.arg(filter.unwrap_or(ALERTS)),
-    };
+    command.args(selection(args.suite, args.filter.as_deref()));
     let status = command.status().await.context("cannot run cargo: is Rust installed?")?;
     Ok(status.success())
+}
+
+/// What `cargo test` is told of which tests to run.
+fn selection(suite: Suite, filter: Option<&str>) -> Vec<String> {
+    let own = |tests: &[&str]| match filter {
+        Some(filter) => vec![filter.to_owned()],
+        None => [&["--"], tests].concat().into_iter().map(str::to_owned).collect(),
+    };
+    match suite {
+        Suite::All => filter.map(str::to_owned).into_iter().collect(),
+        Suite::Alerts => own(&ALERTS),
+        Suite::Rust => {
+            let mut words: Vec<String> = filter.map(str::to_owned).into_iter().collect();
+            words.push("--".to_owned());
+            for test in ALERTS {
+                words.extend(["--skip".to_owned(), test.to_owned()]);
+            }
+            words
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Suite, selection};
+
+    #[test]
+    fn a_suite_is_its_own_tests_and_rust_all_others() {
+        assert_eq!(selection(Suite::All, None), [""; 0]);
+        assert_eq!(
+            selection(Suite::Alerts, None)[1..],
+            ["objectives::alerts::", "observe::walks::"]
+        );
+        assert_eq!(selection(Suite::Alerts, Some("lock")), ["lock"]);
+        let rust = selection(Suite::Rust, Some("crash"));
+        assert_eq!(rust[..4], ["crash", "--", "--skip", "objectives::alerts::"]);
+        assert_eq!(rust.len(), 6);
+    }
 }

@@ -10,16 +10,12 @@ use mesh_proto::operator::v1::{
 use serde_json::{Value, json};
 use tonic::Status;
 
-use super::{Counter, Desk, Held, PAGE, request, required, word, written_time};
+use super::{Answers, Counter, Desk, Held, PAGE, request, required, word, written_time};
 
 impl Desk {
     /// The dead letters of every service, in the order of their streams.
-    pub async fn dead_letters(&self) -> Result<Vec<Held<DeadLetter>>> {
-        let answers = self.ask_all(async |counter| list(counter).await).await?;
-        let held = answers.into_iter().flat_map(|Held { service, thing }| {
-            thing.into_iter().map(move |letter| Held { service: service.clone(), thing: letter })
-        });
-        Ok(held.collect())
+    pub async fn dead_letters(&self) -> Answers<DeadLetter> {
+        self.ask_all(async |counter| list(counter).await).await.each()
     }
 
     /// One dead letter with its body.
@@ -48,6 +44,7 @@ impl Desk {
             Ok(answer.into_inner())
         })
         .await
+        .complete()
     }
 }
 

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use futures::future::join_all;
 use mesh_proto::operator::v1::dead_letters_service_client::DeadLettersServiceClient;
 use mesh_proto::operator::v1::sagas_service_client::SagasServiceClient;
 use mesh_rpc::{Channel, timeout_request};
@@ -34,6 +35,15 @@ pub struct Held<T> {
     pub thing: T,
 }
 
+/// What the services answered that could be asked.
+#[derive(Debug)]
+pub struct Answers<T> {
+    /// In the order of the services.
+    pub held: Vec<Held<T>>,
+    /// Of each of the others, why it gave no answer.
+    pub silent: Vec<String>,
+}
+
 /// The services that an operator looks after.
 #[derive(Debug)]
 pub struct Desk {
@@ -46,6 +56,26 @@ struct Counter {
     service: String,
     sagas: SagasServiceClient<Channel>,
     dead_letters: DeadLettersServiceClient<Channel>,
+}
+
+impl<T> Answers<T> {
+    /// The answers, if everybody gave one.
+    pub fn complete(self) -> Result<Vec<Held<T>>> {
+        if !self.silent.is_empty() {
+            bail!("{}", self.silent.join("; "));
+        }
+        Ok(self.held)
+    }
+}
+
+impl<T> Answers<Vec<T>> {
+    /// Each thing by itself.
+    fn each(self) -> Answers<T> {
+        let held = self.held.into_iter().flat_map(|Held { service, thing }| {
+            thing.into_iter().map(move |thing| Held { service: service.clone(), thing })
+        });
+        Answers { held: held.collect(), silent: self.silent }
+    }
 }
 
 impl Desk {
@@ -67,20 +97,22 @@ impl Desk {
         Ok(Desk { services: counters })
     }
 
-    /// Asks every service that has the contract, and fails if one cannot answer.
-    async fn ask_all<T>(
-        &self,
-        ask: impl AsyncFn(&Counter) -> Result<T, Status>,
-    ) -> Result<Vec<Held<T>>> {
-        let mut answers = Vec::new();
-        for counter in &self.services {
-            match ask(counter).await {
-                Ok(thing) => answers.push(Held { service: counter.service.clone(), thing }),
+    /// Asks every service that has the contract, all at once: one that hangs holds up no other.
+    async fn ask_all<T>(&self, ask: impl AsyncFn(&Counter) -> Result<T, Status>) -> Answers<T> {
+        let ask = &ask;
+        let asked =
+            self.services.iter().map(|counter| async move { (counter, ask(counter).await) });
+        let mut answers = Answers { held: Vec::new(), silent: Vec::new() };
+        for (counter, answer) in join_all(asked).await {
+            match answer {
+                Ok(thing) => answers.held.push(Held { service: counter.service.clone(), thing }),
                 Err(status) if status.code() == Code::Unimplemented => {}
-                Err(status) => bail!("{} says {}", counter.service, said(&status)),
+                Err(status) => {
+                    answers.silent.push(format!("{} says {}", counter.service, said(&status)));
+                }
             }
         }
-        Ok(answers)
+        answers
     }
 
     /// Asks one service after the other for the one that holds a thing.

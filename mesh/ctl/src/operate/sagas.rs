@@ -9,17 +9,13 @@ use serde_json::{Value, json};
 use tonic::Status;
 use uuid::Uuid;
 
-use super::{Counter, Desk, Held, PAGE, request, required, word, written_time};
+use super::{Answers, Counter, Desk, Held, PAGE, request, required, word, written_time};
 
 impl Desk {
     /// The sagas that have not ended, of every service, oldest first; only those in one state if
     /// one is given.
-    pub async fn sagas(&self, state: Option<SagaState>) -> Result<Vec<Held<Saga>>> {
-        let answers = self.ask_all(async |counter| list(counter, state).await).await?;
-        let held = answers.into_iter().flat_map(|Held { service, thing }| {
-            thing.into_iter().map(move |saga| Held { service: service.clone(), thing: saga })
-        });
-        Ok(held.collect())
+    pub async fn sagas(&self, state: Option<SagaState>) -> Answers<Saga> {
+        self.ask_all(async |counter| list(counter, state).await).await.each()
     }
 
     /// One saga with every step that it recorded.

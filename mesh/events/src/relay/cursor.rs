@@ -144,6 +144,11 @@ async fn read_note(db: &Database, stream: &str) -> sqlx::Result<Option<Note>> {
     }))
 }
 
+/// How far the stream had come by its last note; 0 if there is none.
+pub(super) async fn noted(db: &Database, stream: &str) -> sqlx::Result<i64> {
+    Ok(read_note(db, stream).await?.map_or(0, |note| note.position))
+}
+
 /// Notes how far the stream has come, for the day on which it is empty.
 pub(super) async fn write_note(db: &Database, stream: &str, cursor: &Cursor) -> sqlx::Result<()> {
     sqlx::query(

@@ -1,5 +1,10 @@
 //! What the relay measures.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
 use mesh_log::Database;
 use mesh_runtime::metrics::meter;
 use opentelemetry::{
@@ -7,6 +12,10 @@ use opentelemetry::{
     metrics::{Counter, Gauge},
 };
 
+use super::cursor;
+
+/// No position: those of the log begin at 1.
+const UNKNOWN: i64 = -1;
 /// Rows beyond this count are not counted any more: the lag is bad enough.
 const COUNT_LIMIT: i64 = 100_000;
 
@@ -17,6 +26,8 @@ pub(super) struct Gauges {
     rows: Gauge<u64>,
     seconds: Gauge<f64>,
     labels: [KeyValue; 2],
+    /// Log position of the last row that the broker is known to have.
+    position: Arc<AtomicI64>,
 }
 
 impl Gauges {
@@ -36,21 +47,35 @@ impl Gauges {
                 .with_description("Age of the oldest public row that is not published yet.")
                 .build(),
             labels: [KeyValue::new("service", service), KeyValue::new("stream", stream)],
+            position: Arc::new(AtomicI64::new(UNKNOWN)),
         }
     }
 
-    pub(super) fn published(&self) {
+    /// The broker has acknowledged the row at this position.
+    pub(super) fn published(&self, position: i64) {
         self.published.add(1, &self.labels);
+        self.found(position);
+    }
+
+    /// The stream holds everything up to this position.
+    pub(super) fn found(&self, position: i64) {
+        self.position.store(position, Ordering::Relaxed);
     }
 
     /// Says nothing of what another replica measures now.
     pub(super) fn stand_by(&self) {
+        self.found(UNKNOWN);
         self.rows.record(0, &self.labels);
         self.seconds.record(0.0, &self.labels);
     }
 
-    /// Measures how far the stream is behind the log.
-    pub(super) async fn measure(&self, db: &Database, position: i64) -> sqlx::Result<()> {
+    /// Measures how far the stream is behind the log. The broker is not asked: most is to be told while
+    /// it does not answer.
+    pub(super) async fn measure(&self, db: &Database, stream: &str) -> sqlx::Result<()> {
+        let position = match self.position.load(Ordering::Relaxed) {
+            UNKNOWN => cursor::noted(db, stream).await?,
+            position => position,
+        };
         let (rows, seconds): (i64, f64) = sqlx::query_as(
             "SELECT count(*), coalesce(extract(epoch FROM now() - min(at)), 0)::float8
              FROM (SELECT at FROM log WHERE seq > $1 AND public ORDER BY seq LIMIT $2) behind",

@@ -13,11 +13,14 @@ use std::{error::Error, time::Duration};
 
 use mesh_log::{Database, Lease};
 use mesh_runtime::Service;
+use tokio::time::MissedTickBehavior;
 
 use crate::{Nats, backoff::Backoff};
 use gauge::Gauges;
 use publisher::{Interrupted, Publisher};
 
+/// How often it is measured how late the stream is.
+const MEASURE: Duration = Duration::from_secs(2);
 /// Pauses after trouble.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 /// How often a relay that stands by may wake the one that leads.
@@ -84,7 +87,13 @@ impl Work {
                 () = self.hint() => continue,
             };
             tracing::info!(stream = self.stream, "relay leads");
-            lease.lost().run_until_cancelled(self.publish(&lease)).await;
+            let work = async {
+                tokio::select! {
+                    () = self.publish(&lease) => (),
+                    () = self.measure() => (),
+                }
+            };
+            lease.lost().run_until_cancelled(work).await;
             self.gauges.stand_by();
             tracing::info!(stream = self.stream, "relay stands by");
         }
@@ -123,6 +132,18 @@ impl Work {
                 refused = Some(position);
             }
             backoff.pause().await;
+        }
+    }
+
+    /// Measures how late the stream is, most of all while the broker is away.
+    async fn measure(&self) {
+        let mut ticks = tokio::time::interval(MEASURE);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = self.gauges.measure(&self.db, self.stream).await {
+                tracing::warn!(%error, "relay cannot measure its lag");
+            }
         }
     }
 

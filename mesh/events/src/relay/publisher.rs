@@ -63,6 +63,7 @@ pub(super) enum Interrupted {
 impl<'a> Publisher<'a> {
     pub(super) fn new(work: &'a Work, stored: Cursor, connection: u64) -> Self {
         let sent = stored.sequence;
+        work.gauges.found(stored.position);
         Self {
             work,
             connection,
@@ -141,11 +142,11 @@ impl<'a> Publisher<'a> {
         }
         crash::point("relay", "after_publish");
         (self.stored.sequence, self.stored.position) = (expected, position);
-        self.work.gauges.published();
+        self.work.gauges.published(position);
         Ok(())
     }
 
-    /// Compares the stream with what was published, measures the lag, and writes the note.
+    /// Compares the stream with what was published, and writes the note.
     async fn check(&mut self) -> Result<(), Interrupted> {
         let broker = |error: &dyn fmt::Display| Interrupted::Broker(error.to_string());
         let stream = self.work.nats.jetstream().get_stream_no_info(self.work.stream).await;
@@ -155,16 +156,11 @@ impl<'a> Publisher<'a> {
         if info.created != self.stored.created || last < self.stored.sequence || last > self.sent {
             return Err(Interrupted::StreamChanged);
         }
-        let db = &self.work.db;
-        match self.work.gauges.measure(db, self.stored.position).await {
-            Ok(()) if self.stored.position > self.noted => {
-                match cursor::write_note(db, self.work.stream, &self.stored).await {
-                    Ok(()) => self.noted = self.stored.position,
-                    Err(error) => tracing::warn!(%error, "relay cannot note its position"),
-                }
+        if self.stored.position > self.noted {
+            match cursor::write_note(&self.work.db, self.work.stream, &self.stored).await {
+                Ok(()) => self.noted = self.stored.position,
+                Err(error) => tracing::warn!(%error, "relay cannot note its position"),
             }
-            Ok(()) => {}
-            Err(error) => tracing::warn!(%error, "relay cannot measure its lag"),
         }
         Ok(())
     }
