@@ -66,6 +66,7 @@ mod incoming;
 mod nats;
 mod relay;
 mod streams;
+mod traffic;
 
 pub use claim::{Claim, take_all};
 pub use consumer::{Consumer, ConsumerOptions};

@@ -7,6 +7,8 @@ use async_nats::{Client, ConnectOptions, Event, ServerAddr, jetstream};
 use mesh_runtime::{Service, ServiceConfig};
 use tokio::sync::watch;
 
+use crate::traffic;
+
 /// How often the broker must show that it lives; after two silent ones it counts as away.
 const PING_INTERVAL: Duration = Duration::from_secs(3);
 /// How long one request to the broker may take.
@@ -46,6 +48,7 @@ pub async fn connect(service: &Service, config: &ServiceConfig) -> anyhow::Resul
     condition.degraded("connecting");
     let nats =
         Nats::open(url.expose(), &format!("{}/{}", service.name(), service.instance())).await?;
+    traffic::measure(service, nats.client.clone());
     let mut link = nats.link.clone();
     let stopped = service.stopped();
     service.spawn("broker", async move {

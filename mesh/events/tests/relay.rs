@@ -32,6 +32,34 @@ async fn events_recorded_while_the_broker_is_away_arrive_once_it_is_back() {
     assert_eq!(effects.versions().await[&key(1)], (1..=40).collect::<Vec<_>>());
 }
 
+/// Whoever watches the lag sees it most of all while the broker cannot say how far it has come.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_hears_of_is_measured_while_the_broker_is_away() {
+    let broker = Broker::start().await;
+    let things = Database::empty("things", migrations()).await;
+    let publisher = Node::start("unheard", &things, &broker.url()).await;
+    publisher.relay();
+    publisher.record(counted(key(1), 1..=3)).await;
+    eventually("three events", async || broker.count().await == Some(3)).await;
+
+    broker.server.down().await;
+    publisher.nats.disconnected().await;
+    publisher.record(counted(key(1), 4..=10)).await;
+    eventually("seven rows to be late", async || rows_late("unheard") == Some(7.0)).await;
+    broker.server.up().await;
+
+    eventually("none to be late", async || rows_late("unheard") == Some(0.0)).await;
+    assert_eq!(broker.count().await, Some(10));
+}
+
+/// What a service's relay says of its lag.
+fn rows_late(service: &str) -> Option<f64> {
+    let text = mesh_runtime::metrics::render().unwrap();
+    let about = format!("service=\"{service}\"");
+    let mut lines = text.lines().filter(|line| line.starts_with("mesh_relay_lag_rows{"));
+    lines.find(|line| line.contains(&about))?.rsplit_once(' ')?.1.parse().ok()
+}
+
 /// B2: the process is gone at whatever point of the pipeline, several times.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_that_crashes_in_the_middle_of_a_batch_loses_and_repeats_nothing() {

@@ -11,7 +11,7 @@ use sqlx::{
 
 use crate::{
     Pool, Replica, Wake, limits,
-    pool::CONNECT_LIMIT,
+    pool::{self, CONNECT_LIMIT},
     streams::{STREAMS, Watchers},
 };
 
@@ -67,6 +67,7 @@ pub async fn connect(
         ])
         .options(CLIENT_CHECKS);
     let pool = Pool::new(options.clone(), config.database_pool);
+    pool::measure(service, &pool);
     let stop = service.draining();
     let condition = service.health().condition("database");
     let migrated = async {

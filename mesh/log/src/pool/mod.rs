@@ -9,6 +9,7 @@
 
 mod connection;
 mod executor;
+mod gauges;
 
 use std::{
     sync::{
@@ -28,6 +29,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{database::is_connection_lost, limits};
 pub use connection::Connection;
+pub(crate) use gauges::measure;
 
 /// How long a connection may take to make, and how long callers without a deadline wait for one.
 pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(5);

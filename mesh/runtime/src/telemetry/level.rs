@@ -37,10 +37,10 @@ pub(crate) fn parse(text: &str) -> Result<Targets, ConfigError> {
 }
 
 /// A filter that starts with `targets`, which `text` told, and can be changed.
-pub(super) fn filter<S: Subscriber>(text: &str, targets: Targets) -> reload::Layer<Targets, S>
-where
-    S: 'static,
-{
+pub(super) fn filter<S: Subscriber + 'static>(
+    text: &str,
+    targets: Targets,
+) -> reload::Layer<Targets, S> {
     let (layer, handle) = reload::Layer::new(targets);
     let text = Mutex::new(text.to_owned());
     let _ = CURRENT.set(Current { text, change: Box::new(move |targets| handle.reload(targets)) });

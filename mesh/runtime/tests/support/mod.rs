@@ -25,6 +25,8 @@ use opentelemetry_proto::tonic::{
 use tokio::{net::TcpListener, sync::watch};
 use tonic::{Request, Response, Status, service::Routes};
 
+const UNPOISONED: &str = "nobody panics with it";
+
 /// Listens on a port of its own, on the test's runtime.
 #[derive(Clone)]
 pub struct Collector {
@@ -45,8 +47,8 @@ pub struct Received {
 impl Collector {
     /// One that answers when it has been opened.
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let endpoint = format!("http://{}", listener.local_addr().expect("it is bound"));
         let (open, _) = watch::channel(false);
         let collector = Self { endpoint, received: Arc::default(), open };
         let routes = Routes::new(TraceServiceServer::new(collector.clone()))
@@ -61,12 +63,12 @@ impl Collector {
     }
 
     pub fn received(&self) -> Received {
-        self.received.lock().unwrap().clone()
+        self.received.lock().expect(UNPOISONED).clone()
     }
 
     async fn take(&self, take: impl FnOnce(&mut Received)) {
-        self.open.subscribe().wait_for(|open| *open).await.unwrap();
-        take(&mut self.received.lock().unwrap());
+        self.open.subscribe().wait_for(|open| *open).await.expect("the sender is here");
+        take(&mut self.received.lock().expect(UNPOISONED));
     }
 }
 
