@@ -81,6 +81,22 @@ fn the_shop_comes_up_survives_kills_and_goes_down() {
 }
 
 #[test]
+fn everything_is_found_again_where_it_was() {
+    let shop = Shop::clean("found-again");
+    let addresses = || {
+        shop.succeeds(&["up", "--detach", "--in-process"]);
+        let state = shop.state();
+        let of_service = |it: &Value| (it[0]["grpc"].clone(), it[0]["admin"].clone());
+        let services = state["services"].as_object().unwrap().values().map(of_service);
+        let all = (services.collect::<Vec<_>>(), state["nats"]["url"].clone());
+        shop.succeeds(&["down"]);
+        all
+    };
+
+    assert_eq!(addresses(), addresses());
+}
+
+#[test]
 fn a_mistaken_request_is_refused_with_the_way_out() {
     let shop = Shop::clean("mistakes");
 

@@ -72,7 +72,7 @@ impl Running {
         let databases = databases(&postgres, &declarations).await?;
 
         progress.step("starting services");
-        let places = places(home, plan, &leaves_first(&declarations))?;
+        let places = places(&mut ports, plan, &leaves_first(&declarations))?;
         let traces = open_traces(plan, &mut ports).await?;
         let around = Surroundings {
             home,

@@ -48,8 +48,7 @@ pub(super) struct Surroundings<'a> {
 }
 
 /// Gives every process of every service its two ports: the ones it had last time, if they are free.
-pub fn places(home: &Home, plan: &Plan, order: &[String]) -> Result<Vec<Place>> {
-    let mut ports = Ports::open(&home.path("ports.json"));
+pub fn places(ports: &mut Ports, plan: &Plan, order: &[String]) -> Result<Vec<Place>> {
     let mut address = |name: String| -> Result<SocketAddr> {
         Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, ports.port(&name)?)))
     };
