@@ -1,5 +1,8 @@
 //! An empty database of its own for every test.
 
+use std::sync::mpsc;
+use std::time::Duration;
+
 use anyhow::Result;
 use mesh_local::{derived_password, ensure_database, ensure_role, role_url};
 use sqlx::migrate::Migrator;
@@ -8,6 +11,9 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::{shared, sweep};
+
+/// How long the end of a test may take.
+const DROP_LIMIT: Duration = Duration::from_secs(1);
 
 /// The advisory lock under which templates are made.
 const TEMPLATES: i64 = 0x6d65_7368_7470;
@@ -101,18 +107,23 @@ impl Drop for Database {
     fn drop(&mut self) {
         let statement = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
         let superuser = self.superuser.clone();
-        // In a runtime of its own: the test's may be gone, or be the one that drops us. A database
-        // that is left is dropped by a later test.
-        let dropping = std::thread::spawn(move || {
+        let (done, dropped) = mpsc::channel();
+        // In a runtime of its own: the test's may be gone, or be the one that drops us.
+        std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(async {
+            let result = runtime.block_on(async {
                 let mut connection = PgConnection::connect(&superuser).await?;
                 connection.execute(AssertSqlSafe(statement)).await?;
                 connection.close().await?;
                 Ok::<_, anyhow::Error>(())
-            })
+            });
+            let _ = done.send(());
+            result
         });
-        let _ = dropping.join();
+        // PostgreSQL lets a database go when all sessions have heard of it, and one that the test's
+        // runtime was just about to open hears nothing while that runtime waits here. So it is not
+        // waited for long; a database that is left is dropped by a later test.
+        let _ = dropped.recv_timeout(DROP_LIMIT);
     }
 }
 

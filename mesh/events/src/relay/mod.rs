@@ -13,7 +13,7 @@ use std::{error::Error, time::Duration};
 
 use mesh_log::{Database, Lease};
 use mesh_runtime::Service;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::{Nats, backoff::Backoff};
 use gauge::Gauges;
@@ -137,7 +137,7 @@ impl Work {
 
     /// Measures how late the stream is, most of all while the broker is away.
     async fn measure(&self) {
-        let mut ticks = tokio::time::interval(MEASURE);
+        let mut ticks = tokio::time::interval_at(Instant::now() + MEASURE, MEASURE);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
