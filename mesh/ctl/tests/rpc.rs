@@ -19,7 +19,7 @@ fn the_same_echo_is_measured_with_tonic_alone_and_with_the_stack() {
     assert!(output.status.success(), "{said}");
     assert_eq!(said.contains("dev build"), cfg!(debug_assertions), "{said}");
     let report: Value = serde_json::from_slice(&output.stdout).expect(&said);
-    assert_eq!(keys(&report), ["layers", "rows"]);
+    assert_eq!(keys(&report), ["layers", "rows", "telemetry"]);
     let rows = report["rows"].as_array().unwrap();
     assert_eq!(rows.iter().map(|row| row["callers"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 8]);
     for row in rows {
@@ -41,6 +41,11 @@ fn the_same_echo_is_measured_with_tonic_alone_and_with_the_stack() {
         assert_eq!(keys(layer), ["layer", "ns"]);
         assert!(layer["ns"].as_f64().unwrap() >= 0.0, "{layer}");
     }
+    let telemetry = &report["telemetry"];
+    assert_eq!(keys(telemetry), ["callers", "off", "on", "throughput"]);
+    let figure = |side: &str| telemetry[side]["rps"].as_f64().unwrap();
+    assert!(figure("off") > 0.0 && figure("on") > 0.0, "{telemetry}");
+    assert!(telemetry["throughput"].as_f64().unwrap() > 0.0, "{telemetry}");
 }
 
 #[test]
