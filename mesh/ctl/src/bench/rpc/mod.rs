@@ -22,7 +22,8 @@ pub use layers::Layer;
 pub use report::{Figures, Ratio, Report, Row, Target};
 pub use telemetry::{RATIO, Telemetry, answer, compare};
 
-use sides::{Side, Sides};
+use load::Round;
+use sides::Sides;
 
 /// Fewer rounds of each side have no median worth the name.
 const MIN_ROUNDS: u32 = 7;
@@ -68,29 +69,39 @@ fn runtime(name: &str) -> Result<Runtime> {
 }
 
 fn against_tonic(runtime: &Runtime, sides: &Sides, callers: usize, time: Duration) -> Result<Row> {
-    let count = u32::try_from(time.as_secs()).unwrap_or(u32::MAX).max(MIN_ROUNDS);
-    let each = time / count / 2;
-    let round = |side: &Side, time| {
+    let pairs = in_turn(&mut [&sides.bare, &sides.stack], time, |side, time| {
         let answered = side.answered();
         let round = runtime.block_on(load::round(&side.client, callers, time));
         let round = round.with_context(|| format!("{} with {callers} callers", side.name))?;
         let answered = side.answered() - answered;
         ensure!(answered >= round.calls, "{} answered {answered} of {round:?}", side.name);
         Ok(round)
-    };
-    for side in [&sides.bare, &sides.stack] {
+    })?;
+    Ok(Row::new(callers, &pairs))
+}
+
+/// Measures two sides in short rounds for `time` together, each with a round before to warm up.
+fn in_turn<S>(
+    sides: &mut [S; 2],
+    time: Duration,
+    mut round: impl FnMut(&mut S, Duration) -> Result<Round>,
+) -> Result<Vec<(Round, Round)>> {
+    let count = u32::try_from(time.as_secs()).unwrap_or(u32::MAX).max(MIN_ROUNDS);
+    let each = time / count / 2;
+    let [first, second] = sides;
+    for side in [&mut *first, &mut *second] {
         round(side, each.max(WARM_UP))?;
     }
     let mut pairs = Vec::new();
     for number in 0..count {
         // Who comes second finds caches and clock rate as the first left them.
         pairs.push(if number % 2 == 0 {
-            let bare = round(&sides.bare, each)?;
-            (bare, round(&sides.stack, each)?)
+            let one = round(first, each)?;
+            (one, round(second, each)?)
         } else {
-            let stack = round(&sides.stack, each)?;
-            (round(&sides.bare, each)?, stack)
+            let two = round(second, each)?;
+            (round(first, each)?, two)
         });
     }
-    Ok(Row::new(callers, &pairs))
+    Ok(pairs)
 }

@@ -4,20 +4,18 @@
 //! A tenth of the traces is sampled, and goes with metrics and log lines to a collector in this
 //! process, which takes them and does nothing: what that costs is measured with them.
 
-use std::io::{BufRead as _, BufReader, Lines, Stdin, Write as _};
-use std::path::Path;
+use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use mesh_runtime::Signal;
 use serde::Serialize;
-use tokio::runtime::Runtime;
 
 use super::load::{self, Round};
 use super::report::{Figures, Ratio};
 use super::sides::{self, Exports};
-use super::{MIN_ROUNDS, WARM_UP, runtime, sink};
+use super::{in_turn, runtime, sink};
 
 /// The share of traces that the side with telemetry samples.
 pub const RATIO: f64 = 0.1;
@@ -46,24 +44,8 @@ pub fn compare(
 ) -> Result<Telemetry> {
     let collector = runtime("collector")?;
     let endpoint = collector.block_on(sink::start())?;
-    let mut off = Side::start(side(None))?;
-    let mut on = Side::start(side(Some(&endpoint)))?;
-    let count = u32::try_from(time.as_secs()).unwrap_or(u32::MAX).max(MIN_ROUNDS);
-    let each = time / count / 2;
-    for side in [&mut off, &mut on] {
-        side.round(callers, each.max(WARM_UP))?;
-    }
-    let mut pairs = Vec::new();
-    for number in 0..count {
-        // Who comes second finds caches and clock rate as the first left them.
-        pairs.push(if number % 2 == 0 {
-            let off = off.round(callers, each)?;
-            (off, on.round(callers, each)?)
-        } else {
-            let on = on.round(callers, each)?;
-            (off.round(callers, each)?, on)
-        });
-    }
+    let mut sides = [Side::start(side(None))?, Side::start(side(Some(&endpoint)))?];
+    let pairs = in_turn(&mut sides, time, |side, time| side.round(callers, time))?;
     let (without, with): (Vec<_>, Vec<_>) = pairs.iter().copied().unzip();
     Ok(Telemetry {
         callers,
@@ -82,23 +64,15 @@ pub fn answer(collector: Option<&str>) -> Result<()> {
     let (server, callers) = (runtime("server")?, runtime("callers")?);
     let exports = Exports { collector, signals: &Signal::ALL, ratio: RATIO };
     let (client, service) = sides::stack(&server, &callers, &exports)?;
-    for line in lines(std::io::stdin()) {
+    for line in std::io::stdin().lines() {
         let (count, time) = asked(&line?)?;
         let round = callers.block_on(load::round(&client, count, time))?;
         println!("{}", serde_json::to_string(&round)?);
     }
     drop(client);
-    end(&server, service);
-    Ok(())
-}
-
-fn end(server: &Runtime, service: mesh_runtime::Service) {
     service.stop();
     server.block_on(service.finish());
-}
-
-fn lines(stdin: Stdin) -> Lines<impl std::io::BufRead> {
-    BufReader::new(stdin).lines()
+    Ok(())
 }
 
 fn asked(line: &str) -> Result<(usize, Duration)> {
@@ -115,10 +89,8 @@ struct Side {
 
 impl Side {
     fn start(mut command: Command) -> Result<Side> {
-        let program = command.get_program().to_owned();
-        let started = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        let mut process =
-            started.with_context(|| format!("cannot run {}", Path::new(&program).display()))?;
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
         let questions = process.stdin.take().context("no pipe to a side")?;
         let answers = process.stdout.take().context("no pipe from a side")?;
         Ok(Side { process, questions, answers: BufReader::new(answers).lines() })
