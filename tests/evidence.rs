@@ -140,6 +140,21 @@ impl Shop {
         lines.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()
     }
 
+    /// Waits until a service would send a call to another one: its connection is up, and no breaker
+    /// keeps the call away.
+    pub async fn finds_again(&self, service: &str, target: &str) {
+        let count = async |metric: &str, state: &str| {
+            self.metric(service, metric, &[("target", target), ("state", state)]).await
+        };
+        eventually(&format!("{service} to find {target} again"), async || {
+            let ready = count("mesh_balancer_endpoints", "READY").await;
+            // Its next call is the probe that closes the breaker.
+            let gated = count("mesh_balancer_endpoints", "GATED").await;
+            ready + gated > 0.0 && count("mesh_breaker_state", "OPEN").await == 0.0
+        })
+        .await;
+    }
+
     /// How often a step of the checkout came to this verdict, since orders started.
     pub async fn steps(&self, step: &str, verdict: &str) -> f64 {
         let labels = [("step", step), ("verdict", verdict)];

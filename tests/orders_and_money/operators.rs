@@ -35,6 +35,8 @@ async fn an_order_whose_compensation_keeps_failing_waits_for_an_operator() {
 
     shop.platform.service("processor").up();
     shop.platform.service("processor").ready().await;
+    // The checkout's time is short here; asked earlier, all of it may pass before the next attempt.
+    shop.finds_again("payments", "processor").await;
     let retry = RetrySagaRequest { request_id: uuid(), saga_id: id.clone() };
     let resumed = shop.sagas().retry_saga(retry.clone()).await.unwrap().into_inner().saga.unwrap();
     assert_ne!(resumed.state(), SagaState::Parked);
@@ -102,6 +104,7 @@ async fn a_paid_order_that_cannot_go_on_is_parked_and_turned_back_by_an_operator
 
     shipping.up();
     shipping.ready().await;
+    shop.finds_again("orders", "shipping").await;
     let compensate = CompensateSagaRequest { request_id: uuid(), saga_id: id.clone() };
     shop.sagas().compensate_saga(compensate).await.unwrap();
 
