@@ -10,6 +10,7 @@ use futures::future::join_all;
 use mesh_local::Prometheus;
 use mesh_testkit::{eventually, skipped};
 use meshctl::generate::observe::dashboards;
+use meshctl::traces::{Door, Limits};
 use shop::catalog::v1::ListProductsRequest;
 use shop::orders::v1::OrderState;
 use shop::shipping::v1::{RecordCarrierUpdateRequest, ShipmentState};
@@ -56,6 +57,43 @@ async fn the_right_alert_and_no_other_fires_and_resolves() {
     let about: BTreeSet<_> = fired.iter().map(|it| (it.0.as_str(), it.1.as_str())).collect();
     let expected = BTreeSet::from([("CallsFailing", "catalog"), ("ServiceGone", "shipping")]);
     assert_eq!(about, expected, "{fired:?}");
+    shop.platform.shutdown().await;
+}
+
+/// From a bucket of a histogram in Prometheus to the trace that lies in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_leads_to_a_trace() {
+    let program = match Prometheus::find() {
+        Ok(program) => program,
+        Err(missing) => return skipped("Prometheus", &missing.to_string()),
+    };
+    let door = Door::open(0, Limits::default()).await.unwrap();
+    let endpoint = door.endpoint();
+    let shop = Shop::open_with(|options| {
+        let options = options.env_of_all("OTLP_ENDPOINT", &endpoint);
+        options.env_of_all("OTEL_BSP_SCHEDULE_DELAY", "100")
+    })
+    .await;
+    let watch = Watch::start("exemplars", program, &shop).await;
+    watch.works().await;
+    let order = shop.simple_order().await;
+    shop.comes_to(&order.order_id, OrderState::Confirmed).await;
+
+    for (histogram, service) in [
+        ("rpc_server_call_duration_seconds_bucket", "orders"),
+        ("rpc_client_call_duration_seconds_bucket", "orders"),
+        ("mesh_saga_step_reached_seconds_bucket", "orders"),
+        ("rpc_server_call_duration_seconds_bucket", "processor"),
+    ] {
+        let series = format!("{histogram}{{service=\"{service}\"}}");
+        eventually(&format!("a trace behind {series}"), async || {
+            let traces = watch.traces_behind(&series).await;
+            door.buffer().spans().iter().any(|span| {
+                span.attribute("order_id") == order.order_id && traces.contains(&span.trace_id)
+            })
+        })
+        .await;
+    }
     shop.platform.shutdown().await;
 }
 

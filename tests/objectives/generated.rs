@@ -24,6 +24,20 @@ fn the_tree_holds_what_gen_makes() {
     assert!(pages.len() > 12, "{} pages", pages.len());
 }
 
+/// Grafana in a cluster shows every dashboard that is made.
+#[test]
+fn a_cluster_is_given_every_dashboard() {
+    let listed = fs::read_to_string(workspace().join("observe/kustomization.yaml")).unwrap();
+
+    let dashboards = generate::pages(&declarations()).unwrap().into_iter();
+    let dashboards: Vec<_> = dashboards.filter(|page| page.path.ends_with(".json")).collect();
+    assert!(dashboards.len() > 4);
+    for page in dashboards {
+        let path = page.path.strip_prefix("observe/").unwrap();
+        assert!(listed.contains(&format!("- {path}\n")), "observe/kustomization.yaml: {path}");
+    }
+}
+
 #[test]
 fn rules_do_what_promtool_expects_of_them() {
     let Some(promtool) = Prometheus::find_promtool() else {

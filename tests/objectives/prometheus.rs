@@ -101,6 +101,15 @@ impl Watch {
         results.iter().map(|it| number(&it["value"][1])).collect()
     }
 
+    /// The traces that exemplars of a series name.
+    pub async fn traces_behind(&self, series: &str) -> BTreeSet<String> {
+        let path = format!("/api/v1/query_exemplars?query={}", encoded(series));
+        let answer = self.ask(&path).await;
+        let of = answer.as_array().unwrap().iter();
+        let exemplars = of.flat_map(|it| it["exemplars"].as_array().unwrap());
+        exemplars.map(|it| it["labels"]["trace_id"].as_str().unwrap().to_owned()).collect()
+    }
+
     /// How many numbers a dashboard would draw for a query, from the beginning to now.
     pub async fn drawn(&self, query: &str) -> usize {
         let seconds = |at: SystemTime| {

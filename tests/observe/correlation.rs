@@ -39,8 +39,8 @@ async fn a_customers_request_id_leads_to_every_line_span_event_and_row_that_it_c
 
     spans(&traced, &request_id, &order.order_id, &trace).await;
     lines(&traced, &request_id, &order.order_id, &trace);
-    let keys = events(&traced, &trace, &order.order_id).await;
-    let theirs = events_of(&traced, &trace).await;
+    let keys = events(&traced, &trace, &request_id, &order.order_id).await;
+    let theirs = events_of(&traced, &trace, &request_id).await;
     assert!(!theirs.values().flatten().any(|(key, _)| key.to_string() == other.order_id));
 
     // Rows: what each service holds of the order goes by a key that those events name.
@@ -83,7 +83,7 @@ async fn spans(traced: &Traced, request_id: &str, order_id: &str, trace: &str) {
 /// Asserts that the request's line names it, and that every line about the order is in its trace.
 fn lines(traced: &Traced, request_id: &str, order_id: &str, trace: &str) {
     let mut services = BTreeSet::new();
-    let mut named = 0;
+    let (mut named, mut about_order, mut of_story) = (0, 0, 0);
     for process in traced.shop.platform.services() {
         for line in process.log().lines() {
             let line: Value = serde_json::from_str(line).unwrap();
@@ -91,6 +91,9 @@ fn lines(traced: &Traced, request_id: &str, order_id: &str, trace: &str) {
                 assert_eq!(line["trace_id"], trace, "{line}");
                 services.insert(process.name().to_owned());
             }
+            let is_its = line["order_id"] == order_id || line["saga_id"] == order_id;
+            about_order += usize::from(is_its);
+            of_story += usize::from(is_its && line["correlation_id"] == request_id);
             if line["request_id"] == request_id {
                 assert_eq!(line["order_id"], order_id, "{line}");
                 named += 1;
@@ -98,6 +101,7 @@ fn lines(traced: &Traced, request_id: &str, order_id: &str, trace: &str) {
         }
     }
     assert!(named > 0, "no line names the request");
+    assert_eq!(of_story, about_order, "every line about the order names its story");
     for service in ["orders", "inventory", "payments", "shipping"] {
         assert!(services.contains(service), "{service} says nothing in {services:?}");
     }
@@ -105,7 +109,12 @@ fn lines(traced: &Traced, request_id: &str, order_id: &str, trace: &str) {
 
 /// The keys of the events that were recorded in a trace, by service. Asserts that the order's own are
 /// all of that trace.
-async fn events(traced: &Traced, trace: &str, order: &str) -> BTreeMap<String, BTreeSet<Uuid>> {
+async fn events(
+    traced: &Traced,
+    trace: &str,
+    story: &str,
+    order: &str,
+) -> BTreeMap<String, BTreeSet<Uuid>> {
     let pool = PgPool::connect(traced.shop.platform.database_url("orders")).await.unwrap();
     let metas: Vec<(String, Vec<u8>)> =
         sqlx::query_as("SELECT type, meta FROM log WHERE key = $1::uuid ORDER BY version")
@@ -119,21 +128,28 @@ async fn events(traced: &Traced, trace: &str, order: &str) -> BTreeMap<String, B
         let meta = Meta::decode(&*meta).unwrap();
         assert!(meta.traceparent.contains(trace), "{kind}: {meta:?}");
     }
-    let of = events_of(traced, trace).await;
+    let of = events_of(traced, trace, story).await;
     of.into_iter()
         .map(|(service, rows)| (service, rows.into_iter().map(|(key, _)| key).collect()))
         .collect()
 }
 
-async fn events_of(traced: &Traced, trace: &str) -> BTreeMap<String, Vec<(Uuid, String)>> {
+async fn events_of(
+    traced: &Traced,
+    trace: &str,
+    story: &str,
+) -> BTreeMap<String, Vec<(Uuid, String)>> {
     let mut found = BTreeMap::new();
     for service in SERVICES {
         let pool = PgPool::connect(traced.shop.platform.database_url(service)).await.unwrap();
         let rows: Vec<(Uuid, String, Vec<u8>)> =
             sqlx::query_as("SELECT key, type, meta FROM log").fetch_all(&pool).await.unwrap();
         pool.close().await;
-        let of_trace = rows.into_iter().filter(|(_, _, meta)| {
-            Meta::decode(meta.as_slice()).unwrap().traceparent.contains(trace)
+        let of_trace = rows.into_iter().filter(|(_, kind, meta)| {
+            let meta = Meta::decode(meta.as_slice()).unwrap();
+            let is_its = meta.traceparent.contains(trace);
+            assert_eq!(is_its, meta.correlation_id == story, "{service} {kind}: {meta:?}");
+            is_its
         });
         found.insert((*service).to_owned(), of_trace.map(|(key, kind, _)| (key, kind)).collect());
     }

@@ -1,7 +1,8 @@
 //! What an operator sees of a shop: its spans, its lines, its metrics, what these must not tell,
-//! `top`, and the way from an alert to its cause.
+//! `top`, the way from an alert to its cause, and what a Collector keeps.
 
 mod cardinality;
+mod collector;
 mod correlation;
 mod database;
 mod domain;

@@ -198,12 +198,13 @@ pub const TEST: &str = "\
 Examples:
   cargo mesh test                  everything
   cargo mesh test crash            tests whose name contains `crash`
-  cargo mesh test --suite rust     all but those that watch a shop with Prometheus
+  cargo mesh test --suite rust     all but those with Prometheus or a Collector
   cargo mesh test --suite alerts   a shop breaks: the alert, and the way to the cause
   cargo mesh test --require all    fail where a test would be skipped for want of a tool
 
-Tests of rules and alerts need Prometheus (Debian, Ubuntu: `apt install prometheus`), and say
-`skipped` without it. `cargo test -p orders` works as well: tests start the servers that they need.
+Tests of rules and alerts need Prometheus (Debian, Ubuntu: `apt install prometheus`), those of the
+suite `collector` Go, and say `skipped` without it. `cargo test -p orders` works as well: tests start
+the servers that they need.
 
 Exit codes: 0 all passed, 1 one failed.";
 

@@ -44,7 +44,8 @@ fn help_lists_every_command_with_examples_and_exit_codes() {
     let refused = shop.run(&["test", "--suite", "polyglot"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(
-        refused.status.code() == Some(2) && said.contains("[possible values: rust, alerts, all]"),
+        refused.status.code() == Some(2)
+            && said.contains("[possible values: rust, alerts, collector, all]"),
         "{said}"
     );
 }

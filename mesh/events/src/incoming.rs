@@ -40,10 +40,15 @@ impl Incoming {
     /// Says of `event` that this event caused it.
     pub fn causes(&self, mut event: Event) -> Event {
         event.meta.causation_id = self.id.to_string();
-        event.meta.correlation_id = match self.meta.correlation_id.as_str() {
+        event.meta.correlation_id = self.story();
+        event
+    }
+
+    /// The id of the story that it belongs to, which it begins if it belongs to none.
+    pub fn story(&self) -> String {
+        match self.meta.correlation_id.as_str() {
             "" => self.id.to_string(),
             story => story.to_owned(),
-        };
-        event
+        }
     }
 }

@@ -107,6 +107,8 @@ impl Prometheus {
                 flag("config.file", &self.config),
                 flag("storage.tsdb.path", &self.dir.join("data")),
                 format!("--web.listen-address={}", self.address()).into(),
+                // Which trace a bucket of a histogram came from.
+                "--enable-feature=exemplar-storage".into(),
                 "--log.level=warn".into(),
             ],
             env: Vec::new(),

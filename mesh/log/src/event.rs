@@ -44,7 +44,7 @@ pub struct Meta {
     /// W3C `traceparent` of the span that recorded the event; empty if there was none.
     #[prost(string, tag = "1")]
     pub traceparent: String,
-    /// The request or story that the event belongs to; empty if unknown.
+    /// The story that the event belongs to ([`mesh_runtime::correlation`]); empty if unknown.
     #[prost(string, tag = "2")]
     pub correlation_id: String,
     /// The event or request that caused it; empty if unknown.
@@ -53,11 +53,12 @@ pub struct Meta {
 }
 
 impl Meta {
-    /// Takes the trace of the span that is current.
+    /// Takes the trace and the story of the span that is current.
     pub fn current() -> Self {
         Self {
             traceparent: mesh_runtime::trace::traceparent().unwrap_or_default(),
-            ..Self::default()
+            correlation_id: mesh_runtime::correlation::current().unwrap_or_default(),
+            causation_id: String::new(),
         }
     }
 }

@@ -6,7 +6,7 @@
 //! trace at all. Both are bounded as these documents say; what is longer is left out whole.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use mesh_runtime::trace;
+use mesh_runtime::{correlation, trace};
 
 use crate::guard;
 
@@ -39,9 +39,10 @@ impl Carried {
     }
 }
 
-/// Writes what the call brought along that this task works for, below the trace that is there
-/// already. What the caller wrote itself stays.
+/// Writes the id of the story that this task works for, and what its call brought along, below the
+/// trace that is there already. What the caller wrote itself stays.
 pub(crate) fn inject(headers: &mut HeaderMap) {
+    correlation::inject(headers);
     let carried = guard::carried(|it| (it.baggage.clone(), it.tracestate.clone()));
     let Some((baggage, tracestate)) = carried else { return };
     if let Some(baggage) = baggage {

@@ -2,6 +2,7 @@
 
 use std::{fmt, ops::RangeInclusive};
 
+use mesh_runtime::correlation;
 use tonic::Code;
 use tonic_types::{ErrorDetails, FieldViolation};
 use tracing::Span;
@@ -69,13 +70,14 @@ pub struct Fields(Vec<Violation>);
 
 impl Fields {
     /// Reads a UUID in its hyphenated form. That of a `request_id` is noted on the call's span, and so
-    /// on its log lines.
+    /// on its log lines; it names the call's story if nothing else does.
     pub fn uuid(&mut self, field: &str, value: &str) -> Uuid {
         const HYPHENATED: usize = 36;
         match Uuid::try_parse(value) {
             Ok(uuid) if value.len() == HYPHENATED => {
                 if field == REQUEST_ID {
                     Span::current().record(REQUEST_ID, value);
+                    correlation::begin(value);
                 }
                 uuid
             }

@@ -3,10 +3,11 @@
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use http::HeaderMap;
-use opentelemetry::{
-    KeyValue, StringValue,
-    metrics::{BoundHistogram, Counter, Histogram},
+use mesh_runtime::{
+    metrics::{BoundSeconds, Seconds, seconds},
+    trace::{self, TraceContext},
 };
+use opentelemetry::{KeyValue, StringValue, metrics::Counter};
 use tokio::time::Instant;
 use tonic::Code;
 use tracing::{Span, field::Empty};
@@ -16,12 +17,10 @@ use crate::{
     method::{CODES, code_name, code_of},
 };
 
-static SERVER: LazyLock<Histogram<f64>> = LazyLock::new(|| {
-    mesh_runtime::metrics::seconds("rpc.server.call.duration", "Duration of answered calls")
-});
-static CLIENT: LazyLock<Histogram<f64>> = LazyLock::new(|| {
-    mesh_runtime::metrics::seconds("rpc.client.call.duration", "Duration of calls made")
-});
+static SERVER: LazyLock<Seconds> =
+    LazyLock::new(|| seconds("rpc.server.call.duration", "Duration of answered calls"));
+static CLIENT: LazyLock<Seconds> =
+    LazyLock::new(|| seconds("rpc.client.call.duration", "Duration of calls made"));
 static RESENDS: LazyLock<Counter<u64>> = LazyLock::new(|| {
     mesh_runtime::metrics::meter()
         .u64_counter("mesh.rpc.client.resends")
@@ -33,16 +32,16 @@ static RESENDS: LazyLock<Counter<u64>> = LazyLock::new(|| {
 /// comes for the first time: each time would cost more than the measurement.
 #[derive(Debug)]
 pub(crate) struct Durations {
-    histogram: &'static LazyLock<Histogram<f64>>,
+    histogram: &'static LazyLock<Seconds>,
     labels: Vec<KeyValue>,
     /// The attribute that the code goes into.
     code: &'static str,
-    by_code: [OnceLock<BoundHistogram<f64>>; CODES],
+    by_code: [OnceLock<BoundSeconds>; CODES],
 }
 
 impl Durations {
     pub(crate) fn new(
-        histogram: &'static LazyLock<Histogram<f64>>,
+        histogram: &'static LazyLock<Seconds>,
         labels: Vec<KeyValue>,
         code: &'static str,
     ) -> Self {
@@ -63,13 +62,13 @@ impl Durations {
         Self::new(&CLIENT, labels, CODE)
     }
 
-    /// Notes how long one took.
-    pub(crate) fn record(&self, code: Code, seconds: f64) {
+    /// Notes how long one took, at `place` if that is sampled.
+    pub(crate) fn record(&self, code: Code, seconds: f64, place: Option<TraceContext>) {
         let bound = self.by_code[code as usize].get_or_init(|| {
             let code = KeyValue::new(self.code, code_name(code));
             self.histogram.bind(&[self.labels.as_slice(), &[code]].concat())
         });
-        bound.record(seconds);
+        bound.record(seconds, place);
     }
 }
 
@@ -121,7 +120,8 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         let code = self.code.unwrap_or(Code::Cancelled);
-        self.durations.record(code, self.begin.elapsed().as_secs_f64());
+        let place = trace::sampled_span(&self.span);
+        self.durations.record(code, self.begin.elapsed().as_secs_f64(), place);
         if !self.span.is_disabled() {
             self.span.record(CODE, code_name(code));
             let failed = match self.side {
@@ -162,6 +162,7 @@ pub(crate) fn server_span(service: &'static str, method: &str) -> Span {
         service,
         mesh.peer = Empty,
         request_id = Empty,
+        correlation_id = Empty,
         order_id = Empty,
         saga_id = Empty,
     )

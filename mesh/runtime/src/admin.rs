@@ -4,7 +4,7 @@
 use axum::{
     Json, Router,
     extract::{Path, State},
-    http::{StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -12,7 +12,11 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Service, metrics, telemetry::level};
+use crate::{
+    Service,
+    metrics::{self, openmetrics},
+    telemetry::level,
+};
 
 const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -91,7 +95,15 @@ async fn table(State(service): State<Service>, Path(name): Path<String>) -> Resp
     }
 }
 
-async fn metrics_text() -> Response {
+/// In the format of OpenMetrics for who asks for it, which has exemplars.
+async fn metrics_text(headers: HeaderMap) -> Response {
+    let asked = |it: &HeaderValue| it.to_str().is_ok_and(|it| it.contains(openmetrics::TYPE));
+    if headers.get_all(header::ACCEPT).iter().any(asked) {
+        return match metrics::render_open() {
+            Ok(text) => ([(header::CONTENT_TYPE, openmetrics::CONTENT_TYPE)], text).into_response(),
+            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+        };
+    }
     match metrics::render() {
         Ok(text) => ([(header::CONTENT_TYPE, PROMETHEUS_TEXT)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
@@ -124,12 +136,33 @@ mod tests {
     use crate::ServiceConfig;
 
     async fn get(service: &Service, path: &str) -> String {
+        accepting(service, path, "*/*").await
+    }
+
+    async fn accepting(service: &Service, path: &str, accept: &str) -> String {
         let mut stream = TcpStream::connect(service.admin_addr()).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nhost: test\r\naccept: {accept}\r\nconnection: close\r\n\r\n"
+        );
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         answer
+    }
+
+    #[tokio::test]
+    async fn metrics_come_in_the_format_that_is_asked_for() {
+        let config = ServiceConfig { log_level: "off".to_owned(), ..ServiceConfig::default() };
+        let service = Service::begin("formats", &config).await.unwrap();
+
+        let old = get(&service, "/metrics").await;
+        assert!(old.contains("content-type: text/plain; version=0.0.4"), "{old}");
+        assert!(!old.contains("# EOF"), "{old}");
+
+        let asked = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.3";
+        let open = accepting(&service, "/metrics", asked).await;
+        assert!(open.contains("content-type: application/openmetrics-text; version=1.0.0"));
+        assert!(open.trim_end().ends_with("# EOF"), "{open}");
     }
 
     #[tokio::test]

@@ -36,6 +36,7 @@
 mod admin;
 mod b3;
 mod config;
+pub mod correlation;
 pub mod crash;
 pub mod deadline;
 mod health;

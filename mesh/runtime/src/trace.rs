@@ -66,7 +66,7 @@ pub fn part(make: impl FnOnce() -> Span) -> Part {
 
 /// Returns whether the current span is sent somewhere.
 pub fn is_sampled() -> bool {
-    telemetry::exports_traces() && current().is_some_and(|place| place.sampled)
+    sampled().is_some()
 }
 
 /// Returns the place of the current span, if there is one.
@@ -82,6 +82,19 @@ pub fn of_span(span: &Span) -> Option<TraceContext> {
         None if telemetry::exports_traces() => of_context(&span.context()),
         None => None,
     }
+}
+
+/// Returns the place of the current span if it is sent somewhere.
+pub fn sampled() -> Option<TraceContext> {
+    sampled_span(&Span::current())
+}
+
+/// Returns the place of `span` if it is sent somewhere.
+pub fn sampled_span(span: &Span) -> Option<TraceContext> {
+    if !telemetry::exports_traces() {
+        return None;
+    }
+    of_span(span).filter(|place| place.sampled)
 }
 
 /// Returns the `traceparent` of the current span.

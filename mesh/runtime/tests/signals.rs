@@ -9,7 +9,10 @@ use mesh_runtime::{
     Service, ServiceConfig,
     trace::{self, TraceContext},
 };
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::{
+    common::v1::{AnyValue, KeyValue, any_value::Value},
+    metrics::v1::{Exemplar, exemplar, metric::Data},
+};
 use support::{Collector, Received};
 use tracing::Instrument as _;
 
@@ -32,7 +35,13 @@ async fn every_signal_tells_whose_it_is_and_a_line_where_it_belongs() {
         Some(caller),
         || tracing::error_span!(parent: None, "call", otel.kind = "server", order_id = "o-1"),
     );
-    async { tracing::warn!(version = 3, "order placed") }.instrument(span).await;
+    let took = mesh_runtime::metrics::seconds("test.took", "What the test took");
+    async {
+        tracing::warn!(version = 3, "order placed");
+        took.record(0.02, &[]);
+    }
+    .instrument(span)
+    .await;
 
     let all = complete(&collector).await;
 
@@ -53,6 +62,19 @@ async fn every_signal_tells_whose_it_is_and_a_line_where_it_belongs() {
     assert_eq!(text(&line.attributes, "order_id"), Some("o-1"));
     assert_eq!(line.severity_text, "WARN");
     assert!(line.time_unix_nano > 0);
+    let exemplar = exemplars(&all).pop().unwrap();
+    assert_eq!((&exemplar.trace_id, &exemplar.span_id), (&span.trace_id, &span.span_id));
+    assert_eq!(exemplar.value, Some(exemplar::Value::AsDouble(0.02)));
+    assert!(exemplar.time_unix_nano > 0);
+}
+
+/// Of what the test measured.
+fn exemplars(all: &Received) -> Vec<Exemplar> {
+    let took = all.metrics.iter().rfind(|metric| metric.name == "test.took");
+    match took.and_then(|metric| metric.data.clone()) {
+        Some(Data::Histogram(histogram)) => histogram.data_points[0].exemplars.clone(),
+        _ => Vec::new(),
+    }
 }
 
 /// Waits until everything has come that the test looks at.
@@ -64,6 +86,7 @@ async fn complete(collector: &Collector) -> Received {
             let measured =
                 metrics.iter().all(|name| all.metrics.iter().any(|metric| metric.name == *name));
             let said = all.logs.iter().any(|line| body(line) == Some("order placed"));
+            let measured = measured && !exemplars(&all).is_empty();
             if measured && said && all.spans.iter().any(|span| span.name == "call") {
                 return all;
             }

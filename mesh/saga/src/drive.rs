@@ -93,7 +93,7 @@ impl<S: Saga> Driver<S> {
         let mut backoff = Backoff::new();
         let started = Instant::now();
         loop {
-            let span = tracing::info_span!("saga step", saga_id = %id, step = label);
+            let span = tracing::error_span!("saga step", saga_id = %id, step = label);
             let answer = self.call(inner, id, step, label).instrument(span).await;
             let unknown = match answer {
                 Answer::Unknown(error) => error,
@@ -179,6 +179,10 @@ impl<S: Saga> Driver<S> {
                 if *verdict == Verdict::Done {
                     let age = self.awake_since.elapsed().as_secs_f64();
                     inner.metrics.reached(inner.saga.label(step), age);
+                }
+                if is_over {
+                    let seconds = self.awake_since.elapsed().as_secs_f64();
+                    tracing::info!(saga_id = %id, step = inner.saga.label(step), seconds, "saga ended");
                 }
                 // At rest with work left to do: only a person can let it go on.
                 if !is_over && inner.saga.next(&self.state) == Next::Rest {

@@ -8,7 +8,7 @@ use std::{
 
 use mesh_log::{Stored, Streams};
 use mesh_runtime::{
-    Service,
+    Service, correlation,
     trace::{self, TraceContext},
 };
 use tokio::{
@@ -16,7 +16,7 @@ use tokio::{
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, Span};
+use tracing::{Instrument as _, Span, field::Empty};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use uuid::Uuid;
 
@@ -170,7 +170,7 @@ impl<S: Saga> Engine<S> {
         let driving = async move {
             let driven = Driven::new(&inner, id);
             if source == Source::Stream {
-                inner.link_to_beginning(id).await;
+                inner.recall(id).await;
             }
             let ended = stopped.run_until_cancelled(driver.run(&inner, id, &changed)).await;
             drop(driven);
@@ -179,7 +179,13 @@ impl<S: Saga> Engine<S> {
                 Engine { inner }.look_again(id).await;
             }
         };
-        tokio::spawn(driving.instrument(span(id, cause)));
+        let span = span(id, cause);
+        if source == Source::Change
+            && let Some(story) = correlation::current()
+        {
+            correlation::note(&span, &story);
+        }
+        tokio::spawn(driving.instrument(span));
     }
 
     async fn look_again(&self, id: Uuid) {
@@ -196,14 +202,17 @@ impl<S: Saga> Inner<S> {
         self.driven.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Links the current span, if it is sent somewhere, to the trace in which the saga was begun: the
-    /// process that began it may be gone, and its span with it.
-    async fn link_to_beginning(&self, id: Uuid) {
-        let Some(here) = trace::current().filter(|here| here.sampled) else { return };
-        // A saga goes on without the link.
+    /// Notes on the current span which story the saga belongs to, and links it, if it is sent somewhere,
+    /// to the trace in which that began: the process that began it may be gone, and its span with it.
+    async fn recall(&self, id: Uuid) {
+        // A saga goes on without.
         let Ok(events) = self.streams.events(id, 0).await else { return };
-        let traceparent = events.first().map(|first| first.meta.traceparent.as_str());
-        if let Some(Ok(there)) = traceparent.map(str::parse::<TraceContext>)
+        let Some(first) = events.first() else { return };
+        if !first.meta.correlation_id.is_empty() {
+            correlation::note(&Span::current(), &first.meta.correlation_id);
+        }
+        if let Some(here) = trace::sampled()
+            && let Ok(there) = first.meta.traceparent.parse::<TraceContext>()
             && there.trace_id != here.trace_id
         {
             Span::current().add_link(there.into());
@@ -244,7 +253,13 @@ impl<S: Saga> Drop for Driven<'_, S> {
 /// in a new one if that is not known. It has the level of errors, so that a quieter log does not cost
 /// the trace.
 fn span(id: Uuid, cause: Option<TraceContext>) -> Span {
-    let span = tracing::error_span!(parent: None, "saga", otel.kind = "internal", saga_id = %id);
+    let span = tracing::error_span!(
+        parent: None,
+        "saga",
+        otel.kind = "internal",
+        saga_id = %id,
+        correlation_id = Empty,
+    );
     if let Some(cause) = cause {
         trace::set_parent(&span, cause);
     }

@@ -1,8 +1,9 @@
 //! What the engine measures.
 
+use mesh_runtime::metrics::{Seconds, seconds};
 use opentelemetry::{
     KeyValue,
-    metrics::{Counter, Gauge, Histogram, UpDownCounter},
+    metrics::{Counter, Gauge, UpDownCounter},
 };
 
 /// Instruments of one engine.
@@ -11,8 +12,8 @@ pub(crate) struct Metrics {
     service: KeyValue,
     driven: UpDownCounter<i64>,
     steps: Counter<u64>,
-    duration: Histogram<f64>,
-    reached: Histogram<f64>,
+    duration: Seconds,
+    reached: Seconds,
     awake: Gauge<u64>,
     parked: Gauge<u64>,
     oldest: Gauge<f64>,
@@ -26,8 +27,8 @@ impl Metrics {
             service: KeyValue::new("service", service),
             driven: meter.i64_up_down_counter("mesh.saga.driven").with_unit("{saga}").build(),
             steps: meter.u64_counter("mesh.saga.steps").with_unit("{step}").build(),
-            duration: meter.f64_histogram("mesh.saga.step.duration").with_unit("s").build(),
-            reached: mesh_runtime::metrics::seconds(
+            duration: seconds("mesh.saga.step.duration", "Time that steps of sagas took"),
+            reached: seconds(
                 "mesh.saga.step.reached",
                 "Age of sagas when a step of theirs was recorded as done",
             ),

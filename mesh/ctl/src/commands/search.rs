@@ -26,7 +26,7 @@ pub(super) struct Search {
     /// Only what is about this order, and what was logged in the traces of its story.
     #[arg(long, value_name = "ID", requires = "all", conflicts_with_all = ["request", "trace"])]
     order: Option<String>,
-    /// Only what is about this request, and what was logged in its trace.
+    /// Only what this request led to, and what was logged in its traces. Also takes a correlation id.
     #[arg(long, value_name = "ID", requires = "all", conflicts_with = "trace")]
     request: Option<String>,
     /// Only what was logged in this trace.
@@ -89,6 +89,7 @@ impl Search {
         };
         ORDER.iter().any(|field| is(field, &self.order))
             || is("request_id", &self.request)
+            || is("correlation_id", &self.request)
             || is("trace_id", &self.trace)
     }
 }

@@ -10,6 +10,8 @@ use crate::project::Project;
 
 /// The tests of the suite `alerts`.
 const ALERTS: [&str; 2] = ["objectives::alerts::", "observe::walks::"];
+/// The tests of the suite `collector`.
+const COLLECTOR: [&str; 1] = ["observe::collector::"];
 
 /// Which tests.
 #[derive(Debug, clap::Args)]
@@ -31,6 +33,8 @@ enum Suite {
     Rust,
     /// A real Prometheus watches a shop that breaks, and an operator finds out why.
     Alerts,
+    /// A real OpenTelemetry Collector takes in what a shop sends.
+    Collector,
     /// All that this checkout has.
     All,
 }
@@ -74,11 +78,12 @@ fn selection(suite: Suite, filter: Option<&str>) -> Vec<String> {
     match suite {
         Suite::All => filter.map(str::to_owned).into_iter().collect(),
         Suite::Alerts => own(&ALERTS),
+        Suite::Collector => own(&COLLECTOR),
         Suite::Rust => {
             let mut words: Vec<String> = filter.map(str::to_owned).into_iter().collect();
             words.push("--".to_owned());
-            for test in ALERTS {
-                words.extend(["--skip".to_owned(), test.to_owned()]);
+            for test in ALERTS.iter().chain(&COLLECTOR) {
+                words.extend(["--skip".to_owned(), (*test).to_owned()]);
             }
             words
         }
@@ -92,6 +97,7 @@ mod tests {
     #[test]
     fn a_suite_is_its_own_tests_and_rust_all_others() {
         assert_eq!(selection(Suite::All, None), [""; 0]);
+        assert_eq!(selection(Suite::Collector, None), ["--", "observe::collector::"]);
         assert_eq!(
             selection(Suite::Alerts, None)[1..],
             ["objectives::alerts::", "observe::walks::"]
@@ -99,6 +105,6 @@ mod tests {
         assert_eq!(selection(Suite::Alerts, Some("lock")), ["lock"]);
         let rust = selection(Suite::Rust, Some("crash"));
         assert_eq!(rust[..4], ["crash", "--", "--skip", "objectives::alerts::"]);
-        assert_eq!(rust.len(), 6);
+        assert_eq!(rust.len(), 8);
     }
 }

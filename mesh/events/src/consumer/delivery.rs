@@ -115,8 +115,10 @@ impl Lanes {
     /// Calls the handler, in the trace of the event. Its panic is a failure of the event.
     async fn handle(&self, event: Incoming) -> Result<(), HandleError> {
         let work = &*self.work;
-        let span = tracing::info_span!("consume", event = %event.id, kind = event.kind,
-            key = %event.key, version = event.version, stream = work.stream);
+        // It has the level of errors, so that a quieter log does not cost the trace.
+        let span = tracing::error_span!("consume", event = %event.id, kind = event.kind,
+            key = %event.key, version = event.version, stream = work.stream,
+            correlation_id = event.story());
         if let Ok(parent) = event.meta.traceparent.parse() {
             trace::set_parent(&span, parent);
         }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use http::Response;
+use mesh_runtime::{metrics::Seconds, trace};
 use opentelemetry::{
     KeyValue, StringValue,
     metrics::{Counter, Histogram},
@@ -21,7 +22,7 @@ use tracing::{Instrument as _, Span};
 use super::{Attempt, Call};
 use crate::{Disposition, method::code_of, telemetry::Durations};
 
-static ATTEMPTS: LazyLock<Histogram<f64>> = LazyLock::new(|| {
+static ATTEMPTS: LazyLock<Seconds> = LazyLock::new(|| {
     mesh_runtime::metrics::seconds("grpc.client.attempt.duration", "Duration of attempts at calls")
 });
 static RETRIES: LazyLock<Histogram<u64>> =
@@ -31,7 +32,7 @@ static RESENDS: LazyLock<Histogram<u64>> = LazyLock::new(|| {
 });
 static HEDGES: LazyLock<Histogram<u64>> =
     LazyLock::new(|| counts("grpc.client.call.hedges", "Hedges of calls that had any"));
-static DELAY: LazyLock<Histogram<f64>> = LazyLock::new(|| {
+static DELAY: LazyLock<Seconds> = LazyLock::new(|| {
     mesh_runtime::metrics::seconds(
         "grpc.client.call.retry_delay",
         "Time of repeated calls during which no attempt was under way",
@@ -173,12 +174,12 @@ impl Drop for Running<'_> {
             tracing::debug!(attempt = self.attempt.number(), "an attempt is given up");
         }
         let code = self.code.unwrap_or(Code::Cancelled);
-        self.durations.record(code, self.begin.elapsed().as_secs_f64());
+        self.durations.record(code, self.begin.elapsed().as_secs_f64(), trace::sampled());
     }
 }
 
 fn span(attempt: Attempt<'_>) -> Span {
-    if attempt.number() < 2 || !mesh_runtime::trace::is_sampled() {
+    if attempt.number() < 2 || !trace::is_sampled() {
         return Span::none();
     }
     // Spans have the level of errors, so that a quieter log does not cost the traces.

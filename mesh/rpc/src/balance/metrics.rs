@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, LazyLock};
 
-use mesh_runtime::metrics::{meter, seconds};
+use mesh_runtime::metrics::{Seconds, meter, seconds};
 use opentelemetry::{
     KeyValue, StringValue,
-    metrics::{Counter, Gauge, Histogram},
+    metrics::{Counter, Gauge},
 };
 
 use super::{Circuit, State};
@@ -25,7 +25,7 @@ static TRANSITIONS: LazyLock<Counter<u64>> = LazyLock::new(|| {
 static ENDPOINTS: LazyLock<Gauge<u64>> = LazyLock::new(|| {
     meter().u64_gauge("mesh.balancer.endpoints").with_description("Endpoints in the state").build()
 });
-static WAIT: LazyLock<Histogram<f64>> = LazyLock::new(|| {
+static WAIT: LazyLock<Seconds> = LazyLock::new(|| {
     seconds("mesh.balancer.wait", "Time that calls waited for a ready endpoint, if they had to")
 });
 static REFUSED: LazyLock<Counter<u64>> = LazyLock::new(|| {

@@ -14,7 +14,7 @@ use std::{
 use futures::FutureExt as _;
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use mesh_runtime::trace;
+use mesh_runtime::{correlation, trace};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tonic::{Code, Status, body::Body};
@@ -58,6 +58,9 @@ pub(super) async fn answer(
     let method = &plan.method;
     let caller = trace::extract(request.headers());
     let span = trace::begin(caller, || server_span(stack.name, method.name.as_str()));
+    if let Some(story) = correlation::extract(request.headers()) {
+        correlation::note(&span, story);
+    }
     let mut record = Record::server(Arc::clone(&method.durations), plan.begin, span.clone());
     let mut passes = Passes::begin(Connection::begin(&connection, plan.deadline));
     let scope = Scope::carrying(plan.class, Carried::read(request.headers(), &stack.baggage));

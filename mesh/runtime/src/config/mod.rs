@@ -111,7 +111,7 @@ pub struct ServiceConfig {
     pub baggage: Vec<String>,
 
     /// How log lines look
-    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto)]
     pub log_format: LogFormat,
 
     /// What is logged: `info`, or directives such as `info,mesh_events=debug`
@@ -156,7 +156,7 @@ impl Default for ServiceConfig {
             otlp_interval: Duration::from_secs(15),
             trace_ratio: 1.0,
             baggage: Vec::new(),
-            log_format: LogFormat::Json,
+            log_format: LogFormat::Auto,
             log_level: "info".to_owned(),
             worker_threads: 1,
             pre_stop: Duration::ZERO,
@@ -191,6 +191,8 @@ impl ServiceConfig {
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
+    /// Pretty if stdout is a terminal, else JSON.
+    Auto,
     /// One JSON object per line.
     Json,
     /// For people at a terminal.

@@ -9,9 +9,15 @@ use tracing::field::{Field, Visit};
 ///
 /// Names with a dot are attributes for traces (`rpc.method`, `otel.kind`), not for log lines.
 #[derive(Debug, Default)]
-pub(super) struct Fields(pub(super) Vec<(&'static str, Value)>);
+pub(crate) struct Fields(pub(super) Vec<(&'static str, Value)>);
 
 impl Fields {
+    /// The text that a field has.
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
+        let (_, value) = self.0.iter().find(|(known, _)| *known == name)?;
+        value.as_str().map(str::to_owned)
+    }
+
     fn put(&mut self, field: &Field, value: impl FnOnce() -> Value) {
         let name = field.name();
         if name.contains('.') {

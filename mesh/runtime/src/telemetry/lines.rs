@@ -16,7 +16,7 @@ use super::{fields::Fields, local::LocalTrace};
 use crate::trace::TraceContext;
 
 /// Keeps the fields of spans for the lines that are written in them.
-pub(super) struct Keep;
+pub(crate) struct Keep;
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Keep {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {

@@ -13,7 +13,10 @@ mod push;
 pub(crate) mod resource;
 mod time;
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    io::IsTerminal as _,
+    sync::{Mutex, PoisonError},
+};
 
 use opentelemetry::{logs::LoggerProvider as _, trace::TracerProvider as _};
 use opentelemetry_sdk::trace::SdkTracerProvider;
@@ -21,6 +24,9 @@ use tracing_subscriber::{Layer, Registry, layer::SubscriberExt as _};
 
 use crate::{LogFormat, ServiceConfig};
 
+pub(crate) use fields::Fields;
+#[cfg(test)]
+pub(crate) use lines::Keep;
 pub(crate) use local::{Exported, Local, LocalTrace};
 pub(crate) use otlp::exports_traces;
 pub use otlp::flush;
@@ -48,9 +54,10 @@ pub fn init(name: &'static str, config: &ServiceConfig) -> anyhow::Result<()> {
     if let Some(provider) = otlp::logs(config, &resource)? {
         layers.push(logs::Logs(provider.logger(name)).boxed());
     }
-    layers.push(match config.log_format {
-        LogFormat::Json => json::Json::new(std::io::stdout).boxed(),
-        LogFormat::Pretty => tracing_subscriber::fmt::layer().with_target(false).boxed(),
+    layers.push(if is_pretty(config.log_format) {
+        tracing_subscriber::fmt::layer().with_target(false).boxed()
+    } else {
+        json::Json::new(std::io::stdout).boxed()
     });
     let filter = level::filter(&config.log_level, targets);
     let subscriber = tracing_subscriber::registry().with(layers).with(filter);
@@ -60,6 +67,14 @@ pub fn init(name: &'static str, config: &ServiceConfig) -> anyhow::Result<()> {
     executor::show();
     *done = true;
     Ok(())
+}
+
+fn is_pretty(format: LogFormat) -> bool {
+    match format {
+        LogFormat::Auto => std::io::stdout().is_terminal(),
+        LogFormat::Json => false,
+        LogFormat::Pretty => true,
+    }
 }
 
 fn spans(name: &'static str, traces: &SdkTracerProvider) -> BoxLayer {

@@ -8,7 +8,7 @@
 use std::{sync::OnceLock, time::Duration};
 
 use anyhow::Context as _;
-use opentelemetry_otlp::{LogExporter, MetricExporter, SpanExporter, WithExportConfig as _};
+use opentelemetry_otlp::{LogExporter, SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::{
     Resource,
     logs::SdkLoggerProvider,
@@ -56,9 +56,7 @@ pub(super) fn logs(
 /// Begins to send metrics, like [`traces`].
 pub(super) fn metrics(config: &ServiceConfig) -> anyhow::Result<()> {
     let Some(endpoint) = config.sends(Signal::Metrics) else { return Ok(()) };
-    let exporter = MetricExporter::builder().with_tonic().with_endpoint(endpoint).build();
-    push::begin(exporter.context(ENDPOINT)?, config.otlp_interval);
-    Ok(())
+    push::begin(endpoint, config.otlp_interval).context(ENDPOINT)
 }
 
 /// Whether traces are sent, so that OpenTelemetry knows the trace of a span.

@@ -53,11 +53,7 @@ impl Shipments {
 
 /// Where the events that `event` leads to came from.
 fn caused_by(event: &Incoming) -> Meta {
-    let story = match event.meta.correlation_id.as_str() {
-        "" => event.id.to_string(),
-        story => story.to_owned(),
-    };
-    Meta { causation_id: event.id.to_string(), correlation_id: story, ..Meta::current() }
+    Meta { causation_id: event.id.to_string(), correlation_id: event.story(), ..Meta::current() }
 }
 
 impl Handler for Shipments {

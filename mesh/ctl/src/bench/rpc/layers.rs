@@ -152,7 +152,7 @@ async fn both() -> Vec<Layer> {
             "telemetry record",
             async || {
                 let begun = Instant::now();
-                histogram.record(begun.elapsed().as_secs_f64());
+                histogram.record(begun.elapsed().as_secs_f64(), None);
             },
             async || (),
         )

@@ -1,10 +1,14 @@
 //! Metrics of this process, for every service in it: shown by `/metrics` of each admin port.
 
+pub(crate) mod exemplars;
+pub(crate) mod openmetrics;
+mod seconds;
+
 use std::sync::{Arc, LazyLock, Weak};
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Histogram, Meter, MeterProvider as _};
+use opentelemetry::metrics::{Meter, MeterProvider as _};
 use opentelemetry_prometheus::PrometheusExporter;
 use opentelemetry_sdk::{
     error::OTelSdkResult,
@@ -15,6 +19,7 @@ use opentelemetry_sdk::{
 };
 use prometheus::{Encoder as _, Registry, TextEncoder};
 
+pub use self::seconds::{BoundSeconds, Seconds, seconds};
 use crate::telemetry::resource;
 
 /// Boundaries for what takes between half a millisecond and a minute. A bound that an objective
@@ -44,11 +49,6 @@ pub fn meter() -> Meter {
     METRICS.provider.meter("mesh")
 }
 
-/// Returns a histogram of durations in seconds.
-pub fn seconds(name: &'static str, description: &'static str) -> Histogram<f64> {
-    meter().f64_histogram(name).with_unit("s").with_description(description).build()
-}
-
 /// Says, always with the value 1, which version of `service` this is.
 pub(crate) fn build_info(service: &'static str, version: &str) {
     let labels = [KeyValue::new("service", service), KeyValue::new("version", version.to_owned())];
@@ -64,6 +64,11 @@ pub fn render() -> Result<String, prometheus::Error> {
     let mut text = Vec::new();
     TextEncoder::new().encode(&METRICS.registry.gather(), &mut text)?;
     Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// Renders every metric in the text format of OpenMetrics, with exemplars.
+pub(crate) fn render_open() -> Result<String, std::fmt::Error> {
+    openmetrics::encode(&METRICS.registry.gather())
 }
 
 /// Reads every metric, to be sent.
