@@ -245,6 +245,20 @@ Grafana. `up --observe` loads the same rules.
 
 Exit codes: 0 written or up to date, 1 out of date.";
 
+pub const GRAPH: &str = "\
+Examples:
+  cargo mesh graph                          every edge: who, whom, with what, and why
+  cargo mesh graph --lint                   what is unwise about it?
+  cargo mesh graph --mermaid                to be put into a page
+  cargo mesh graph --dot | dot -Tsvg -o graph.svg
+  cargo mesh graph --json | jq '.calls[] | select(.to == \"payments\") | .names'
+
+It is what each services/*/mesh.toml declares. A name of a service, RPC, stream or event that does not
+exist is refused with its file and line. Unwise are circles of calls, more than three calls in a row,
+a service that all others call, and a call that may take longer than anybody waits for its caller.
+
+Exit codes: 0 nothing unwise, or it was not asked for; 1 something is, or a declaration is wrong.";
+
 pub const DEMO: &str = "\
 Examples:
   cargo mesh demo --watch                    one order's life, step by step; press k to kill

@@ -7,6 +7,7 @@ pub mod caller;
 pub mod demo;
 pub mod doors;
 pub mod generate;
+pub mod graph;
 pub mod operate;
 pub mod policy;
 pub mod services;

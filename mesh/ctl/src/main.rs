@@ -15,8 +15,8 @@ use clap::{Parser, Subcommand};
 use meshctl::services;
 
 use commands::{
-    audit, bench, completions, demo, dlq, docs, down, endpoints, generate, locks, logs, policy,
-    sagas, serve, status, supervise, test, top, trace, up,
+    audit, bench, completions, demo, dlq, docs, down, endpoints, generate, graph, locks, logs,
+    policy, sagas, serve, status, supervise, test, top, trace, up,
 };
 
 // `serve` runs services in this process. Each thread counts for itself, for `bench rpc`.
@@ -72,6 +72,8 @@ enum Command {
     Docs(docs::Args),
     /// Writes rules, alerts and dashboards from what the services declare.
     Gen(generate::Args),
+    /// Shows who calls whom and who hears of whom, draws it, and says what of it is unwise.
+    Graph(graph::Args),
     /// Writes what a shell needs to complete commands.
     Completions(completions::Args),
     /// Looks after the processes of `up --detach`.
@@ -114,6 +116,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Completions(args) => completions::run(args).await,
         Command::Docs(args) => docs::run(args).await,
         Command::Gen(args) => generate::run(args).await,
+        Command::Graph(args) => graph::run(args).await,
         Command::Supervise => supervise::run().await,
         Command::Serve(args) => serve::run(args).await,
     }

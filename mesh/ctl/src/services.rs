@@ -5,21 +5,25 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail};
 use mesh_local::{Declaration, leaves_first};
 
+/// Files of the checkout, and their texts.
 const DECLARATIONS: [(&str, &str); 6] = [
-    ("catalog", include_str!("../../../services/catalog/mesh.toml")),
-    ("inventory", include_str!("../../../services/inventory/mesh.toml")),
-    ("orders", include_str!("../../../services/orders/mesh.toml")),
-    ("payments", include_str!("../../../services/payments/mesh.toml")),
-    ("processor", include_str!("../../../services/processor/mesh.toml")),
-    ("shipping", include_str!("../../../services/shipping/mesh.toml")),
+    ("services/catalog/mesh.toml", include_str!("../../../services/catalog/mesh.toml")),
+    ("services/inventory/mesh.toml", include_str!("../../../services/inventory/mesh.toml")),
+    ("services/orders/mesh.toml", include_str!("../../../services/orders/mesh.toml")),
+    ("services/payments/mesh.toml", include_str!("../../../services/payments/mesh.toml")),
+    ("services/processor/mesh.toml", include_str!("../../../services/processor/mesh.toml")),
+    ("services/shipping/mesh.toml", include_str!("../../../services/shipping/mesh.toml")),
 ];
 
 /// What every service declares.
 pub fn declarations() -> Result<Vec<Declaration>> {
-    let read = |(name, text): &(&str, &str)| {
-        Declaration::parse(text).with_context(|| format!("services/{name}/mesh.toml"))
-    };
-    DECLARATIONS.iter().map(read).collect()
+    let read = |(path, text)| Declaration::parse(text).context(path);
+    sources().map(read).collect()
+}
+
+/// Each service's `mesh.toml`: its path in the checkout, and its text.
+pub fn sources() -> impl Iterator<Item = (&'static str, &'static str)> {
+    DECLARATIONS.into_iter()
 }
 
 /// The services' names, callees before their callers.

@@ -31,6 +31,7 @@ fn help_lists_every_command_with_examples_and_exit_codes() {
         "completions",
         "docs",
         "gen",
+        "graph",
     ] {
         assert!(help.contains(&format!("\n  {command} ")), "{command} is not in\n{help}");
         let own = shop.succeeds(&[command, "--help"]);

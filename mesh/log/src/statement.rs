@@ -70,6 +70,24 @@ pub trait Traced: Future + Send + Sized {
     {
         statement(summary, self)
     }
+
+    /// As [`traced`](Self::traced), for what returns one row.
+    fn traced_one<T>(self, summary: &'static str) -> impl Future<Output = sqlx::Result<T>> + Send
+    where
+        Self: Future<Output = sqlx::Result<T>>,
+        T: Send,
+    {
+        async move { statement(summary, async { self.await.map(One) }).await.map(|One(row)| row) }
+    }
+}
+
+/// An answer of one row.
+struct One<T>(T);
+
+impl<T> Answer for One<T> {
+    fn rows(&self) -> Option<usize> {
+        Some(1)
+    }
 }
 
 impl<F: Future + Send> Traced for F {}

@@ -22,6 +22,17 @@ const HEADER: HeaderName = HeaderName::from_static(TRACEPARENT);
 /// Of a `traceparent` of version 0.
 const LENGTH: usize = 55;
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
+/// What a byte is worth as a digit.
+const VALUES: [u8; 256] = {
+    let mut values = [NONE; 256];
+    let mut value = 0;
+    while value < DIGITS.len() {
+        values[DIGITS[value] as usize] = value as u8;
+        value += 1;
+    }
+    values
+};
+const NONE: u8 = 0x80;
 
 /// One place in a trace. Its text form is a `traceparent`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,17 +193,18 @@ impl TraceContext {
     fn text(&self) -> [u8; LENGTH] {
         let mut text = [b'-'; LENGTH];
         write_hex(0, &mut text[..2]);
-        write_hex(self.trace_id, &mut text[3..35]);
-        write_hex(self.span_id.into(), &mut text[36..52]);
-        write_hex(u128::from(self.sampled), &mut text[53..]);
+        write_hex((self.trace_id >> 64) as u64, &mut text[3..19]);
+        write_hex(self.trace_id as u64, &mut text[19..35]);
+        write_hex(self.span_id, &mut text[36..52]);
+        write_hex(u64::from(self.sampled), &mut text[53..]);
         text
     }
 
     fn parse(text: &[u8]) -> Result<Self, Malformed> {
         let part = |from: usize, to: usize| text.get(from..to).and_then(read_hex).ok_or(Malformed);
         let version = part(0, 2)?;
-        let trace_id = part(3, 35)?;
-        let span_id = part(36, 52)? as u64;
+        let trace_id = u128::from(part(3, 19)?) << 64 | u128::from(part(19, 35)?);
+        let span_id = part(36, 52)?;
         let sampled = part(53, 55)? & 1 == 1;
         let dashes = [2, 35, 52].into_iter().all(|place| text.get(place) == Some(&b'-'));
         // Later versions may append to it; version 0 ends here, and 255 is forbidden.
@@ -204,23 +216,22 @@ impl TraceContext {
     }
 }
 
-fn write_hex(mut number: u128, digits: &mut [u8]) {
+fn write_hex(mut number: u64, digits: &mut [u8]) {
     for digit in digits.iter_mut().rev() {
         *digit = DIGITS[(number & 15) as usize];
         number >>= 4;
     }
 }
 
-/// Small letters only.
-fn read_hex(digits: &[u8]) -> Option<u128> {
-    digits.iter().try_fold(0, |number: u128, digit| {
-        let value = match digit {
-            b'0'..=b'9' => digit - b'0',
-            b'a'..=b'f' => digit - b'a' + 10,
-            _ => return None,
-        };
-        Some(number << 4 | u128::from(value))
-    })
+/// At most 16 digits, small letters only. Every call reads one: what is wrong shows at the end.
+fn read_hex(digits: &[u8]) -> Option<u64> {
+    let (mut number, mut wrong) = (0, 0);
+    for digit in digits {
+        let value = VALUES[usize::from(*digit)];
+        wrong |= value & NONE;
+        number = number << 4 | u64::from(value & 15);
+    }
+    (wrong == 0).then_some(number)
 }
 
 impl fmt::Display for TraceContext {

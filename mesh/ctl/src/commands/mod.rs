@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod down;
 pub mod endpoints;
 pub mod generate;
+pub mod graph;
 pub mod growth;
 mod keys;
 pub mod locks;

@@ -36,7 +36,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Keep {
             None => {
                 let mut fields = Fields::default();
                 values.record(&mut fields);
-                extensions.insert(fields);
+                if !fields.0.is_empty() {
+                    extensions.insert(fields);
+                }
             }
         }
     }

@@ -6,7 +6,7 @@ mod list;
 mod products;
 mod search;
 
-use mesh_log::requests::Key;
+use mesh_log::{Traced as _, requests::Key};
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use time::OffsetDateTime;
 
@@ -25,13 +25,15 @@ pub async fn alone(tx: &mut PgConnection, key: Key) -> sqlx::Result<()> {
     sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
         .bind(key.as_uuid().to_string())
         .execute(tx)
+        .traced("SELECT pg_advisory_xact_lock")
         .await?;
     Ok(())
 }
 
 /// The database's time.
 pub async fn now(tx: &mut PgConnection) -> sqlx::Result<OffsetDateTime> {
-    sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(tx).await
+    let now = sqlx::query_scalar("SELECT clock_timestamp()");
+    now.fetch_one(tx).traced_one("SELECT clock_timestamp").await
 }
 
 /// The digest of the request that made the thing; none if no request did.

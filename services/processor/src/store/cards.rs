@@ -18,7 +18,8 @@ pub struct Card {
 
 /// The key of this database's card digests.
 pub async fn key(tx: &mut PgConnection) -> sqlx::Result<Vec<u8>> {
-    sqlx::query_scalar("SELECT key FROM card_key").fetch_one(tx).await
+    let key = sqlx::query_scalar("SELECT key FROM card_key");
+    key.fetch_one(tx).traced_one("SELECT card_key").await
 }
 
 /// Keeps a card under a new token. Returns false if `request_id` made one already.
@@ -50,6 +51,7 @@ pub async fn by_request(tx: &mut PgConnection, request_id: Uuid) -> sqlx::Result
         sqlx::query_as("SELECT token, digest, last_digits FROM cards WHERE request_id = $1")
             .bind(request_id)
             .fetch_one(tx)
+            .traced_one("SELECT cards")
             .await?;
     Ok(Card { token, digest, last_digits })
 }

@@ -1,0 +1,142 @@
+//! What works and is still unwise: known ways in which systems of services go wrong.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{Graph, Place};
+
+/// A request that waits for more than so many calls in a row has all their failures and all their time.
+const CHAIN: usize = 3;
+
+/// Something that is unwise, and why it is known.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Finding {
+    /// The pattern's name.
+    pub pattern: &'static str,
+    /// Whom it is about, and what follows from it.
+    pub evidence: String,
+    /// Where it is declared.
+    pub place: Place,
+}
+
+impl Graph {
+    /// Everything unwise about it: circles of calls, chains of more than three, a service that all others
+    /// need, and calls that may wait longer than anybody waits for their caller.
+    pub fn lint(&self) -> Vec<Finding> {
+        let mut findings = self.circles();
+        // In a circle every chain has no end.
+        if findings.is_empty() {
+            findings.extend(self.chain());
+        }
+        findings.extend(self.hubs());
+        findings.extend(self.late());
+        findings.sort();
+        findings
+    }
+
+    fn circles(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for service in &self.services {
+            let back = self.walks(service).into_iter().filter(|walk| walk.last() == Some(service));
+            // Each circle is told once, from the first of its services.
+            for circle in back.filter(|walk| walk.iter().all(|it| it >= service)) {
+                findings.push(Finding {
+                    pattern: "circle of calls",
+                    evidence: format!(
+                        "{} → {}: none of them can be started, changed or fail alone",
+                        service,
+                        circle.join(" → ")
+                    ),
+                    place: self.place_of(service, &circle[0]),
+                });
+            }
+        }
+        findings
+    }
+
+    /// Every way from a service along its calls that meets nobody twice, but may end where it began.
+    fn walks(&self, from: &str) -> Vec<Vec<String>> {
+        let mut walks = Vec::new();
+        let mut open: Vec<Vec<String>> = vec![Vec::new()];
+        while let Some(walk) = open.pop() {
+            let at = walk.last().map_or(from, String::as_str);
+            if !walk.is_empty() && at == from {
+                continue;
+            }
+            for next in self.calls.iter().filter(|edge| edge.from == at).map(|edge| &edge.to) {
+                if !walk.contains(next) {
+                    let longer: Vec<String> = walk.iter().chain([next]).cloned().collect();
+                    walks.push(longer.clone());
+                    open.push(longer);
+                }
+            }
+        }
+        walks
+    }
+
+    fn chain(&self) -> Option<Finding> {
+        let walks = self.services.iter().flat_map(|service| {
+            self.walks(service).into_iter().map(move |walk| (service.as_str(), walk))
+        });
+        let (first, longest) = walks.max_by_key(|(_, walk)| walk.len())?;
+        (longest.len() > CHAIN).then(|| Finding {
+            pattern: "deep chain",
+            evidence: format!(
+                "{first} → {}: {} calls in a row; each of them adds its time and its failures",
+                longest.join(" → "),
+                longest.len()
+            ),
+            place: self.place_of(first, &longest[0]),
+        })
+    }
+
+    fn hubs(&self) -> Vec<Finding> {
+        let mut callers: BTreeMap<&str, usize> = BTreeMap::new();
+        for (_, to) in self.calls.iter().map(|edge| (&edge.from, &edge.to)) {
+            *callers.entry(to).or_default() += 1;
+        }
+        let others = self.services.len().saturating_sub(1);
+        let all = callers.into_iter().filter(|(_, count)| others > 2 && *count >= others);
+        all.map(|(service, count)| Finding {
+            pattern: "everybody needs it",
+            evidence: format!("all {count} others call {service}: when it is away, so are they"),
+            place: self.place_to(service),
+        })
+        .collect()
+    }
+
+    /// Calls whose default deadline is beyond the longest that any RPC of the caller may have.
+    fn late(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for edge in &self.calls {
+            let own = self.contracts.get(&edge.from).into_iter().flatten();
+            let Some(longest) = own.map(|method| method.max_deadline).max() else { continue };
+            for called in edge.names.iter().filter_map(|name| self.method(name)) {
+                let waits = called.default_deadline;
+                if !called.is_streaming() && waits > longest {
+                    findings.push(Finding {
+                        pattern: "waits too long",
+                        evidence: format!(
+                            "{} may take {waits:?}, and nobody waits longer than {longest:?} for {}",
+                            called.path, edge.from
+                        ),
+                        place: edge.place.clone(),
+                    });
+                }
+            }
+        }
+        findings
+    }
+
+    fn place_of(&self, from: &str, to: &str) -> Place {
+        let edge = self.calls.iter().find(|edge| edge.from == from && edge.to == to);
+        edge.map(|edge| edge.place.clone()).unwrap_or_else(|| self.place_to(to))
+    }
+
+    fn place_to(&self, to: &str) -> Place {
+        let edge = self.calls.iter().find(|edge| edge.to == to);
+        edge.map(|edge| edge.place.clone())
+            .unwrap_or_else(|| Place { file: format!("services/{to}/mesh.toml"), line: 1 })
+    }
+}

@@ -1,0 +1,214 @@
+//! The service graph: who calls whom and who hears of whom, as every `mesh.toml` declares it. What it
+//! names has to be there; what is there but unwise, [`Graph::lint`] says.
+
+mod draw;
+mod lint;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use anyhow::{Context as _, Result, bail};
+use mesh_local::Declaration;
+use mesh_policy::{Method, Table};
+use prost_reflect::DescriptorPool;
+use serde::Serialize;
+
+pub use lint::Finding;
+
+/// Services and what leads from one to another.
+#[derive(Clone, Debug, Serialize)]
+pub struct Graph {
+    /// By name.
+    pub services: Vec<String>,
+    /// From caller to callee; the RPCs as `package.Service/Method`.
+    pub calls: Vec<Edge>,
+    /// From publisher to subscriber; the events as full message names.
+    pub events: Vec<Edge>,
+    #[serde(skip)]
+    contracts: BTreeMap<String, Vec<Method>>,
+}
+
+/// What leads from one service to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Edge {
+    /// Where it begins.
+    pub from: String,
+    /// Where it ends.
+    pub to: String,
+    /// The RPCs or events.
+    pub names: Vec<String>,
+    /// What for.
+    pub why: String,
+    /// The file that declares it, and the line.
+    pub place: Place,
+}
+
+/// A line of a file of the checkout.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Place {
+    /// From the root of the checkout.
+    pub file: String,
+    /// From 1.
+    pub line: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// What there is to name.
+struct Contracts {
+    pool: DescriptorPool,
+    table: Table,
+}
+
+impl Graph {
+    /// Reads what services declare, as pairs of a file's path and its text.
+    ///
+    /// # Errors
+    /// A file cannot be read, two services have one name, or one names a service, RPC, stream or event that
+    /// does not exist: all of these at once, each with its file and line.
+    pub fn read<'a>(sources: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Graph> {
+        let contracts = Contracts::of_this_program()?;
+        let mut files = Vec::new();
+        for (path, text) in sources {
+            let declaration = Declaration::parse(text).with_context(|| path.to_owned())?;
+            files.push(File { path, text, declaration });
+        }
+        let mut faults = Vec::new();
+        for (n, file) in files.iter().enumerate() {
+            let twin = files[..n].iter().find(|it| it.name() == file.name());
+            if let Some(twin) = twin {
+                let at = file.place(file.name());
+                faults.push(format!("{at}: `{}` is the name of {}, too", file.name(), twin.path));
+            }
+        }
+        let mut graph = Graph {
+            services: files.iter().map(|file| file.name().to_owned()).collect(),
+            calls: Vec::new(),
+            events: Vec::new(),
+            contracts: files.iter().map(|file| file.methods(&contracts)).collect(),
+        };
+        graph.services.sort();
+        for file in &files {
+            graph.calls.extend(file.calls(&files, &contracts, &mut faults));
+            graph.events.extend(file.events(&files, &contracts, &mut faults));
+        }
+        if !faults.is_empty() {
+            bail!("{}", faults.join("\n"));
+        }
+        Ok(graph)
+    }
+
+    /// How the contract of a service bounds an RPC.
+    fn method(&self, path: &str) -> Option<&Method> {
+        self.contracts.values().flatten().find(|method| &*method.path == path)
+    }
+}
+
+/// One service's `mesh.toml`.
+struct File<'a> {
+    path: &'a str,
+    text: &'a str,
+    declaration: Declaration,
+}
+
+impl File<'_> {
+    fn name(&self) -> &str {
+        &self.declaration.service
+    }
+
+    /// Where it first says `"name"`.
+    fn place(&self, name: &str) -> Place {
+        let quoted = format!("\"{name}\"");
+        let line = self.text.lines().position(|line| line.contains(&quoted));
+        Place { file: self.path.to_owned(), line: line.map_or(1, |line| line + 1) }
+    }
+
+    fn methods(&self, contracts: &Contracts) -> (String, Vec<Method>) {
+        let methods = contracts.methods(&self.declaration.contract).cloned().collect();
+        (self.name().to_owned(), methods)
+    }
+
+    fn calls(
+        &self,
+        files: &[File<'_>],
+        contracts: &Contracts,
+        faults: &mut Vec<String>,
+    ) -> Vec<Edge> {
+        let mut edges = Vec::new();
+        for call in &self.declaration.calls {
+            let place = self.place(&call.service);
+            let Some(callee) = files.iter().find(|file| file.name() == call.service) else {
+                faults.push(format!("{place}: there is no service `{}`", call.service));
+                continue;
+            };
+            let contract = &callee.declaration.contract;
+            let mut names = Vec::new();
+            for name in &call.methods {
+                let ends = format!("/{name}");
+                match contracts.methods(contract).find(|it| it.path.ends_with(&ends)) {
+                    Some(method) => names.push(method.path.to_string()),
+                    None => faults.push(format!(
+                        "{}: no service of {contract} has an RPC `{name}`",
+                        self.place(name)
+                    )),
+                }
+            }
+            let (from, to) = (self.name().to_owned(), call.service.clone());
+            edges.push(Edge { from, to, names, why: call.why.clone(), place });
+        }
+        edges
+    }
+
+    fn events(
+        &self,
+        files: &[File<'_>],
+        contracts: &Contracts,
+        faults: &mut Vec<String>,
+    ) -> Vec<Edge> {
+        let mut edges = Vec::new();
+        for heard in &self.declaration.subscribes {
+            let place = self.place(&heard.stream);
+            let publisher = files.iter().find(|file| file.name() == heard.stream);
+            let published = publisher.map(|file| file.declaration.publishes.as_slice());
+            let Some(published) = published.filter(|packages| !packages.is_empty()) else {
+                faults.push(format!("{place}: nobody publishes a stream `{}`", heard.stream));
+                continue;
+            };
+            for subject in &heard.subjects {
+                let is_its = contracts.pool.get_message_by_name(subject).is_some_and(|message| {
+                    published.iter().any(|package| package == message.package_name())
+                });
+                if !is_its {
+                    let (at, stream) = (self.place(subject), &heard.stream);
+                    faults.push(format!("{at}: {stream} publishes no event `{subject}`"));
+                }
+            }
+            let (from, to) = (heard.stream.clone(), self.name().to_owned());
+            let (names, why) = (heard.subjects.clone(), heard.why.clone());
+            edges.push(Edge { from, to, names, why, place });
+        }
+        edges
+    }
+}
+
+impl Contracts {
+    fn of_this_program() -> Result<Contracts> {
+        let sets = [shop::DESCRIPTORS, mesh_proto::DESCRIPTORS];
+        let pool = DescriptorPool::decode(sets[0]).context("the contracts cannot be read")?;
+        let table = Table::from_descriptors(&sets).context("the contracts' options")?;
+        Ok(Contracts { pool, table })
+    }
+
+    /// The RPCs of a proto package.
+    fn methods<'a>(&'a self, package: &'a str) -> impl Iterator<Item = &'a Method> {
+        self.table.methods().filter(move |method| {
+            method.service().rsplit_once('.').is_some_and(|(of, _)| of == package)
+        })
+    }
+}

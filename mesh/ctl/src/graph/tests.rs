@@ -1,0 +1,135 @@
+use super::*;
+use crate::services;
+
+/// A `mesh.toml` of a service with a contract of the shop.
+fn file(service: &str, calls: &[(&str, &str)]) -> String {
+    let mut text = format!(
+        "service = \"{service}\"\ncontract = \"shop.{service}.v1\"\npublishes = [\"shop.{service}.v1\"]\n"
+    );
+    for (callee, method) in calls {
+        text.push_str(&format!(
+            "[[calls]]\nservice = \"{callee}\"\nmethods = [\"{method}\"]\nwhy = \"a test\"\n"
+        ));
+    }
+    text
+}
+
+const GET: [(&str, &str); 4] = [
+    ("catalog", "GetProduct"),
+    ("inventory", "GetStock"),
+    ("payments", "GetPayment"),
+    ("shipping", "GetShipment"),
+];
+
+/// A graph in which each pair's first calls the second.
+fn graph(pairs: &[(&str, &str)]) -> Graph {
+    let method = |callee: &str| GET.iter().find(|(name, _)| *name == callee).unwrap().1;
+    let of = |service: &str| {
+        let callees = pairs.iter().filter(|(from, _)| *from == service);
+        let calls: Vec<_> = callees.map(|(_, to)| (*to, method(to))).collect();
+        (format!("services/{service}/mesh.toml"), file(service, &calls))
+    };
+    let files: Vec<_> = GET.iter().map(|(service, _)| of(service)).collect();
+    Graph::read(files.iter().map(|(path, text)| (path.as_str(), text.as_str()))).unwrap()
+}
+
+fn patterns(graph: &Graph) -> Vec<&'static str> {
+    graph.lint().iter().map(|finding| finding.pattern).collect()
+}
+
+#[test]
+fn the_shops_own_graph_can_be_and_is_wise() {
+    let graph = Graph::read(services::sources()).unwrap();
+
+    assert_eq!(graph.services.len(), 6);
+    assert_eq!(graph.lint(), []);
+    let paid = graph.calls.iter().find(|edge| edge.to == "processor").unwrap();
+    assert_eq!(paid.from, "payments");
+    assert!(paid.names.contains(&"shop.processor.v1.ProcessorService/VoidCharge".to_owned()));
+    assert!(graph.mermaid().unwrap().contains("    payments --> processor\n"));
+    assert!(graph.mermaid().unwrap().contains("    shipping -. events .-> orders\n"));
+    let edge = "    \"shipping\" -> \"orders\" [style=dotted, tooltip=\"shop.shipping.v1.Shipment";
+    assert!(graph.dot().unwrap().contains(edge), "{}", graph.dot().unwrap());
+}
+
+#[test]
+fn what_is_not_there_is_named_with_its_line_all_at_once() {
+    let lost = file("catalog", &[("warehouse", "Get"), ("inventory", "Steal")])
+        + "[[subscribes]]\nstream = \"inventory\"\nsubjects = [\"shop.catalog.v1.Product\"]\n\
+           why = \"\"\n[[subscribes]]\nstream = \"radio\"\nsubjects = []\nwhy = \"\"\n";
+    let files = [
+        ("services/catalog/mesh.toml", lost.as_str()),
+        ("services/inventory/mesh.toml", &file("inventory", &[])),
+        ("services/copy/mesh.toml", &file("inventory", &[])),
+    ];
+
+    let refused = Graph::read(files).unwrap_err().to_string();
+
+    let expected = [
+        "services/copy/mesh.toml:1: `inventory` is the name of services/inventory/mesh.toml, too",
+        "services/catalog/mesh.toml:5: there is no service `warehouse`",
+        "services/catalog/mesh.toml:10: no service of shop.inventory.v1 has an RPC `Steal`",
+        "services/catalog/mesh.toml:14: inventory publishes no event `shop.catalog.v1.Product`",
+        "services/catalog/mesh.toml:17: nobody publishes a stream `radio`",
+    ];
+    assert_eq!(refused.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn unknown_keys_are_refused_with_their_file_and_line() {
+    let text = file("catalog", &[]) + "replica = 2\n";
+
+    let refused =
+        format!("{:#}", Graph::read([("services/catalog/mesh.toml", &*text)]).unwrap_err());
+
+    assert!(
+        refused.contains("services/catalog/mesh.toml") && refused.contains("replica"),
+        "{refused}"
+    );
+    assert!(refused.contains("line 4"), "{refused}");
+}
+
+#[test]
+fn a_circle_is_told_once() {
+    let circle =
+        graph(&[("inventory", "payments"), ("payments", "shipping"), ("shipping", "inventory")]);
+
+    let findings = circle.lint();
+
+    assert_eq!(patterns(&circle), ["circle of calls"]);
+    assert!(findings[0].evidence.starts_with("inventory → payments → shipping → inventory:"));
+    assert_eq!(findings[0].place.to_string(), "services/inventory/mesh.toml:5");
+}
+
+#[test]
+fn a_chain_of_three_is_fine_and_of_four_is_not() {
+    let three = [("catalog", "inventory"), ("inventory", "payments"), ("payments", "shipping")];
+    assert_eq!(graph(&three).lint(), []);
+
+    let text = file("orders", &[("catalog", "GetProduct")]);
+    let files: Vec<_> = three
+        .iter()
+        .map(|(from, to)| {
+            let method = GET.iter().find(|(name, _)| name == to).unwrap().1;
+            (format!("services/{from}/mesh.toml"), file(from, &[(to, method)]))
+        })
+        .chain([
+            ("services/shipping/mesh.toml".to_owned(), file("shipping", &[])),
+            ("services/orders/mesh.toml".to_owned(), text),
+        ])
+        .collect();
+    let four =
+        Graph::read(files.iter().map(|(path, text)| (path.as_str(), text.as_str()))).unwrap();
+    assert_eq!(patterns(&four), ["deep chain"]);
+    assert!(
+        four.lint()[0].evidence.starts_with("orders → catalog → inventory → payments → shipping:")
+    );
+}
+
+#[test]
+fn a_service_that_all_others_call_is_told() {
+    let hub =
+        graph(&[("catalog", "shipping"), ("inventory", "shipping"), ("payments", "shipping")]);
+
+    assert_eq!(patterns(&hub), ["everybody needs it"]);
+}
