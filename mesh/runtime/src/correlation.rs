@@ -34,8 +34,11 @@ pub fn extract(headers: &HeaderMap) -> Option<&str> {
 /// Writes the id of the current story for the next service, unless one is there.
 pub fn inject(headers: &mut HeaderMap) {
     if let Some(id) = current()
-        && let Ok(id) = HeaderValue::try_from(id)
+        && let Ok(mut id) = HeaderValue::try_from(id)
     {
+        // No secret, but different for each story: in HPACK's table (RFC 7541 §7.1.3) it would push out
+        // what is the same for every call.
+        id.set_sensitive(true);
         headers.entry(HEADER).or_insert(id);
     }
 }
@@ -76,6 +79,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             inject(&mut headers);
             assert_eq!(extract(&headers), Some("story"));
+            assert!(headers[HEADER].is_sensitive());
             headers.insert(HEADER, HeaderValue::from_static("chosen"));
             inject(&mut headers);
             assert_eq!(extract(&headers), Some("chosen"));
