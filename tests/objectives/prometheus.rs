@@ -166,7 +166,8 @@ fn number(value: &Value) -> f64 {
     value.as_str().unwrap().parse().unwrap()
 }
 
-fn encoded(query: &str) -> String {
+/// A query as it stands in a URL; a log store takes it so, too.
+pub fn encoded(query: &str) -> String {
     let byte = |byte: u8| match byte.is_ascii_alphanumeric() {
         true => char::from(byte).to_string(),
         false => format!("%{byte:02X}"),

@@ -12,7 +12,7 @@ use serde_json::Value;
 use shop::orders::v1::OrderState;
 
 use super::{NOWHERE, bought, go, process::Collector};
-use crate::shop::Shop;
+use crate::{objectives::prometheus::encoded, shop::Shop};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_line_in_the_log_store_leads_to_a_trace_that_is_kept_and_back() {
@@ -129,14 +129,7 @@ impl Logs {
 
     /// The lines that a LogsQL query finds.
     async fn about(&self, query: &str) -> Vec<Value> {
-        let query: String = query
-            .bytes()
-            .map(|byte| match byte.is_ascii_alphanumeric() {
-                true => char::from(byte).to_string(),
-                false => format!("%{byte:02X}"),
-            })
-            .collect();
-        let path = format!("/select/logsql/query?query={query}&limit=1000");
+        let path = format!("/select/logsql/query?query={}&limit=1000", encoded(query));
         let (status, body) = http::request(self.address, "GET", &path).await.unwrap();
         assert_eq!(status, 200, "{body}");
         body.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

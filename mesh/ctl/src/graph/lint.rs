@@ -93,8 +93,8 @@ impl Graph {
 
     fn hubs(&self) -> Vec<Finding> {
         let mut callers: BTreeMap<&str, usize> = BTreeMap::new();
-        for (_, to) in self.calls.iter().map(|edge| (&edge.from, &edge.to)) {
-            *callers.entry(to).or_default() += 1;
+        for edge in &self.calls {
+            *callers.entry(&edge.to).or_default() += 1;
         }
         let others = self.services.len().saturating_sub(1);
         let all = callers.into_iter().filter(|(_, count)| others > 2 && *count >= others);
