@@ -10,7 +10,7 @@ use async_nats::jetstream::{
 use futures::{StreamExt as _, future::BoxFuture, stream::FuturesOrdered};
 use mesh_log::{Database, LogRow, Reader};
 use mesh_runtime::crash;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Work, cursor, cursor::Cursor, hint_subject};
@@ -22,8 +22,9 @@ const IN_FLIGHT: usize = 256;
 const READ_AHEAD: usize = 256;
 /// How long the log stays unread if nobody says that it has grown.
 const POLL: Duration = Duration::from_millis(200);
-/// Pause after a wake-up, so that a busy log is read in batches.
-const LINGER: Duration = Duration::from_millis(10);
+/// How often a busy log is read at most: in batches, since every read is a round trip and every
+/// lone message a write of its own to the broker. What follows a silence is read at once.
+const PACE: Duration = Duration::from_millis(40);
 /// How often the stream is compared with what was published, and noted.
 const CHECK: Duration = Duration::from_secs(2);
 
@@ -173,6 +174,7 @@ async fn read(work: Work, position: i64, rows: mpsc::Sender<LogRow>) {
     let mut wake = work.db.wake().waiter();
     let _hints = AbortOnDropHandle::new(tokio::spawn(hear_hints(work.clone(), work.db.clone())));
     loop {
+        let begun = Instant::now();
         match reader.next(limit).await {
             Ok(found) => {
                 let is_all = found.len() < READ_AHEAD;
@@ -183,7 +185,7 @@ async fn read(work: Work, position: i64, rows: mpsc::Sender<LogRow>) {
                 }
                 if is_all {
                     wake.wait(POLL).await;
-                    tokio::time::sleep(LINGER).await;
+                    tokio::time::sleep_until(begun + PACE).await;
                 }
             }
             Err(error) => {
