@@ -12,6 +12,7 @@ mod crash_grid;
 mod data_stores;
 mod demo;
 mod doors;
+mod edges;
 mod evidence;
 mod generated;
 mod isolation;

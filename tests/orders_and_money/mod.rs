@@ -28,7 +28,8 @@ const LOSES_FIRST_ANSWERS: &str = "4000000000000341";
 const LOSES_FIRST_REQUESTS: &str = "4000000000000358";
 pub const ANSWERS_SLOWLY: &str = "4000000000000366";
 
-async fn cancel(shop: &Shop, order_id: &str) -> Result<CancelOrderResponse, Status> {
+/// Cancels it as its customer would.
+pub async fn cancel(shop: &Shop, order_id: &str) -> Result<CancelOrderResponse, Status> {
     let request = CancelOrderRequest { request_id: uuid(), order_id: order_id.to_owned() };
     Ok(shop.orders().cancel_order(request).await?.into_inner())
 }
