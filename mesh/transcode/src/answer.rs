@@ -52,7 +52,8 @@ impl Framing {
     /// What a client asks for with `accept`: events if it names them, lines otherwise.
     pub fn accepted(headers: &HeaderMap) -> Self {
         let accepted = headers.get_all(header::ACCEPT).iter();
-        let mut types = accepted.filter_map(|value| value.to_str().ok()).flat_map(|it| it.split(','));
+        let mut types =
+            accepted.filter_map(|value| value.to_str().ok()).flat_map(|it| it.split(','));
         let is_events = |it: &str| it.split(';').next().map(str::trim) == Some("text/event-stream");
         if types.any(is_events) { Self::Events } else { Self::Lines }
     }

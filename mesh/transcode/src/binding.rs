@@ -8,10 +8,7 @@ use prost_reflect::{
     Value,
 };
 
-use crate::{
-    fields::{FieldPath, is_text},
-    template::Template,
-};
+use crate::{fields::FieldPath, template::Template};
 
 const OPTION: &str = "google.api.http";
 
@@ -147,22 +144,6 @@ impl Binding {
         let found = self.rpc.output().get_field_by_name(field);
         let why = || self.unsound(format!("response_body `{field}` must be a field of the answer"));
         found.map(Some).ok_or_else(why)
-    }
-
-    /// The fields of the request's own message that a query can name, as far as they have no fields
-    /// themselves.
-    pub(crate) fn in_query(&self) -> Vec<FieldDescriptor> {
-        let is_free = |field: &FieldDescriptor| {
-            let path = field.name();
-            let bound = self.variables.iter().any(|variable| variable.name() == path);
-            let in_body = match &self.body {
-                Body::Nothing => false,
-                Body::Everything => true,
-                Body::Field(body) => body.first() == field,
-            };
-            !bound && !in_body
-        };
-        self.rpc.input().fields().filter(is_free).filter(is_text).collect()
     }
 }
 

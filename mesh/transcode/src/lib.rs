@@ -30,7 +30,8 @@
 //! always defined, and contracts that leave it open are refused when they are loaded. A request is
 //! made of path, query and body ([`Route::request`]); what cannot be in it is refused by field. An
 //! answer is canonical JSON ([`Binding::answer`]), a stream lines or events ([`Framing`]), an error
-//! `google.rpc.Status` ([`status_json`], [`http_code`]). Streams of requests have no such form.
+//! `google.rpc.Status` ([`status_json`], [`http_code`]). Streams of requests have no such form. All of it
+//! is described by [`openapi()`].
 //!
 //! It knows no transport: who calls it has read the request and sends the answer.
 #![warn(missing_docs)]
@@ -39,6 +40,7 @@ mod answer;
 mod binding;
 mod body;
 mod fields;
+mod openapi;
 mod percent;
 mod refusal;
 mod request;
@@ -51,6 +53,7 @@ use prost_reflect::{DescriptorPool, MethodDescriptor};
 
 pub use answer::Framing;
 pub use binding::{Binding, Unsound};
+pub use openapi::openapi;
 pub use refusal::Refusal;
 pub use request::Route;
 pub use status::{http_code, status_json};

@@ -95,8 +95,9 @@ impl<'a> Route<'a> {
         let mut given: Vec<FieldPath> = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let malformed =
-                |name: &str| Refusal::field(name, "QUERY_MALFORMED", "must be percent-encoded UTF-8");
+            let malformed = |name: &str| {
+                Refusal::field(name, "QUERY_MALFORMED", "must be percent-encoded UTF-8")
+            };
             let name = decode(name, Place::Query).ok_or_else(|| malformed(name))?;
             let value = decode(value, Place::Query).ok_or_else(|| malformed(&name))?;
             let path = self.parameter(&name)?;
@@ -168,9 +169,10 @@ fn put(
         }
         return Ok(());
     }
-    let others = field.containing_oneof().into_iter().flat_map(|oneof| {
-        oneof.fields().filter(|other| other != field).collect::<Vec<_>>()
-    });
+    let others = field
+        .containing_oneof()
+        .into_iter()
+        .flat_map(|oneof| oneof.fields().filter(|other| other != field).collect::<Vec<_>>());
     if others.into_iter().any(|other| message.has_field(&other)) {
         return Err("must not be there with another of its kind");
     }

@@ -74,7 +74,11 @@ mod tests {
     #[test]
     fn details_are_shown_as_what_they_are() {
         let mut details = ErrorDetails::new();
-        details.set_error_info("CART_CHANGED", "orders.shop", [("sku".to_owned(), "MUG".to_owned())]);
+        details.set_error_info(
+            "CART_CHANGED",
+            "orders.shop",
+            [("sku".to_owned(), "MUG".to_owned())],
+        );
         details.add_bad_request_violation("cart_etag", "must be the cart's");
         details.set_retry_info(Some(Duration::from_millis(1500)));
         let status = Status::with_error_details(Code::Aborted, "it changed", details);
@@ -101,8 +105,23 @@ mod tests {
     #[test]
     fn codes_have_the_http_status_that_their_contract_names() {
         let named = [
-            (0, 200), (1, 499), (2, 500), (3, 400), (4, 504), (5, 404), (6, 409), (7, 403), (8, 429),
-            (9, 400), (10, 409), (11, 400), (12, 501), (13, 500), (14, 503), (15, 500), (16, 401),
+            (0, 200),
+            (1, 499),
+            (2, 500),
+            (3, 400),
+            (4, 504),
+            (5, 404),
+            (6, 409),
+            (7, 403),
+            (8, 429),
+            (9, 400),
+            (10, 409),
+            (11, 400),
+            (12, 501),
+            (13, 500),
+            (14, 503),
+            (15, 500),
+            (16, 401),
         ];
         for (code, status) in named {
             assert_eq!(http_code(Code::from_i32(code)).as_u16(), status, "{code}");

@@ -83,9 +83,7 @@ impl FromStr for Template {
     fn from_str(text: &str) -> Result<Self, Malformed> {
         let mut parser = Parser { text, at: 0, segments: Vec::new(), variables: Vec::new() };
         match parser.template() {
-            Ok(verb) => {
-                Ok(Self { segments: parser.segments, variables: parser.variables, verb })
-            }
+            Ok(verb) => Ok(Self { segments: parser.segments, variables: parser.variables, verb }),
             Err(why) => Err(Malformed { text: text.to_owned(), at: parser.at, why }),
         }
     }

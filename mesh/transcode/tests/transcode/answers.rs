@@ -71,5 +71,7 @@ fn a_stream_is_lines_or_events() {
     assert_eq!(Framing::Events.error(&status), b"event: error\ndata: {\"code\":5}\n\n");
     assert_eq!(Framing::Events.end(), b"event: end\ndata: {}\n\n");
     let shelves = shelves();
-    assert!(shelves.route(&Method::GET, "/v1/files/a").unwrap().binding().rpc().is_server_streaming());
+    assert!(
+        shelves.route(&Method::GET, "/v1/files/a").unwrap().binding().rpc().is_server_streaming()
+    );
 }

@@ -57,13 +57,18 @@ fn a_contract_that_cannot_be_is_refused_with_rpc_and_binding() {
         (&["{get: \"/v1/{a\"}"], "a variable ends with `}`"),
         (&["{custom: {kind: \"*\", path: \"/v1\"}}"], "a custom pattern names one HTTP method"),
         (&["{body: \"*\"}"], "a binding has a pattern"),
-        (&["{get: \"/v1/{a}\"}", "{get: \"/v1/{inner.text=*}\"}"], "t.v1.S.Call0 has the same path"),
+        (
+            &["{get: \"/v1/{a}\"}", "{get: \"/v1/{inner.text=*}\"}"],
+            "t.v1.S.Call0 has the same path",
+        ),
         (
             &["{get: \"/v1\", additional_bindings: {get: \"/v1\"}}"],
             "t.v1.S.Call0 has the same path",
         ),
         (
-            &["{get: \"/a\", additional_bindings: {get: \"/b\", additional_bindings: {get: \"/c\"}}}"],
+            &[
+                "{get: \"/a\", additional_bindings: {get: \"/b\", additional_bindings: {get: \"/c\"}}}",
+            ],
             "an additional binding cannot have more of them",
         ),
     ] {
@@ -86,7 +91,8 @@ fn one_path_can_have_an_rpc_for_each_method() {
 #[test]
 fn what_leads_nowhere_is_told_apart_from_another_method() {
     let shelves = shelves();
-    let route = |method, path| shelves.route(&method, path).map(|it| it.binding().rpc().name().to_owned());
+    let route =
+        |method, path| shelves.route(&method, path).map(|it| it.binding().rpc().name().to_owned());
 
     assert_eq!(route(Method::GET, "/v1/shelves/1/books").unwrap(), "ListBooks");
     assert_eq!(route(Method::GET, "/v1/books").unwrap(), "ListBooks");

@@ -3,6 +3,7 @@
 
 mod answers;
 mod contracts;
+mod described;
 mod properties;
 mod requests;
 mod support;

@@ -15,11 +15,10 @@ fn templates() -> impl Strategy<Value = String> {
         Just("**".to_owned()),
         "\\{[a-c](\\.[a-c])?(=(\\*|\\*\\*|[a-c]|[a-c]/\\*))?\\}",
     ];
-    (vec(part, 1..5), proptest::option::of("[a-c]{1,2}"))
-        .prop_map(|(parts, verb)| {
-            let verb = verb.map(|verb| format!(":{verb}")).unwrap_or_default();
-            format!("/{}{verb}", parts.join("/"))
-        })
+    (vec(part, 1..5), proptest::option::of("[a-c]{1,2}")).prop_map(|(parts, verb)| {
+        let verb = verb.map(|verb| format!(":{verb}")).unwrap_or_default();
+        format!("/{}{verb}", parts.join("/"))
+    })
 }
 
 /// A text as one segment of a path, all but letters encoded.

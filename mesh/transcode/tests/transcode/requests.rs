@@ -155,7 +155,8 @@ fn a_body_is_json_and_says_so() {
     for fine in ["application/json", "Application/JSON; charset=UTF-8", "application/json;v=1"] {
         assert_eq!(check(fine), Ok(()), "{fine}");
     }
-    for bad in ["text/json", "application/x-www-form-urlencoded", "application/json;charset=latin1"] {
+    for bad in ["text/json", "application/x-www-form-urlencoded", "application/json;charset=latin1"]
+    {
         assert_eq!(check(bad), Err(Refusal::UnsupportedMediaType), "{bad}");
     }
     assert_eq!(route.check_type(&HeaderMap::new()), Err(Refusal::UnsupportedMediaType));
