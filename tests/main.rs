@@ -13,6 +13,7 @@ mod data_stores;
 mod demo;
 mod doors;
 mod evidence;
+mod front_door;
 mod generated;
 mod isolation;
 mod killer_run;
