@@ -150,8 +150,15 @@ fn top(shop: &Shop) {
     assert_eq!(
         services,
         [
-            "catalog", "gateway", "inventory", "orders", "payments", "processor", "shipping",
-            "postgres", "nats"
+            "catalog",
+            "gateway",
+            "inventory",
+            "orders",
+            "payments",
+            "processor",
+            "shipping",
+            "postgres",
+            "nats"
         ]
     );
     assert!(view["services"][3]["ready"] == true && view["services"][7]["rss_mib"].is_number());
