@@ -8,6 +8,7 @@ mod json;
 mod limits;
 mod pages;
 mod reflection;
+mod streams;
 mod support;
 mod web;
 mod witness;
