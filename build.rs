@@ -22,7 +22,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // Type names give every message its full proto name; an event's is its subject.
     let mut prost = tonic_prost_build::Config::new();
-    prost.enable_type_names().extern_path(".mesh", "::mesh_proto");
+    // Of `google.api` there are only options, which are read from the descriptors.
+    prost
+        .enable_type_names()
+        .extern_path(".mesh", "::mesh_proto")
+        .extern_path(".google.api", "::google_api");
     tonic_prost_build::configure()
         .bytes(".")
         .include_file("contracts.rs")

@@ -29,7 +29,13 @@ const PURE: &[&str] =
 const LONGEST_FILE: usize = 400;
 
 /// Everything that a service must bring, beside its code.
-const PARTS: [&str; 4] = ["Cargo.toml", "README.md", "mesh.toml", "migrations/0001_mesh.sql"];
+const PARTS: [&str; 3] = ["Cargo.toml", "README.md", "mesh.toml"];
+
+/// What one brings that keeps something.
+const FIRST_MIGRATION: &str = "migrations/0001_mesh.sql";
+
+/// The front door, which serves what others own: the one service with neither contract nor database.
+const DOOR: &str = "gateway";
 
 /// What no source says, in two halves so that this file does not say it either.
 const UNWANTED: [(&str, &str, &str); 4] = [
@@ -78,15 +84,25 @@ fn every_service_is_complete() {
         for part in PARTS.iter().filter(|part| !service.join(part).is_file()) {
             offences.insert(format!("{}/{part} is missing", service.display()));
         }
-        if fs::read(service.join(PARTS[3])).is_ok_and(|copy| copy != shared) {
-            offences.insert(format!("{}/{} differs from mesh/log's", service.display(), PARTS[3]));
-        }
-        if sources(&service.join("migrations"), &["sql"]).len() < 2 {
-            offences.insert(format!("{} has no tables of its own", service.display()));
-        }
         let declaration = fs::read_to_string(service.join(PARTS[2])).unwrap_or_default();
-        let name = service.file_name().unwrap().to_str().unwrap();
-        for line in [format!("service = \"{name}\""), format!("contract = \"shop.{name}.v1\"")] {
+        let name = file_name(&service);
+        let mut lines = vec![format!("service = \"{name}\"")];
+        if name == DOOR {
+            for part in ["migrations", "src/store"].iter().filter(|it| service.join(it).exists()) {
+                offences.insert(format!("{}/{part}: it keeps nothing", service.display()));
+            }
+        } else {
+            lines.push(format!("contract = \"shop.{name}.v1\""));
+            lines.push("store = \"postgres\"".to_owned());
+            if fs::read(service.join(FIRST_MIGRATION)).ok().as_ref() != Some(&shared) {
+                let file = format!("{}/{FIRST_MIGRATION}", service.display());
+                offences.insert(format!("{file} is not there as a copy of mesh/log's"));
+            }
+            if sources(&service.join("migrations"), &["sql"]).len() < 2 {
+                offences.insert(format!("{} has no tables of its own", service.display()));
+            }
+        }
+        for line in lines {
             if !declaration.lines().any(|given| given == line) {
                 offences.insert(format!("{}/mesh.toml does not say `{line}`", service.display()));
             }

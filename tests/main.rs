@@ -14,6 +14,7 @@ mod demo;
 mod doors;
 mod edges;
 mod evidence;
+mod front_door;
 mod generated;
 mod isolation;
 mod killer_run;

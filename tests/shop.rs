@@ -30,6 +30,7 @@ use tonic::{
 };
 use uuid::Uuid;
 
+/// The services that keep something. The gateway does not, and runs where a scenario needs it.
 pub const SERVICES: &[&str] =
     &["catalog", "inventory", "orders", "payments", "processor", "shipping"];
 

@@ -99,7 +99,7 @@ fn methods(service: &str) -> usize {
     let table = Table::from_descriptors(&[shop::DESCRIPTORS, mesh_proto::DESCRIPTORS]).unwrap();
     let file = workspace().join("services").join(service).join("mesh.toml");
     let declared = Declaration::parse(&std::fs::read_to_string(file).unwrap()).unwrap();
-    let own = format!("{}.", declared.contract);
+    let own = format!("{}.", declared.contract.unwrap());
     let is_served = |path: &str| path.starts_with(&own) || path.starts_with("mesh.operator.v1.");
     let served = table.methods().filter(|method| is_served(&method.path));
     served.count() + declared.calls.iter().map(|call| call.methods.len()).sum::<usize>()

@@ -1,11 +1,12 @@
 //! The API reference: one page, written from the contracts and their comments.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use mesh_policy::{Criticality, Idempotency, Method, RequestId, Table};
+use mesh_transcode::Transcoder;
 use prost_reflect::{
     Cardinality, DescriptorPool, EnumDescriptor, FieldDescriptor, FileDescriptor, Kind,
     MessageDescriptor, MethodDescriptor, ServiceDescriptor,
@@ -35,6 +36,9 @@ what it shows has to be good: TOKEN_MALFORMED, TOKEN_EXPIRED, TOKEN_TOO_EARLY, T
 TOKEN_FORGED, TOKEN_ISSUER_UNKNOWN, TOKEN_FOR_ANOTHER; one from elsewhere is refused as
 PLAINTEXT_REFUSED. Health and reflection are answered to everybody.
 
+An RPC with a line `HTTP` is for customers: it is also reached at the gateway, whose one address speaks
+gRPC, gRPC-Web and HTTP/JSON at these paths, and describes them at `/openapi.json`.
+
 Every call may carry a deadline (`grpc-timeout`). Without one it has the default that stands with each
 RPC, and a longer one than the longest that stands there is cut to that. A refusal carries
 `google.rpc.ErrorInfo` with a stable reason, and `google.rpc.BadRequest` where a field is to blame.
@@ -47,6 +51,12 @@ been begun, STOPPED (UNAVAILABLE: ask again, with the same `request_id`); SERVIC
 (UNIMPLEMENTED); PANICKED and ROW_UNREADABLE (INTERNAL). A request is refused with the reason of the
 first field that cannot be, and names up to 20 such fields; what a field's description says is what
 its value must be.
+
+Reasons that the gateway adds: RPC_UNKNOWN and METHOD_NOT_ALLOWED (UNIMPLEMENTED), PATH_UNKNOWN
+(NOT_FOUND), HEADERS_TOO_LARGE and BODY_TOO_LARGE (RESOURCE_EXHAUSTED), BODY_TOO_SLOW (DEADLINE_EXCEEDED),
+MEDIA_TYPE_UNSUPPORTED, BODY_BROKEN, BODY_UNEXPECTED, JSON_MALFORMED, PATH_MALFORMED, QUERY_MALFORMED,
+FIELD_UNKNOWN, FIELD_BOUND, FIELD_REPEATED, FIELD_CONFLICT, VALUE_MALFORMED and ETAG_MALFORMED
+(INVALID_ARGUMENT), SERVICE_STOPPING (UNAVAILABLE), ANSWER_UNREADABLE (INTERNAL).
 
 The reasons of the domain `mesh` are the server's own, before or around its handlers. An answer with
 `x-mesh-refusal` was given before a handler began: the call may be repeated whatever it does.
@@ -65,12 +75,13 @@ pub fn page() -> Result<String> {
         .map(|file| file.package_name().to_owned())
         .filter(|package| !package.starts_with("google."))
         .collect();
+    let paths = paths(&pool)?;
     let mut page = HEAD.to_owned();
     contents(&mut page, &pool, &packages)?;
     for package in &packages {
         write!(page, "\n## {package}\n")?;
         for service in services(&pool, package) {
-            write_service(&mut page, &service, &policies)?;
+            write_service(&mut page, &service, &policies, &paths)?;
         }
         write_types(&mut page, &pool, package)?;
     }
@@ -106,11 +117,34 @@ fn messages(pool: &DescriptorPool, package: &str) -> Vec<MessageDescriptor> {
     found
 }
 
-fn write_service(page: &mut String, service: &ServiceDescriptor, policies: &Table) -> Result<()> {
+/// The methods and paths of HTTP that an RPC has, by its full name.
+type Paths = BTreeMap<String, Vec<String>>;
+
+fn paths(pool: &DescriptorPool) -> Result<Paths> {
+    let rpcs = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
+    let transcoder = Transcoder::new(pool, rpcs).context("the contracts' paths")?;
+    let mut paths = Paths::new();
+    for binding in transcoder.bindings() {
+        let path = format!("`{} {}`", binding.method(), binding.template());
+        paths.entry(binding.rpc().full_name().to_owned()).or_default().push(path);
+    }
+    Ok(paths)
+}
+
+fn write_service(
+    page: &mut String,
+    service: &ServiceDescriptor,
+    policies: &Table,
+    paths: &Paths,
+) -> Result<()> {
     write!(page, "\n### {}\n\n", service.full_name())?;
     page.push_str(&prose(&service.parent_file(), service.path()));
     for method in service.methods() {
         write_method(page, service, &method, policies)?;
+        if let Some(paths) = paths.get(method.full_name()) {
+            write!(page, "\nHTTP {}.\n", paths.join(", "))?;
+        }
+        write_frames(page, &method)?;
     }
     Ok(())
 }
@@ -126,6 +160,11 @@ fn write_method(
     let path = format!("{}/{}", service.full_name(), method.name());
     let policy = policies.method(&path).with_context(|| format!("{path} has no policy"))?;
     write!(page, "\n{}.\n", rules(policy).join("; "))?;
+    Ok(())
+}
+
+/// What an RPC takes and returns.
+fn write_frames(page: &mut String, method: &MethodDescriptor) -> Result<()> {
     for (title, message) in [("Request", method.input()), ("Response", method.output())] {
         if message.fields().len() == 0 {
             write!(page, "\n{title} `{}`: empty.\n", message.name())?;
@@ -291,6 +330,7 @@ mod tests {
             "needs a `request_id`; refused last under overload.",
             "changes nothing; a slow call may be sent to a second endpoint.",
             "answers with a stream",
+            "HTTP `GET /v1/orders/{order_id}:watch`.",
             "| `cart_etag` | string | 3 | The etag of the cart that is ordered. |",
             "list of [OrderLine](#shopordersv1orderline)",
             "### shop.orders.v1.OrderPlaced",

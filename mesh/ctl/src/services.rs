@@ -5,9 +5,13 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail};
 use mesh_local::{Declaration, leaves_first};
 
+/// The shop's front door.
+pub const GATEWAY: &str = "gateway";
+
 /// Files of the checkout, and their texts.
-const DECLARATIONS: [(&str, &str); 6] = [
+const DECLARATIONS: [(&str, &str); 7] = [
     ("services/catalog/mesh.toml", include_str!("../../../services/catalog/mesh.toml")),
+    ("services/gateway/mesh.toml", include_str!("../../../services/gateway/mesh.toml")),
     ("services/inventory/mesh.toml", include_str!("../../../services/inventory/mesh.toml")),
     ("services/orders/mesh.toml", include_str!("../../../services/orders/mesh.toml")),
     ("services/payments/mesh.toml", include_str!("../../../services/payments/mesh.toml")),
@@ -29,6 +33,11 @@ pub fn sources() -> impl Iterator<Item = (&'static str, &'static str)> {
 /// The services' names, callees before their callers.
 pub fn names() -> Result<Vec<String>> {
     Ok(leaves_first(&declarations()?))
+}
+
+/// Whether a service answers HTTP where it answers gRPC: the shop's front door does.
+pub fn speaks_http(name: &str) -> bool {
+    name == GATEWAY
 }
 
 /// Refuses a name that no service has.
@@ -61,10 +70,10 @@ mod tests {
     use super::{names, replicas};
 
     #[test]
-    fn every_service_declares_itself_and_orders_comes_after_all_it_calls() {
+    fn every_service_declares_itself_and_comes_after_all_it_calls() {
         let names = names().unwrap();
-        assert_eq!(names.len(), 6);
-        assert_eq!(names.last().unwrap(), "orders");
+        assert_eq!(names.len(), 7);
+        assert_eq!(names[5..], ["orders", "gateway"]);
     }
 
     #[test]

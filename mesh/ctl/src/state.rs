@@ -50,11 +50,14 @@ pub struct TraceDoor {
 pub struct Instance {
     /// Where it answers gRPC.
     pub grpc: SocketAddr,
+    /// Where it answers HTTP; none if it speaks nothing but gRPC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<SocketAddr>,
     /// Its admin port.
     pub admin: SocketAddr,
     /// The process itself.
     pub pid: u32,
-    /// Its database, as its own role.
+    /// Its database, as its own role; empty if it has none.
     pub database_url: String,
 }
 

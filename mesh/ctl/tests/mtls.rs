@@ -10,12 +10,13 @@ use serde_json::Value;
 
 use crate::shop::Shop;
 
+/// Who is called by services; the gateway is called by customers.
 const SERVICES: [&str; 6] = ["catalog", "inventory", "orders", "payments", "processor", "shipping"];
 /// What an HTTP/2 client says first (RFC 9113 §3.4), with an empty SETTINGS frame.
 const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 #[test]
-fn orders_go_through_by_mutual_tls_and_every_port_refuses_plaintext() {
+fn orders_go_through_by_mutual_tls_and_every_port_between_services_refuses_plaintext() {
     let shop = Shop::clean("mtls");
 
     let up = shop.succeeds(&["up", "--detach", "--mtls", "--in-process"]);
@@ -45,6 +46,9 @@ fn orders_go_through_by_mutual_tls_and_every_port_refuses_plaintext() {
         takes_tls_only(&url(&format!("/services/{service}/0/grpc")), service);
     }
     called_by_tls(&state);
+    // The door's own port is the customers'; behind it everything is TLS.
+    let products = get(&url("/services/gateway/0/http"), "/v1/products?page_size=1");
+    assert!(products.contains("\"products\":["), "{products}");
 }
 
 /// Asserts that a port answers plaintext with HTTP/2's INADEQUATE_SECURITY, in words.

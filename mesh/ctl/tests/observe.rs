@@ -149,9 +149,19 @@ fn top(shop: &Shop) {
         .collect();
     assert_eq!(
         services,
-        ["catalog", "inventory", "orders", "payments", "processor", "shipping", "postgres", "nats"]
+        [
+            "catalog",
+            "gateway",
+            "inventory",
+            "orders",
+            "payments",
+            "processor",
+            "shipping",
+            "postgres",
+            "nats"
+        ]
     );
-    assert!(view["services"][2]["ready"] == true && view["services"][6]["rss_mib"].is_number());
+    assert!(view["services"][3]["ready"] == true && view["services"][7]["rss_mib"].is_number());
     assert_eq!(view["sagas"][0]["service"], "orders", "{view}");
     let said = text(shop, &["top", "--once"]);
     assert!(said.contains("calls/s") && said.contains("sagas of"), "{said}");

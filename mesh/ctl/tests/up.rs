@@ -18,7 +18,7 @@ fn the_shop_comes_up_survives_kills_and_goes_down() {
     let doctor = shop.succeeds(&["doctor"]);
     assert!(String::from_utf8_lossy(&doctor.stdout).contains("ready, and the shop is up"));
     let first = shop.state();
-    assert_eq!(first["services"].as_object().unwrap().len(), 6);
+    assert_eq!(first["services"].as_object().unwrap().len(), 7);
     assert_eq!(first["services"]["catalog"].as_array().unwrap().len(), 2);
 
     // A second `up` changes nothing.
@@ -31,16 +31,18 @@ fn the_shop_comes_up_survives_kills_and_goes_down() {
     let policy = shop.succeeds(&["policy", "GetProduct", "--json"]);
     let policy: Value = serde_json::from_slice(&policy.stdout).unwrap();
     assert_eq!(policy["from"], "running");
-    assert_eq!(policy["files"].as_object().unwrap().len(), 7, "{policy}");
+    assert_eq!(policy["files"].as_object().unwrap().len(), 8, "{policy}");
     assert_eq!(policy["values"]["deadline"]["source"], "contract");
     assert_eq!(policy["values"]["retry.attempts"]["source"], "default");
 
     // Each caller tells how it sees those that it calls.
     let endpoints = shop.succeeds(&["endpoints", "catalog", "--json"]);
     let endpoints: Value = serde_json::from_slice(&endpoints.stdout).unwrap();
-    assert_eq!(endpoints[0]["caller"], "orders 0", "{endpoints}");
-    let seen = endpoints[0]["endpoints"].as_array().unwrap();
-    assert!(seen.len() == 2 && seen.iter().all(|it| it["state"] == "READY"), "{endpoints}");
+    for (n, caller) in ["gateway 0", "orders 0"].into_iter().enumerate() {
+        assert_eq!(endpoints[n]["caller"], caller, "{endpoints}");
+        let seen = endpoints[n]["endpoints"].as_array().unwrap();
+        assert!(seen.len() == 2 && seen.iter().all(|it| it["state"] == "READY"), "{endpoints}");
+    }
     let said = shop.succeeds(&["endpoints", "payments"]).stdout;
     let said = String::from_utf8_lossy(&said).into_owned();
     assert!(said.contains("READY") && said.contains("CLOSED"), "{said}");

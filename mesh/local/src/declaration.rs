@@ -12,9 +12,9 @@ use crate::objective::{self, Objective};
 pub struct Declaration {
     /// The service's name.
     pub service: String,
-    /// The proto package it serves.
-    pub contract: String,
-    /// Where it keeps its state, such as `postgres`.
+    /// The proto package it serves; none if it has no contract of its own.
+    pub contract: Option<String>,
+    /// Where it keeps its state, such as `postgres`; none if it keeps nothing.
     pub store: Option<String>,
     /// The proto packages whose events it publishes, on a stream of its own name.
     pub publishes: Vec<String>,
@@ -31,7 +31,7 @@ pub struct Declaration {
 #[serde(deny_unknown_fields)]
 struct Written {
     service: String,
-    contract: String,
+    contract: Option<String>,
     store: Option<String>,
     #[serde(default)]
     publishes: Vec<String>,

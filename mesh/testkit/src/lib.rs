@@ -6,6 +6,7 @@
 #![warn(missing_docs)]
 
 mod broker;
+mod browser;
 mod build;
 mod database;
 mod eventually;
@@ -20,6 +21,7 @@ mod skipped;
 mod sweep;
 
 pub use broker::nats;
+pub use browser::{Answer, browse};
 pub use build::program;
 pub use database::{Database, superuser_url};
 pub use eventually::{Awaited, eventually, patience};

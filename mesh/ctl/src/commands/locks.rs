@@ -79,6 +79,7 @@ pub async fn run(args: Args) -> Result<ExitCode> {
 fn databases(state: &State, service: Option<&str>) -> Vec<(String, String)> {
     let wanted = state.services.iter().filter(|(name, _)| service.is_none_or(|it| it == *name));
     let first = wanted.filter_map(|(name, all)| Some((name, all.first()?)));
+    let first = first.filter(|(_, instance)| !instance.database_url.is_empty());
     first.map(|(name, instance)| (name.clone(), database(&instance.database_url))).collect()
 }
 

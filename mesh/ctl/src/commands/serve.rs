@@ -55,6 +55,7 @@ async fn start(entry: &ServeEntry) -> Result<Started> {
     let arguments = std::iter::once(&entry.service).chain(&entry.args);
     match entry.service.as_str() {
         "catalog" => start_service!(catalog, arguments),
+        "gateway" => start_service!(gateway, arguments),
         "inventory" => start_service!(inventory, arguments),
         "orders" => start_service!(orders, arguments),
         "payments" => start_service!(payments, arguments),

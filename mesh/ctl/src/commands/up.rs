@@ -17,7 +17,7 @@ use crate::platform::{Claim, Plan, Running, wait_ready};
 use crate::project::Project;
 use crate::seed::{self, Customer, Shop};
 use crate::services;
-use crate::state::State;
+use crate::state::{Instance, State};
 
 const STARTING: Duration = Duration::from_secs(120);
 
@@ -271,9 +271,12 @@ fn welcome(project: &Project, state: &State, shop: &Shop) {
     if let Ok(elsewhere) = std::fs::read_link(project.home.path("postgres")) {
         println!("  (PostgreSQL's data in {})", elsewhere.display());
     }
-    println!("\n  {}\n", output::toned("three things to try", Tone::Strong));
+    println!("\n  {}\n", output::toned("four things to try", Tone::Strong));
     println!("    {} demo --watch", output::program());
     println!("    {} status", output::program());
+    if let Ok(gateway) = state.grpc(services::GATEWAY) {
+        println!("    curl 'http://{gateway}/v1/products?page_size=3'");
+    }
     if let Ok(catalog) = state.grpc("catalog") {
         println!(
             "    grpcurl {} -d '{{\"page_size\": 3}}' {catalog} \
@@ -305,13 +308,21 @@ fn from_here(path: &Path) -> String {
     path.strip_prefix(&here).unwrap_or(path).display().to_string()
 }
 
+/// Where a process answers: as a URL if that is of use to a browser.
+fn address(instance: &Instance) -> String {
+    match instance.http {
+        Some(http) => format!("http://{http}"),
+        None => instance.grpc.to_string(),
+    }
+}
+
 fn addresses(state: &State) {
     let mut rows = Vec::new();
     for (name, number, instance) in state.instances() {
         let label = if number == 0 { name.to_owned() } else { String::new() };
         rows.push(vec![
             (label, Tone::Strong),
-            (instance.grpc.to_string(), Tone::Plain),
+            (address(instance), Tone::Plain),
             (format!("admin http://{}", instance.admin), Tone::Faint),
         ]);
     }

@@ -130,7 +130,8 @@ impl File<'_> {
     }
 
     fn methods(&self, contracts: &Contracts) -> (String, Vec<Method>) {
-        let methods = contracts.methods(&self.declaration.contract).cloned().collect();
+        let contract = self.declaration.contract.iter();
+        let methods = contract.flat_map(|contract| contracts.methods(contract)).cloned().collect();
         (self.name().to_owned(), methods)
     }
 
@@ -147,7 +148,10 @@ impl File<'_> {
                 faults.push(format!("{place}: there is no service `{}`", call.service));
                 continue;
             };
-            let contract = &callee.declaration.contract;
+            let Some(contract) = &callee.declaration.contract else {
+                faults.push(format!("{place}: `{}` has no contract", call.service));
+                continue;
+            };
             let mut names = Vec::new();
             for name in &call.methods {
                 let ends = format!("/{name}");

@@ -268,6 +268,7 @@ impl Report {
         for place in &self.places {
             let instance = Instance {
                 grpc: place.grpc,
+                http: services::speaks_http(&place.service).then_some(place.grpc),
                 admin: place.admin,
                 pid: self.process(place).and_then(Supervised::pid).unwrap_or_default(),
                 database_url: self.around.get(&place.service).cloned().unwrap_or_default(),

@@ -34,7 +34,7 @@ pub(super) fn pages(declarations: &[Declaration]) -> Result<Vec<Page>> {
 /// Files of rules, by name, with windows as `clock` has them.
 pub fn rule_files(declarations: &[Declaration], clock: &Clock) -> Result<Vec<(String, String)>> {
     let mut files = Vec::new();
-    for declaration in declarations {
+    for declaration in declarations.iter().filter(|it| !it.objectives.is_empty()) {
         let groups = objectives::groups(declaration, clock)?;
         let source = format!("services/{}/mesh.toml", declaration.service);
         files.push((format!("{}.yaml", declaration.service), rules::file(&source, &groups)));

@@ -258,7 +258,8 @@ fn rounded(number: f64) -> String {
 /// and how it ends is its caller's wish.
 fn calls(declaration: &Declaration, own: &str) -> Result<String> {
     let pool = DescriptorPool::decode(shop::DESCRIPTORS).context("the contracts cannot be read")?;
-    let contract = &declaration.contract;
+    let contract =
+        declaration.contract.as_ref().context("there is no contract that it could be about")?;
     let services = pool.services().filter(|it| it.parent_file().package_name() == contract);
     let methods: Vec<MethodDescriptor> =
         services.flat_map(|it| it.methods().collect::<Vec<_>>()).collect();

@@ -1,0 +1,183 @@
+//! What can be asked for by HTTP, as OpenAPI 3.1, with the contracts' comments.
+
+mod comments;
+mod schema;
+
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    Binding, Segment, Transcoder,
+    binding::Body,
+    fields::{FieldPath, is_text},
+};
+use comments::comment;
+use schema::Schemas;
+
+/// How deep a query's parameters may lie in messages.
+const DEPTH: usize = 3;
+
+/// Describes every binding. Schemas are those of canonical protobuf JSON.
+pub fn openapi(transcoder: &Transcoder, title: &str, version: &str) -> Value {
+    let mut schemas = Schemas::default();
+    let mut paths: Map<String, Value> = Map::new();
+    let mut tags: Map<String, Value> = Map::new();
+    for binding in transcoder.bindings() {
+        let service = binding.rpc().parent_service();
+        let about = comment(&service.parent_file(), service.path());
+        tags.entry(service.name().to_owned())
+            .or_insert_with(|| json!({ "name": service.name(), "description": about }));
+        let path = paths.entry(path(binding)).or_insert_with(|| json!({}));
+        path[binding.method().as_str().to_ascii_lowercase()] = operation(binding, &mut schemas);
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": { "title": title, "version": version },
+        "tags": tags.into_iter().map(|(_, tag)| tag).collect::<Vec<_>>(),
+        "paths": paths,
+        "components": { "schemas": schemas.finish() },
+    })
+}
+
+/// The path with a name for each segment that is open: a template's own wildcards have none.
+fn path(binding: &Binding) -> String {
+    let template = binding.template();
+    let mut path = String::new();
+    for (at, segment) in template.segments().iter().enumerate() {
+        path.push('/');
+        match segment {
+            Segment::Literal(text) => path.push_str(text),
+            _ => path.push_str(&format!("{{{}}}", segment_name(binding, at))),
+        }
+    }
+    if let Some(verb) = template.verb() {
+        path.push_str(&format!(":{verb}"));
+    }
+    path
+}
+
+/// A variable of one segment has its field's name, one of several segments a number for each of them.
+fn segment_name(binding: &Binding, at: usize) -> String {
+    let template = binding.template();
+    let of = template.variables().iter().find(|variable| variable.segments.contains(&at));
+    match of {
+        Some(variable) if variable.segments.len() == 1 => variable.field.clone(),
+        Some(variable) => format!("{}.{}", variable.field, at - variable.segments.start),
+        None => format!("segment.{at}"),
+    }
+}
+
+fn operation(binding: &Binding, schemas: &mut Schemas) -> Value {
+    let rpc = binding.rpc();
+    let service = rpc.parent_service();
+    let about = comment(&rpc.parent_file(), rpc.path());
+    let summary = about.split("\n\n").next().unwrap_or_default();
+    let summary = summary.split_once(". ").map_or(summary, |(first, _)| first);
+    let id = format!("{}_{}", service.name(), rpc.name());
+    let mut operation = json!({
+        "operationId": id,
+        "summary": summary.trim_end_matches('.').replace('\n', " "),
+        "description": about,
+        "tags": [service.name()],
+        "parameters": parameters(binding, schemas),
+        "responses": {
+            "200": { "description": "OK", "content": answer(binding, schemas) },
+            "default": {
+                "description": "An error.",
+                "content": { "application/json": { "schema": schemas.status() } },
+            },
+        },
+    });
+    let body = match &binding.body {
+        Body::Nothing => return operation,
+        Body::Everything => schemas.without(&rpc.input(), &bound(binding)),
+        Body::Field(path) => schemas.field(path.first()),
+    };
+    operation["requestBody"] =
+        json!({ "required": true, "content": { "application/json": { "schema": body } } });
+    operation
+}
+
+/// Fields of the request's own message that the path has.
+fn bound(binding: &Binding) -> Vec<FieldDescriptor> {
+    let alone = |path: &&FieldPath| path.first() == path.last();
+    binding.variables.iter().filter(alone).map(|path| path.last().clone()).collect()
+}
+
+fn answer(binding: &Binding, schemas: &mut Schemas) -> Value {
+    let schema = match &binding.response_body {
+        Some(field) => schemas.field(field),
+        None => schemas.message(&binding.rpc().output()),
+    };
+    if binding.rpc().is_server_streaming() {
+        return json!({
+            "application/x-ndjson": { "schema": schema },
+            "text/event-stream": { "schema": schema },
+        });
+    }
+    json!({ "application/json": { "schema": schema } })
+}
+
+fn parameters(binding: &Binding, schemas: &mut Schemas) -> Vec<Value> {
+    let mut all = Vec::new();
+    let template = binding.template();
+    for (at, segment) in template.segments().iter().enumerate() {
+        if matches!(segment, Segment::Literal(_)) {
+            continue;
+        }
+        let name = segment_name(binding, at);
+        let field = binding.variables.iter().find(|path| path.name() == name);
+        let schema = match field {
+            Some(path) => schemas.field(path.last()),
+            None => json!({ "type": "string" }),
+        };
+        all.push(parameter(&name, "path", schema, field.map(FieldPath::last)));
+    }
+    if !matches!(binding.body, Body::Everything) {
+        let in_body = match &binding.body {
+            Body::Field(path) => Some(path.first().clone()),
+            _ => None,
+        };
+        let mut query = Query { binding, in_body, schemas, found: &mut all };
+        query.add(&binding.rpc().input(), "", 0);
+    }
+    all
+}
+
+/// Collects what a query may name.
+struct Query<'a> {
+    binding: &'a Binding,
+    in_body: Option<FieldDescriptor>,
+    schemas: &'a mut Schemas,
+    found: &'a mut Vec<Value>,
+}
+
+impl Query<'_> {
+    fn add(&mut self, message: &MessageDescriptor, within: &str, depth: usize) {
+        for field in message.fields() {
+            let name = format!("{within}{}", field.name());
+            let is_bound = self.binding.variables.iter().any(|path| path.name() == name);
+            if is_bound || (depth == 0 && self.in_body.as_ref() == Some(&field)) {
+                continue;
+            }
+            if is_text(&field) {
+                let schema = self.schemas.field(&field);
+                self.found.push(parameter(&name, "query", schema, Some(&field)));
+            } else if let (Kind::Message(inner), false, true) =
+                (field.kind(), field.is_list() || field.is_map(), depth < DEPTH)
+            {
+                self.add(&inner, &format!("{name}."), depth + 1);
+            }
+        }
+    }
+}
+
+fn parameter(name: &str, place: &str, schema: Value, field: Option<&FieldDescriptor>) -> Value {
+    let mut parameter =
+        json!({ "name": name, "in": place, "required": place == "path", "schema": schema });
+    let about = field.map(|field| comment(&field.parent_message().parent_file(), field.path()));
+    if let Some(about) = about.filter(|about| !about.is_empty()) {
+        parameter["description"] = json!(about);
+    }
+    parameter
+}

@@ -1,0 +1,164 @@
+//! What becomes of paths, queries and bodies.
+
+use http::{HeaderMap, HeaderValue, Method, header};
+use mesh_transcode::Refusal;
+use serde_json::json;
+
+use crate::support::{asked, blamed, shelves};
+
+const BOOK: &str = "/v1/shelves/5/books/7";
+
+#[test]
+fn a_path_gives_values_decoded_as_one_segment_or_several() {
+    let read = |path: &str| asked(Method::GET, path, "");
+
+    assert_eq!(read("/v1/files/a%2Fb%20c/d")["path"], "a%2Fb c/d", "a slash would separate");
+    assert_eq!(read("/v1/files"), json!({}), "`**` may be nothing");
+    let put = asked(Method::PUT, "/v1/shelves/a%2Fb/books/7", "{}");
+    assert_eq!(put, json!({ "shelf": "a/b", "number": 7 }));
+}
+
+#[test]
+fn a_query_gives_fields_of_every_simple_kind() {
+    let query = "page_size=3&formats=FORMAT_PLAIN&formats=0&author.given_name=Ada%20A&author.familyName=L\
+                 &after=2026-11-23T08:00:00Z&within=1.5s&read_mask=author.given_name,title&copies=-9\
+                 &token=_-8&random=true&weight=1e2";
+    let list = asked(Method::GET, &format!("/v1/books?{query}"), "");
+
+    let expected = json!({
+        "pageSize": 3,
+        "formats": ["FORMAT_PLAIN", "FORMAT_UNSPECIFIED"],
+        "author": { "givenName": "Ada A", "familyName": "L" },
+        "after": "2026-11-23T08:00:00Z",
+        "within": "1.500s",
+        "readMask": "author.givenName,title",
+        "copies": "-9",
+        "token": "/+8=",
+        "random": true,
+        "weight": 100.0,
+    });
+    assert_eq!(list, expected);
+    assert_eq!(asked(Method::GET, "/v1/books?&", ""), json!({}));
+    assert_eq!(asked(Method::GET, "/v1/books?by=a+b%2B", "")["by"], "a b+");
+}
+
+#[test]
+fn a_query_that_cannot_be_is_refused_by_field() {
+    for (query, field, reason) in [
+        ("colour=red", "colour", "FIELD_UNKNOWN"),
+        ("author.age=9", "author.age", "FIELD_UNKNOWN"),
+        ("author=Ada", "author", "FIELD_UNKNOWN"),
+        ("others.given_name=Ada", "others.given_name", "FIELD_UNKNOWN"),
+        ("notes.a=b", "notes.a", "FIELD_UNKNOWN"),
+        ("page_size=many", "page_size", "VALUE_MALFORMED"),
+        ("page_size=2147483648", "page_size", "VALUE_MALFORMED"),
+        ("page_size=", "page_size", "VALUE_MALFORMED"),
+        ("page_size=1&pageSize=1", "pageSize", "FIELD_REPEATED"),
+        ("formats=FORMAT_RED", "formats", "VALUE_MALFORMED"),
+        ("after=yesterday", "after", "VALUE_MALFORMED"),
+        ("within=1", "within", "VALUE_MALFORMED"),
+        ("copies=x", "copies", "VALUE_MALFORMED"),
+        ("token=!", "token", "VALUE_MALFORMED"),
+        ("random=1", "random", "VALUE_MALFORMED"),
+        ("weight=inf", "weight", "VALUE_MALFORMED"),
+        ("by=a&random=true", "random", "FIELD_CONFLICT"),
+        ("by=%ff", "by", "QUERY_MALFORMED"),
+    ] {
+        let target = format!("/v1/books?{query}");
+        assert_eq!(blamed(Method::GET, &target, ""), (field.to_owned(), reason), "{query}");
+    }
+    let bound = blamed(Method::GET, "/v1/shelves/5/books?parent=shelves/6", "");
+    assert_eq!(bound, ("parent".to_owned(), "FIELD_BOUND"));
+    let in_body = blamed(Method::PATCH, &format!("{BOOK}?book.title=x"), "{}");
+    assert_eq!(in_body, ("book.title".to_owned(), "FIELD_BOUND"));
+    let in_whole = blamed(Method::PUT, &format!("{BOOK}?number=8"), "{}");
+    assert_eq!(in_whole, ("number".to_owned(), "FIELD_BOUND"));
+}
+
+#[test]
+fn a_body_is_the_request_or_a_field_of_it() {
+    let put = asked(Method::PUT, BOOK, r#"{"book": {"title": "x", "copies": "9007199254740993"}}"#);
+    let book = json!({ "title": "x", "copies": "9007199254740993" });
+    assert_eq!(put, json!({ "shelf": "5", "number": 7, "book": book }));
+
+    let patch = asked(Method::PATCH, &format!("{BOOK}?request_id=r"), r#"{"title": "x"}"#);
+    assert_eq!(patch["book"], json!({ "name": "shelves/5/books/7", "title": "x" }));
+    assert_eq!(patch["requestId"], "r");
+
+    let same = asked(Method::PATCH, BOOK, r#"{"name": "shelves/5/books/7"}"#);
+    assert_eq!(same["book"]["name"], "shelves/5/books/7");
+    let empty = asked(Method::PUT, BOOK, "");
+    assert_eq!(empty, json!({ "shelf": "5", "number": 7 }));
+}
+
+#[test]
+fn a_patch_changes_what_it_speaks_of() {
+    let mask = |query: &str, body: &str| {
+        asked(Method::PATCH, &format!("{BOOK}{query}"), body)["updateMask"].clone()
+    };
+
+    let body = r#"{"title": "x", "author": {"givenName": "A"}, "notes": {}, "printed": null}"#;
+    let Some(said) = mask("", body).as_str().map(str::to_owned) else { panic!("no mask") };
+    let mut paths: Vec<_> = said.split(',').collect();
+    paths.sort_unstable();
+    assert_eq!(paths, ["author.givenName", "notes", "printed", "title"]);
+    assert_eq!(mask("", r#"{"author": {}}"#), "author");
+    assert_eq!(mask("?update_mask=tags", body), "tags", "it says otherwise");
+    let put = asked(Method::PUT, BOOK, r#"{"book": {"title": "x"}}"#);
+    assert!(put.get("updateMask").is_none());
+}
+
+#[test]
+fn a_body_that_cannot_be_is_refused_by_field() {
+    let long = format!("{}1{}", "[".repeat(200), "]".repeat(200));
+    for (body, field, reason) in [
+        ("{", "body", "JSON_MALFORMED"),
+        ("{} {}", "body", "JSON_MALFORMED"),
+        ("{\"book\": \u{7}}", "body", "JSON_MALFORMED"),
+        (long.as_str(), "body", "JSON_MALFORMED"),
+        ("[]", "body", "VALUE_MALFORMED"),
+        (r#"{"colour": 1}"#, "colour", "FIELD_UNKNOWN"),
+        (r#"{"book": {"colour": 1}}"#, "book.colour", "FIELD_UNKNOWN"),
+        (r#"{"book": []}"#, "book", "VALUE_MALFORMED"),
+        (r#"{"book": {"author": {"givenName": 1}}}"#, "book.author.given_name", "VALUE_MALFORMED"),
+        (r#"{"book": {"tags": ["a", 1]}}"#, "book.tags[1]", "VALUE_MALFORMED"),
+        (r#"{"book": {"tags": "a"}}"#, "book.tags", "VALUE_MALFORMED"),
+        (r#"{"book": {"copies": 1.5}}"#, "book.copies", "VALUE_MALFORMED"),
+        (r#"{"book": {"printed": "now"}}"#, "book.printed", "VALUE_MALFORMED"),
+        (r#"{"book": {"format": "FORMAT_RED"}}"#, "book.format", "VALUE_MALFORMED"),
+        (r#"{"book": {"notes": {"a": 1}}}"#, "book.notes", "VALUE_MALFORMED"),
+        (r#"{"shelf": "6"}"#, "shelf", "FIELD_CONFLICT"),
+    ] {
+        assert_eq!(blamed(Method::PUT, BOOK, body), (field.to_owned(), reason), "{body}");
+    }
+    let inner = blamed(Method::PATCH, BOOK, r#"{"author": {"age": 1}}"#);
+    assert_eq!(inner, ("book.author.age".to_owned(), "FIELD_UNKNOWN"));
+    let other = blamed(Method::PATCH, BOOK, r#"{"name": "shelves/6"}"#);
+    assert_eq!(other, ("book.name".to_owned(), "FIELD_CONFLICT"));
+    let number = blamed(Method::PUT, "/v1/shelves/5/books/seven", "{}");
+    assert_eq!(number, ("number".to_owned(), "VALUE_MALFORMED"));
+    let encoded = blamed(Method::PUT, "/v1/shelves/%ff/books/7", "{}");
+    assert_eq!(encoded, ("shelf".to_owned(), "PATH_MALFORMED"));
+    let unasked = blamed(Method::DELETE, BOOK, "{}");
+    assert_eq!(unasked, ("body".to_owned(), "BODY_UNEXPECTED"));
+}
+
+#[test]
+fn a_body_is_json_and_says_so() {
+    let shelves = shelves();
+    let route = shelves.route(&Method::PUT, BOOK).unwrap();
+    let check = |value: &'static str| {
+        let value = HeaderValue::from_static(value);
+        route.check_type(&HeaderMap::from_iter([(header::CONTENT_TYPE, value)]))
+    };
+
+    for fine in ["application/json", "Application/JSON; charset=UTF-8", "application/json;v=1"] {
+        assert_eq!(check(fine), Ok(()), "{fine}");
+    }
+    for bad in ["text/json", "application/x-www-form-urlencoded", "application/json;charset=latin1"]
+    {
+        assert_eq!(check(bad), Err(Refusal::UnsupportedMediaType), "{bad}");
+    }
+    assert_eq!(route.check_type(&HeaderMap::new()), Err(Refusal::UnsupportedMediaType));
+    assert_eq!(Refusal::UnsupportedMediaType.http_status(), 415);
+}

@@ -1,0 +1,91 @@
+//! The shop's front door: one address that speaks gRPC, gRPC-Web and HTTP/JSON, and reaches the RPCs
+//! that its `mesh.toml` declares, and no other.
+//!
+//! `listener` accepts connections, `door` finds out what a request speaks; `relay` passes gRPC through,
+//! `web` puts gRPC-Web around it, `json` transcodes; `pages` are the gateway's own.
+
+mod access;
+mod codec;
+mod config;
+mod door;
+mod headers;
+mod health;
+mod json;
+mod listener;
+mod metadata;
+mod pages;
+mod reflection;
+mod refused;
+mod relay;
+mod routes;
+mod story;
+mod web;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use mesh_rpc::{Channel, Discovery, Identity, policy::LivePolicy};
+use mesh_runtime::{Service, Started, parse_discovery};
+use mesh_transcode::{Transcoder, openapi};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub use config::Config;
+
+use door::Front;
+use health::Health;
+use pages::Pages;
+use reflection::Reflection;
+use routes::Routes;
+
+/// Starts the gateway; it serves when this returns.
+///
+/// It is ready as soon as it listens: whether a service can be reached is that service's affair.
+pub async fn start(config: Config) -> anyhow::Result<Started> {
+    let service = Service::begin("gateway", &config.service).await?;
+    let policy = LivePolicy::of_service(&service, &config.service, &[shop::DESCRIPTORS])?;
+    let identity = Identity::of_service(&service, &config.service)?;
+    let discovery: Discovery = config.service.discovery.parse()?;
+    let discovery = discovery.policy(&policy).identity(&identity);
+
+    let routes = Routes::connect(&service, &discovery)?;
+    let rpcs = routes.descriptors();
+    let transcoder = Transcoder::new(&routes.pool, rpcs.iter().cloned())?;
+    let page = openapi(&transcoder, "Shopmesh", service.version());
+    let health = Health::new(all(&service, &config, &discovery, &routes)?, config.health_limit());
+    let listener = TcpListener::bind(config.service.listen_addr).await;
+    let listener =
+        listener.with_context(|| format!("port {} cannot be bound", config.service.listen_addr))?;
+    let address = listener.local_addr()?;
+    let front = Front {
+        service: service.clone(),
+        config,
+        reflection: Reflection::new(&rpcs)?,
+        routes,
+        transcoder,
+        pages: Pages::new(&page, health),
+        closing: CancellationToken::new(),
+    };
+    tokio::spawn(listener::run(listener, Arc::new(front), service.hold()));
+    service.health().condition("rpc").ready();
+    Ok(Started { service, grpc: address })
+}
+
+/// Channels to every service that can be found: those behind the ones that are called are asked how
+/// they are, too.
+fn all(
+    service: &Service,
+    config: &Config,
+    discovery: &Discovery,
+    routes: &Routes,
+) -> anyhow::Result<Vec<(String, Channel)>> {
+    let mut all = routes.channels().to_vec();
+    for target in parse_discovery(&config.service.discovery)? {
+        let is_new = all.iter().all(|(known, _)| *known != target.service);
+        if is_new && target.service != service.name() {
+            all.push((target.service.clone(), discovery.channel(service, &target.service)?));
+        }
+    }
+    all.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Ok(all)
+}

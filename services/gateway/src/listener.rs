@@ -1,0 +1,118 @@
+//! Connections, of HTTP/1.1 and of HTTP/2 without TLS: accepted, served, told good-bye, and cut if
+//! they do not go.
+
+use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use hyper::service::service_fn;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use mesh_runtime::Hold;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::door::{self, Front};
+
+/// More connections than this are closed at once.
+const MAX_CONNECTIONS: usize = 10_000;
+/// A connection that has said nothing, or not all of a request's headers, by then is no client.
+const SILENCE: Duration = Duration::from_secs(10);
+/// Pause after an error that is not one connection's, such as too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long a client may be silent until it is asked whether it is there, and may then take.
+const PING: Duration = Duration::from_secs(20);
+const PING_LIMIT: Duration = Duration::from_secs(10);
+const MAX_STREAMS: u32 = 256;
+/// Calls that one connection may give up before they were looked at (CVE-2023-44487).
+const MAX_PENDING_RESETS: usize = 256;
+/// What is read of a request's headers at all; the limit that is told is the configuration's.
+const MAX_HEADERS: u32 = 64 << 10;
+
+/// Serves until the service has drained.
+pub(crate) async fn run(listener: TcpListener, front: Arc<Front>, hold: Hold) {
+    let connections = TaskTracker::new();
+    let cut = CancellationToken::new();
+    let service = front.service.clone();
+    let until = async {
+        service.draining().cancelled().await;
+        sleep(service.pre_stop()).await;
+    };
+    tokio::select! {
+        () = accept(&listener, &front, &connections, &cut) => {}
+        () = until => {}
+    }
+    drop(listener);
+    front.closing.cancel();
+    connections.close();
+    if timeout(service.drain_limit(), connections.wait()).await.is_err() {
+        tracing::warn!(service = service.name(), connections = connections.len(), "requests cut");
+        cut.cancel();
+        connections.wait().await;
+    }
+    drop(hold);
+}
+
+async fn accept(
+    listener: &TcpListener,
+    front: &Arc<Front>,
+    connections: &TaskTracker,
+    cut: &CancellationToken,
+) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, remote)) if connections.len() < MAX_CONNECTIONS => {
+                let (front, cut) = (Arc::clone(front), cut.clone());
+                connections.spawn(async move {
+                    cut.run_until_cancelled(serve(stream, remote, front)).await;
+                });
+            }
+            Ok(_) => tracing::warn!(service = front.service.name(), "too many connections"),
+            Err(error) => {
+                tracing::warn!(service = front.service.name(), %error, "connection not accepted");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, remote: SocketAddr, front: Arc<Front>) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "nodelay not set");
+    }
+    let closing = front.closing.clone();
+    let word = closing.run_until_cancelled(timeout(SILENCE, stream.readable())).await;
+    if !matches!(word, Some(Ok(Ok(())))) {
+        return;
+    }
+    let answer = service_fn(move |request| door::answer(Arc::clone(&front), request));
+    let http = http();
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), answer));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = closing.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        // The client's affair: it vanished, or breaks the protocol.
+        tracing::debug!(%error, %remote, "connection ended");
+    }
+}
+
+fn http() -> auto::Builder<TokioExecutor> {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1().timer(TokioTimer::new()).header_read_timeout(SILENCE).max_buf_size(128 << 10);
+    http.http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING_LIMIT)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .max_header_list_size(MAX_HEADERS);
+    http
+}

@@ -1,0 +1,69 @@
+//! What the gateway answers itself: its health, that of the services, and what can be asked here.
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
+use http_body_util::Full;
+use serde_json::{Value, json};
+use tonic::body::Body;
+
+use crate::{door::Front, health::Health};
+
+const OPENAPI: &str = "/openapi.json";
+const HEALTHZ: &str = "/healthz";
+const READYZ: &str = "/readyz";
+const HEALTH: &str = "/health";
+const ALL: [&str; 4] = [OPENAPI, HEALTHZ, READYZ, HEALTH];
+
+/// Pages that are there whatever the contracts say.
+#[derive(Debug)]
+pub(crate) struct Pages {
+    openapi: Bytes,
+    health: Health,
+}
+
+impl Pages {
+    pub(crate) fn new(openapi: &Value, health: Health) -> Self {
+        Self { openapi: openapi.to_string().into(), health }
+    }
+
+    /// What a path is called in the log.
+    pub(crate) fn template(&self, path: &str) -> &'static str {
+        ALL.into_iter().find(|page| *page == path).unwrap_or("-")
+    }
+
+    /// The page, if there is one.
+    pub(crate) async fn answer(&self, front: &Front, head: &Parts) -> Option<Response<Body>> {
+        let path = ALL.into_iter().find(|page| *page == head.uri.path())?;
+        if head.method != Method::GET {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
+            return Some(response);
+        }
+        Some(match path {
+            OPENAPI => page(StatusCode::OK, self.openapi.clone()),
+            HEALTHZ => shown(StatusCode::OK, &json!({ "status": "alive" })),
+            READYZ => {
+                let ready = front.service.health().readiness().ready;
+                let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+                shown(status, &json!({ "ready": ready }))
+            }
+            _ => {
+                let report = self.health.report().await;
+                shown(report.status, &report.body)
+            }
+        })
+    }
+}
+
+fn shown(status: StatusCode, body: &Value) -> Response<Body> {
+    page(status, body.to_string().into())
+}
+
+fn page(status: StatusCode, body: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::new(Full::from(body)));
+    *response.status_mut() = status;
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}

@@ -1,0 +1,100 @@
+//! What can be reached: the RPCs that this service declares to call, and the channels to them.
+
+use std::{collections::HashMap, sync::Arc};
+
+use anyhow::{Context as _, Result, bail};
+use mesh_rpc::{Channel, Discovery};
+use mesh_runtime::Service;
+use prost_reflect::{DescriptorPool, MethodDescriptor};
+use serde::Deserialize;
+
+/// The declaration that this service is built with.
+const DECLARATION: &str = include_str!("../mesh.toml");
+
+/// The part of it that says whom it calls.
+#[derive(Deserialize)]
+struct Declaration {
+    calls: Vec<Calls>,
+}
+
+#[derive(Deserialize)]
+struct Calls {
+    service: String,
+    methods: Vec<String>,
+}
+
+/// An RPC that can be reached.
+#[derive(Clone, Debug)]
+pub(crate) struct Rpc {
+    pub(crate) descriptor: MethodDescriptor,
+    pub(crate) channel: Channel,
+    /// `/package.Service/Method`.
+    pub(crate) path: Arc<str>,
+}
+
+/// The RPCs that can be reached, by path.
+#[derive(Debug)]
+pub(crate) struct Routes {
+    pub(crate) pool: DescriptorPool,
+    rpcs: HashMap<Arc<str>, Rpc>,
+    channels: Vec<(String, Channel)>,
+}
+
+impl Routes {
+    /// Connects to every service that this one declares to call.
+    pub(crate) fn connect(service: &Service, discovery: &Discovery) -> Result<Self> {
+        let pool = DescriptorPool::decode(shop::DESCRIPTORS).context("the contracts")?;
+        let mut routes = Self { pool, rpcs: HashMap::new(), channels: Vec::new() };
+        let declared: Declaration = toml::from_str(DECLARATION).context("mesh.toml")?;
+        for Calls { service: target, methods } in &declared.calls {
+            let channel = discovery.channel(service, target)?;
+            for method in methods {
+                let descriptor = find(&routes.pool, target, method)?;
+                let path: Arc<str> = path(&descriptor).into();
+                let channel = channel.clone();
+                let rpc = Rpc { descriptor, channel, path: Arc::clone(&path) };
+                routes.rpcs.insert(path, rpc);
+            }
+            routes.channels.push((target.clone(), channel));
+        }
+        Ok(routes)
+    }
+
+    /// The RPC at `/package.Service/Method`.
+    pub(crate) fn find(&self, path: &str) -> Option<&Rpc> {
+        self.rpcs.get(path)
+    }
+
+    /// The RPC of a binding.
+    pub(crate) fn of(&self, descriptor: &MethodDescriptor) -> Option<&Rpc> {
+        self.rpcs.get(path(descriptor).as_str())
+    }
+
+    /// All of them, as their contracts list them.
+    pub(crate) fn descriptors(&self) -> Vec<MethodDescriptor> {
+        let all = self.pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
+        all.filter(|descriptor| self.of(descriptor).is_some()).collect()
+    }
+
+    /// The services, and the channels to them.
+    pub(crate) fn channels(&self) -> &[(String, Channel)] {
+        &self.channels
+    }
+}
+
+fn path(descriptor: &MethodDescriptor) -> String {
+    format!("/{}/{}", descriptor.parent_service().full_name(), descriptor.name())
+}
+
+/// The RPC of that name in the contract of the service `target`.
+fn find(pool: &DescriptorPool, target: &str, method: &str) -> Result<MethodDescriptor> {
+    let package = format!("shop.{target}.v1");
+    let services = pool.services().filter(|service| service.package_name() == package);
+    let named = services.flat_map(|service| service.methods().collect::<Vec<_>>());
+    let mut found: Vec<_> = named.filter(|rpc| rpc.name() == method).collect();
+    match (found.pop(), found.is_empty()) {
+        (Some(rpc), true) => Ok(rpc),
+        (None, _) => bail!("mesh.toml: {package} has no RPC `{method}`"),
+        _ => bail!("mesh.toml: {package} has several RPCs `{method}`"),
+    }
+}

@@ -1,0 +1,78 @@
+//! The two ids of a request: its own, and that of the story it belongs to.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use mesh_runtime::correlation;
+use uuid::Uuid;
+
+const REQUEST: HeaderName = HeaderName::from_static("x-request-id");
+const CORRELATION: HeaderName = HeaderName::from_static("x-correlation-id");
+
+/// Names of a request that a client has given, or that were made for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Story {
+    request: HeaderValue,
+    correlation: HeaderValue,
+}
+
+impl Story {
+    /// Reads the ids; one that is missing, or that nobody should carry, is made.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let request = headers.get(REQUEST).cloned().and_then(|value| {
+            // The rule for both is the same.
+            let alone = HeaderMap::from_iter([(CORRELATION, value.clone())]);
+            correlation::extract(&alone).is_some().then_some(value)
+        });
+        let request = request.unwrap_or_else(|| {
+            let id = Uuid::now_v7().to_string();
+            HeaderValue::try_from(id).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+        });
+        let given = correlation::extract(headers).and_then(|id| HeaderValue::from_str(id).ok());
+        Self { correlation: given.unwrap_or_else(|| request.clone()), request }
+    }
+
+    /// The request's own id.
+    pub(crate) fn request_id(&self) -> &str {
+        self.request.to_str().unwrap_or_default()
+    }
+
+    /// The story's id.
+    pub(crate) fn correlation_id(&self) -> &str {
+        self.correlation.to_str().unwrap_or_default()
+    }
+
+    /// Tells the client both.
+    pub(crate) fn answer(&self, headers: &mut HeaderMap) {
+        headers.insert(REQUEST, self.request.clone());
+        headers.insert(CORRELATION, self.correlation.clone());
+    }
+
+    /// Tells a service which story its call belongs to.
+    pub(crate) fn tell(&self, headers: &mut HeaderMap) {
+        let mut id = self.correlation.clone();
+        id.set_sensitive(true);
+        headers.insert(CORRELATION, id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(pairs: &[(&'static str, &'static str)]) -> (String, String) {
+        let headers = pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        let story = Story::of(&headers.collect());
+        (story.request_id().to_owned(), story.correlation_id().to_owned())
+    }
+
+    #[test]
+    fn ids_are_taken_or_made() {
+        let both = of(&[("x-request-id", "r"), ("x-correlation-id", "c")]);
+        assert_eq!(both, ("r".to_owned(), "c".to_owned()));
+        assert_eq!(of(&[("x-request-id", "r")]), ("r".to_owned(), "r".to_owned()));
+        let (made, story) = of(&[("x-request-id", "two words"), ("x-correlation-id", "c")]);
+        assert_eq!((made.len(), story.as_str()), (36, "c"));
+        assert_ne!(made, of(&[]).0);
+    }
+}

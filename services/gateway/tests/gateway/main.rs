@@ -1,0 +1,14 @@
+//! The gateway before real services, and before one that remembers what it was sent.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod bindings;
+mod drain;
+mod grpc;
+mod json;
+mod limits;
+mod pages;
+mod reflection;
+mod streams;
+mod support;
+mod web;
+mod witness;

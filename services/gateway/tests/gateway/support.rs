@@ -1,0 +1,128 @@
+//! A gateway before a catalog and an orders service, each in this process on a database of its own.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use clap::Parser as _;
+use http::{Method, Request, header};
+use mesh_runtime::{Service, ServiceConfig};
+use mesh_testkit::{Answer, Database, browse};
+use tonic::transport::{Channel, Endpoint};
+use uuid::Uuid;
+
+/// Nobody listens there.
+pub const NOWHERE: &str = "127.0.0.1:9";
+/// What the catalog sells from the beginning.
+pub const MUG: &str = "MUG-BLUE-350";
+
+/// A running gateway.
+pub struct Gateway {
+    pub at: SocketAddr,
+    pub service: Service,
+}
+
+impl Gateway {
+    /// Before services at these places; those that are not named are nowhere.
+    pub async fn before(places: &[(&str, SocketAddr)]) -> Self {
+        Self::with(places, |_| ()).await
+    }
+
+    pub async fn with(
+        places: &[(&str, SocketAddr)],
+        adjust: impl FnOnce(&mut gateway::Config),
+    ) -> Self {
+        let place = |name: &str| {
+            let known = places.iter().find(|(known, _)| *known == name);
+            let at = known.map_or_else(|| NOWHERE.to_owned(), |(_, at)| at.to_string());
+            format!("{name}=static:{at}")
+        };
+        let mut config = gateway::Config::parse_from(["gateway"]);
+        config.service.discovery =
+            ["catalog", "orders", "processor", "shipping"].map(place).join(";");
+        config.service.log_level = "error".to_owned();
+        adjust(&mut config);
+        let started = gateway::start(config).await.unwrap();
+        Self { at: started.grpc, service: started.service }
+    }
+
+    pub fn channel(&self) -> Channel {
+        Endpoint::from_shared(format!("http://{}", self.at)).unwrap().connect_lazy()
+    }
+
+    pub async fn send(&self, request: Request<Bytes>) -> Answer {
+        browse(self.at, request).await.unwrap()
+    }
+
+    pub async fn get(&self, target: &str) -> Answer {
+        self.send(Request::get(target).body(Bytes::new()).unwrap()).await
+    }
+
+    /// Sends JSON.
+    pub async fn tell(&self, method: Method, target: &str, json: &str) -> Answer {
+        let request = Request::builder().method(method).uri(target);
+        let request = request.header(header::CONTENT_TYPE, "application/json");
+        self.send(request.body(Bytes::copy_from_slice(json.as_bytes())).unwrap()).await
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.service.stop();
+    }
+}
+
+/// The gateway, and what is behind it.
+pub struct Shop {
+    pub gateway: Gateway,
+    services: Vec<Service>,
+    _databases: [Database; 2],
+}
+
+impl Shop {
+    pub async fn open() -> Self {
+        let databases = [
+            Database::empty("catalog", &catalog::MIGRATIONS).await,
+            Database::empty("orders", &orders::MIGRATIONS).await,
+        ];
+        let mut config = catalog::Config::parse_from(["catalog"]);
+        config.service = config_of(&databases[0], String::new());
+        let catalog = catalog::start(config).await.unwrap();
+        let mut config = orders::Config::parse_from(["orders"]);
+        let neighbours = ["inventory", "payments", "shipping"];
+        let places = neighbours.map(|name| format!("{name}=static:{NOWHERE}")).join(";");
+        let places = format!("catalog=static:{};{places}", catalog.grpc);
+        config.service = config_of(&databases[1], places);
+        let orders = orders::start(config).await.unwrap();
+
+        let places = [("catalog", catalog.grpc), ("orders", orders.grpc)];
+        let gateway = Gateway::before(&places).await;
+        Self { gateway, services: vec![catalog.service, orders.service], _databases: databases }
+    }
+}
+
+impl Drop for Shop {
+    fn drop(&mut self) {
+        self.services.iter().for_each(Service::stop);
+    }
+}
+
+fn config_of(database: &Database, discovery: String) -> ServiceConfig {
+    ServiceConfig {
+        database_url: Some(database.url().parse().unwrap()),
+        nats_url: Some("nats://127.0.0.1:9".parse().unwrap()),
+        discovery,
+        log_level: "error".to_owned(),
+        ..ServiceConfig::default()
+    }
+}
+
+pub fn uuid() -> String {
+    Uuid::now_v7().to_string()
+}
+
+/// A detail of an error in JSON.
+pub fn detail<'a>(error: &'a serde_json::Value, name: &str) -> &'a serde_json::Value {
+    let url = format!("type.googleapis.com/google.rpc.{name}");
+    let mut all = error["details"].as_array().unwrap().iter();
+    all.find(|detail| detail["@type"] == url.as_str()).unwrap_or_else(|| panic!("{name}: {error}"))
+}

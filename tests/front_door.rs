@@ -1,0 +1,221 @@
+//! Customers before the gateway: the same order by everything that it speaks.
+
+use std::net::SocketAddr;
+
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use http::{Method, Request, header};
+use mesh_testkit::{Answer, Platform, PlatformOptions, browse, eventually};
+use prost::Message;
+use serde_json::{Value, json};
+use shop::{
+    orders::v1::{
+        AddCartLineRequest, OrderState, PlaceOrderRequest, PlaceOrderResponse, WatchOrderRequest,
+        WatchOrderResponse, carts_service_client::CartsServiceClient,
+        orders_service_client::OrdersServiceClient,
+    },
+    processor::v1::{TokenizeCardRequest, cards_service_client::CardsServiceClient},
+};
+use tonic::transport::{Channel, Endpoint};
+
+use crate::shop::{GOOD_CARD, SERVICES, Shop, address, is_settled, uuid};
+
+const GATEWAY: &str = "gateway";
+const WEB: &str = "application/grpc-web+proto";
+
+/// A shop with its front door.
+async fn open() -> Shop {
+    let mut all = SERVICES.to_vec();
+    all.push(GATEWAY);
+    Shop { platform: Platform::start(PlatformOptions::new(&all)).await }
+}
+
+fn door(shop: &Shop) -> SocketAddr {
+    shop.platform.grpc(GATEWAY)
+}
+
+fn channel(shop: &Shop) -> Channel {
+    Endpoint::from_shared(shop.platform.uri(GATEWAY)).unwrap().connect_lazy()
+}
+
+async fn tell(at: SocketAddr, method: Method, target: &str, body: &Value) -> Answer {
+    let request = Request::builder().method(method).uri(target);
+    let request = request.header(header::CONTENT_TYPE, "application/json");
+    browse(at, request.body(body.to_string().into()).unwrap()).await.unwrap()
+}
+
+/// A request in JSON that orders a piece, and its customer.
+async fn json_order(at: SocketAddr, sku: &str) -> Value {
+    let customer = uuid();
+    let line = json!({ "requestId": uuid(), "sku": sku, "quantity": 1 });
+    let lines = format!("/v1/carts/{customer}/lines");
+    let cart = tell(at, Method::POST, &lines, &line).await.json().await;
+    let card = json!({ "requestId": uuid(), "cardNumber": GOOD_CARD, "expiryMonth": 12,
+                       "expiryYear": 2040 });
+    let card = tell(at, Method::POST, "/v1/cards:tokenize", &card).await.json().await;
+    json!({
+        "requestId": uuid(),
+        "customerId": customer,
+        "cartEtag": cart["cart"]["etag"],
+        "cardToken": card["cardToken"],
+        "address": { "recipient": "Ada Lovelace", "lines": ["Analytical Street 1"],
+                     "city": "Berlin", "postalCode": "10115", "countryCode": "DE" },
+    })
+}
+
+async fn by_json(shop: &Shop, sku: &str) -> Vec<String> {
+    let at = door(shop);
+    let order = json_order(at, sku).await;
+    let placed = tell(at, Method::POST, "/v1/orders", &order).await;
+    assert_eq!(placed.status, 200);
+    let placed = placed.json().await;
+    let watch = format!("/v1/orders/{}:watch", placed["order"]["orderId"].as_str().unwrap());
+    let request = Request::get(&watch).body(Bytes::new()).unwrap();
+    let mut lines = browse(at, request).await.unwrap();
+    let (mut states, mut text) = (Vec::new(), Vec::new());
+    while !states.ends_with(&["ORDER_STATE_CONFIRMED".to_owned()]) {
+        text.extend(lines.piece().await.expect("the watch goes on until it is confirmed"));
+        while let Some(end) = text.iter().position(|byte| *byte == b'\n') {
+            let line: Value = serde_json::from_slice(&text[..end]).unwrap();
+            states.push(line["change"]["state"].as_str().unwrap().to_owned());
+            text.drain(..=end);
+        }
+    }
+    states
+}
+
+/// A request that orders a piece, made by gRPC.
+async fn grpc_order(shop: &Shop, sku: &str) -> PlaceOrderRequest {
+    let customer_id = uuid();
+    let line = AddCartLineRequest {
+        request_id: uuid(),
+        customer_id: customer_id.clone(),
+        sku: sku.to_owned(),
+        quantity: 1,
+        etag: String::new(),
+    };
+    let cart = CartsServiceClient::new(channel(shop)).add_cart_line(line).await;
+    let card = TokenizeCardRequest {
+        request_id: uuid(),
+        card_number: GOOD_CARD.to_owned(),
+        expiry_month: 12,
+        expiry_year: 2040,
+    };
+    let card = CardsServiceClient::new(channel(shop)).tokenize_card(card).await;
+    PlaceOrderRequest {
+        request_id: uuid(),
+        customer_id,
+        cart_etag: cart.unwrap().into_inner().cart.unwrap().etag,
+        address: Some(address("DE")),
+        card_token: card.unwrap().into_inner().card_token,
+    }
+}
+
+async fn by_grpc(shop: &Shop, sku: &str) -> Vec<String> {
+    let request = grpc_order(shop, sku).await;
+    let mut orders = OrdersServiceClient::new(channel(shop));
+    let order = orders.place_order(request).await.unwrap().into_inner().order.unwrap();
+    let request = WatchOrderRequest { order_id: order.order_id, after_version: 0 };
+    let mut watch = orders.watch_order(request).await.unwrap().into_inner();
+    let mut states = Vec::new();
+    while !states.ends_with(&[OrderState::Confirmed]) {
+        states.push(watch.message().await.unwrap().unwrap().change.unwrap().state());
+    }
+    states.iter().map(|state| state.as_str_name().to_owned()).collect()
+}
+
+/// Calls by gRPC-Web, and answers with the answer while it comes.
+async fn web(at: SocketAddr, method: &str, message: &impl Message) -> Answer {
+    let mut frame = BytesMut::new();
+    frame.put_u8(0);
+    frame.put_u32(u32::try_from(message.encoded_len()).unwrap());
+    message.encode(&mut frame).unwrap();
+    let request = Request::post(format!("/shop.orders.v1.OrdersService/{method}"));
+    let request = request.header(header::CONTENT_TYPE, WEB).body(frame.freeze()).unwrap();
+    let answer = browse(at, request).await.unwrap();
+    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, WEB));
+    answer
+}
+
+/// The message of the next frame; what the last one says is the error.
+async fn next<M: Message + Default>(answer: &mut Answer, seen: &mut BytesMut) -> Result<M, String> {
+    loop {
+        if let [flag, a, b, c, d, ..] = seen[..] {
+            let length = u32::from_be_bytes([a, b, c, d]) as usize;
+            if seen.len() >= 5 + length {
+                seen.advance(5);
+                let frame = seen.split_to(length);
+                return match flag {
+                    0 => Ok(M::decode(frame).unwrap()),
+                    _ => Err(String::from_utf8_lossy(&frame).into_owned()),
+                };
+            }
+        }
+        seen.extend_from_slice(&answer.piece().await.ok_or("it broke off")?);
+    }
+}
+
+async fn by_grpc_web(shop: &Shop, sku: &str) -> Vec<String> {
+    let request = grpc_order(shop, sku).await;
+    let (mut answer, mut seen) = (web(door(shop), "PlaceOrder", &request).await, BytesMut::new());
+    let placed: PlaceOrderResponse = next(&mut answer, &mut seen).await.unwrap();
+    let last = next::<PlaceOrderResponse>(&mut answer, &mut seen).await.unwrap_err();
+    assert!(last.contains("grpc-status: 0"), "{last}");
+    let order_id = placed.order.unwrap().order_id;
+    let request = WatchOrderRequest { order_id, after_version: 0 };
+    let (mut answer, mut seen) = (web(door(shop), "WatchOrder", &request).await, BytesMut::new());
+    let mut states = Vec::new();
+    while !states.ends_with(&[OrderState::Confirmed]) {
+        let change: WatchOrderResponse = next(&mut answer, &mut seen).await.unwrap();
+        states.push(change.change.unwrap().state());
+    }
+    states.iter().map(|state| state.as_str_name().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_placed_and_watched_by_json_grpc_and_grpc_web() {
+    let shop = open().await;
+    let sku = shop.stocked(10).await;
+
+    let told =
+        [by_json(&shop, &sku).await, by_grpc(&shop, &sku).await, by_grpc_web(&shop, &sku).await];
+
+    for states in told {
+        assert_eq!(states, ["ORDER_STATE_PENDING", "ORDER_STATE_CONFIRMED"]);
+    }
+    let health = browse(door(&shop), Request::get("/health").body(Bytes::new()).unwrap()).await;
+    let health = health.unwrap().json().await;
+    let services = health["services"].as_object().unwrap();
+    assert_eq!(services.keys().collect::<Vec<_>>(), SERVICES, "{health}");
+    assert!(services.values().all(|service| service["status"] != "unhealthy"), "{health}");
+    let log = shop.platform.service(GATEWAY).log();
+    assert!(log.contains("/v1/orders/{order_id}:watch"), "the access log names templates");
+    for personal in [GOOD_CARD, "Ada Lovelace", "Analytical Street"] {
+        assert!(!log.contains(personal), "the log says {personal}");
+    }
+    shop.platform.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_dies_costs_its_connections_and_no_order() {
+    let shop = open().await;
+    let sku = shop.stocked(10).await;
+    let at = door(&shop);
+    let order = json_order(at, &sku).await;
+    let placed = tell(at, Method::POST, "/v1/orders", &order).await.json().await;
+    let order_id = placed["order"]["orderId"].as_str().unwrap().to_owned();
+    let request = Request::get(format!("/v1/orders/{order_id}:watch")).body(Bytes::new()).unwrap();
+    let mut watch = browse(at, request).await.unwrap();
+    assert!(watch.piece().await.is_some());
+
+    shop.platform.service(GATEWAY).kill().await;
+
+    eventually("the watch to break off", async || watch.piece().await.is_none()).await;
+    shop.platform.service(GATEWAY).ready().await;
+    // The same request again, as a client sends it that has heard nothing.
+    let again = tell(at, Method::POST, "/v1/orders", &order).await;
+    assert_eq!(again.status, 200);
+    assert_eq!(again.json().await["order"]["orderId"], order_id.as_str());
+    assert!(is_settled(shop.settled(&order_id).await.state()));
+    shop.audit_at_rest().await;
+    shop.platform.shutdown().await;
+}
