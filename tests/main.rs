@@ -24,5 +24,7 @@ mod network;
 mod objectives;
 mod observe;
 mod orders_and_money;
+mod polyglot;
 mod scorecard;
 mod shop;
+mod toolchains;

@@ -198,12 +198,13 @@ pub const TEST: &str = "\
 Examples:
   cargo mesh test                  everything
   cargo mesh test crash            tests whose name contains `crash`
-  cargo mesh test --suite rust     all but those with Prometheus or a Collector
+  cargo mesh test --suite rust     all but those with other programs than the servers
   cargo mesh test --suite alerts   a shop breaks: the alert, and the way to the cause
+  cargo mesh test --suite polyglot clients in Go and Python hold to the contracts
   cargo mesh test --require all    fail where a test would be skipped for want of a tool
 
 Tests of rules and alerts need Prometheus (Debian, Ubuntu: `apt install prometheus`), those of the
-suite `collector` Go, and say `skipped` without it. `cargo test -p orders` works as well: tests start
+suites `collector` and `polyglot` Go, the latter Python too, and say `skipped` without it. `cargo test -p orders` works as well: tests start
 the servers that they need.
 
 Exit codes: 0 all passed, 1 one failed.";
@@ -239,9 +240,10 @@ Examples:
   cargo mesh gen                 after a change of a mesh.toml or of the generator
   cargo mesh gen --check         is everything up to date?
 
-What it writes lies below observe/generated/, and is in no way changed by hand: Prometheus' rules
-and alerts, from each service's [[objectives]] and from what the platform knows, and dashboards for
-Grafana. `up --observe` loads the same rules.
+What it writes is in no way changed by hand. Below observe/generated/: Prometheus' rules and alerts,
+from each service's [[objectives]] and from what the platform knows, and dashboards for Grafana;
+`up --observe` loads the same rules. Below clients/service_config/: what gRPC's own libraries take to
+call each service as its contracts say. docs/GRAPH.md: who enforces what, and what these clients lack.
 
 Exit codes: 0 written or up to date, 1 out of date.";
 

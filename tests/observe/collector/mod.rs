@@ -1,6 +1,5 @@
 //! A real Collector with the configuration that is shipped: what arrives, and what is kept.
 
-mod go;
 mod process;
 mod signals;
 mod stores;

@@ -9,7 +9,8 @@ use mesh_testkit::{patience, workspace};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::{go, signals::Signals};
+use super::signals::Signals;
+use crate::toolchains::go;
 
 const FOLDER: &str = "observe/collector";
 const READY: &str = "Everything is ready";

@@ -11,8 +11,8 @@ use meshctl::traces::{Door, Limits};
 use serde_json::Value;
 use shop::orders::v1::OrderState;
 
-use super::{NOWHERE, bought, go, process::Collector};
-use crate::{objectives::prometheus::encoded, shop::Shop};
+use super::{NOWHERE, bought, process::Collector};
+use crate::{objectives::prometheus::encoded, shop::Shop, toolchains::go};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_line_in_the_log_store_leads_to_a_trace_that_is_kept_and_back() {

@@ -12,6 +12,8 @@ use crate::project::Project;
 const ALERTS: [&str; 2] = ["objectives::alerts::", "observe::walks::"];
 /// The tests of the suite `collector`.
 const COLLECTOR: [&str; 1] = ["observe::collector::"];
+/// The tests of the suite `polyglot`.
+const POLYGLOT: [&str; 1] = ["polyglot::"];
 
 /// Which tests.
 #[derive(Debug, clap::Args)]
@@ -35,6 +37,8 @@ enum Suite {
     Alerts,
     /// A real OpenTelemetry Collector takes in what a shop sends.
     Collector,
+    /// Go's and Python's gRPC libraries load the service configs, and call as the contracts say.
+    Polyglot,
     /// All that this checkout has.
     All,
 }
@@ -79,11 +83,12 @@ fn selection(suite: Suite, filter: Option<&str>) -> Vec<String> {
         Suite::All => filter.map(str::to_owned).into_iter().collect(),
         Suite::Alerts => own(&ALERTS),
         Suite::Collector => own(&COLLECTOR),
+        Suite::Polyglot => own(&POLYGLOT),
         Suite::Rust => {
             let mut words: Vec<String> = filter.map(str::to_owned).into_iter().collect();
             words.push("--".to_owned());
-            for test in ALERTS.iter().chain(&COLLECTOR) {
-                words.extend(["--skip".to_owned(), (*test).to_owned()]);
+            for test in [&ALERTS[..], &COLLECTOR, &POLYGLOT].concat() {
+                words.extend(["--skip".to_owned(), test.to_owned()]);
             }
             words
         }
@@ -98,6 +103,7 @@ mod tests {
     fn a_suite_is_its_own_tests_and_rust_all_others() {
         assert_eq!(selection(Suite::All, None), [""; 0]);
         assert_eq!(selection(Suite::Collector, None), ["--", "observe::collector::"]);
+        assert_eq!(selection(Suite::Polyglot, None), ["--", "polyglot::"]);
         assert_eq!(
             selection(Suite::Alerts, None)[1..],
             ["objectives::alerts::", "observe::walks::"]
@@ -105,6 +111,6 @@ mod tests {
         assert_eq!(selection(Suite::Alerts, Some("lock")), ["lock"]);
         let rust = selection(Suite::Rust, Some("crash"));
         assert_eq!(rust[..4], ["crash", "--", "--skip", "objectives::alerts::"]);
-        assert_eq!(rust.len(), 8);
+        assert_eq!(rust.len(), 10);
     }
 }

@@ -1,9 +1,10 @@
 //! Files that are made from what the services declare: `gen` writes them, and a test says when they
 //! are out of date.
 //!
-//! Each kind of output is a module that makes the pages of one folder, and a line in `OUTPUTS`.
-//! Nobody else writes into such a folder: what is not made any more is removed.
+//! Each kind of output is a module that makes the pages of one folder, or one page among others, and
+//! a line in `OUTPUTS`. Nobody else writes into such a folder: what is not made any more is removed.
 
+pub mod clients;
 pub mod observe;
 
 use std::collections::BTreeSet;
@@ -24,12 +25,16 @@ pub struct Page {
 }
 
 struct Output {
-    /// The folder that holds these pages and nothing else.
-    folder: &'static str,
+    /// The folder that holds these pages and nothing else; none of a page among others.
+    folder: Option<&'static str>,
     make: fn(&[Declaration]) -> Result<Vec<Page>>,
 }
 
-const OUTPUTS: [Output; 1] = [Output { folder: observe::FOLDER, make: observe::pages }];
+const OUTPUTS: [Output; 3] = [
+    Output { folder: Some(observe::FOLDER), make: observe::pages },
+    Output { folder: Some(clients::FOLDER), make: clients::service_configs },
+    Output { folder: None, make: clients::fidelity },
+];
 
 /// How a file of the checkout differs from what would be made now.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,8 +82,8 @@ pub fn drift(root: &Path, pages: &[Page]) -> Result<Vec<Drift>> {
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", page.path)),
         }
     }
-    for output in &OUTPUTS {
-        for path in files(root, output.folder)? {
+    for folder in OUTPUTS.iter().filter_map(|output| output.folder) {
+        for path in files(root, folder)? {
             if !pages.iter().any(|page| page.path == path) {
                 drift.insert(Drift::Stray(path));
             }
