@@ -128,7 +128,12 @@ pub async fn behind_stopped_services(shop: &Shop, story: &Story) {
         &["replay"],
         [of("orders", off_by_one("streams", "version", &id, 1))],
     );
-    while_down(shop, "orders", &[sleepless, torn]).await;
+    let missing = corruption(
+        "an order whose stream is gone",
+        &["replay"],
+        [of("orders", deleted("streams", "*", &id))],
+    );
+    while_down(shop, "orders", &[sleepless, torn, missing]).await;
     while_down(shop, "orders", &events::checkpoint()).await;
 }
 

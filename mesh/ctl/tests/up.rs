@@ -99,6 +99,36 @@ fn everything_is_found_again_where_it_was() {
 }
 
 #[test]
+fn a_killed_supervisor_is_told_of_and_replaced_by_whoever_comes_first() {
+    let shop = Shop::clean("orphaned");
+    shop.succeeds(&["up", "--detach", "--in-process"]);
+    let key = || std::fs::read_to_string(shop.home.path("identity/meshctl.key")).unwrap();
+    let (before, killed) = (key(), shop.supervisor());
+    assert!(killed.signal(Signal::KILL));
+    shop.eventually("the killed supervisor to be gone", || (!shop.supervisor_runs()).then_some(()));
+
+    let orphaned = shop.run(&["status"]);
+    let said = String::from_utf8_lossy(&orphaned.stdout).into_owned();
+    assert_eq!(orphaned.status.code(), Some(1), "{said}");
+    assert!(said.contains("nobody looks after it"), "{said}");
+
+    let both = std::thread::scope(|scope| {
+        [(); 2]
+            .map(|()| scope.spawn(|| shop.run(&["up", "--detach", "--in-process"])))
+            .map(|up| up.join().unwrap())
+    });
+    for up in &both {
+        assert!(up.status.success(), "{}", String::from_utf8_lossy(&up.stderr));
+    }
+    assert_ne!(shop.supervisor(), killed);
+    // Who waited for the shop to be there again is still known to it.
+    assert_eq!(key(), before);
+    shop.eventually("everything to be healthy", || {
+        shop.run(&["status"]).status.success().then_some(())
+    });
+}
+
+#[test]
 fn a_mistaken_request_is_refused_with_the_way_out() {
     let shop = Shop::clean("mistakes");
 

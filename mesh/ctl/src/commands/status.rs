@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use crate::output::{self, Tone};
+use crate::platform::Claim;
 use crate::project::Project;
 use crate::state::{Instance, State};
 
@@ -46,11 +47,14 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     }
     let postgres = listens(&state.postgres.url).await;
     let nats = listens(&state.nats.url).await;
-    let healthy = postgres && nats && services.values().flatten().all(|service| service.ready);
+    let supervisor = Claim::held_by(&project.home);
+    let ready = postgres && nats && services.values().flatten().all(|service| service.ready);
+    let healthy = ready && supervisor.is_some();
     if args.json {
         let report = json!({
             "up": true,
             "healthy": healthy,
+            "supervisor": { "pid": supervisor, "ready": supervisor.is_some() },
             "services": services,
             "postgres": { "pid": state.postgres.pid, "ready": postgres },
             "nats": { "pid": state.nats.pid, "ready": nats },
@@ -58,6 +62,10 @@ pub async fn run(args: Args) -> Result<ExitCode> {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         print(&state, &services, postgres, nats);
+        if supervisor.is_none() {
+            let program = output::program();
+            println!("\n  nobody looks after it, and what dies stays away: `{program} up` takes it over");
+        }
     }
     Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

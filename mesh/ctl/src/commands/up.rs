@@ -59,10 +59,10 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     let Some(claim) = Claim::take_over(home).await? else {
         return already_up(&project, &args).await;
     };
-    let in_process = match args.in_process {
+    let in_process = match &args.in_process {
         None => Vec::new(),
-        Some(names) if names == ["all"] => services::names()?,
-        Some(names) => names,
+        Some(names) if *names == ["all"] => services::names()?,
+        Some(names) => names.clone(),
     };
     let replicas = services::replicas(&args.replicas)?;
     let plan = Plan::make(&project, replicas, in_process, args.release).await?;
@@ -76,7 +76,7 @@ pub async fn run(args: Args) -> Result<ExitCode> {
         claim.clean_up().await?;
         // For the supervisor to take.
         drop(claim);
-        detached(&project, &plan, args.json, &mut progress).await
+        detached(&project, &plan, &args, &mut progress).await
     } else {
         attached(&project, claim, &plan, &mut progress).await
     }
@@ -127,19 +127,24 @@ async fn attached(
 async fn detached(
     project: &Project,
     plan: &Plan,
-    json: bool,
+    args: &Args,
     progress: &mut Progress,
 ) -> Result<ExitCode> {
     let home = &project.home;
     progress.step("starting PostgreSQL, nats-server and the services");
     let log = home.logs()?.join("supervisor.log");
     let mut supervisor = supervisor(project, &plan.meshctl, &log)?;
+    let pid = supervisor.id();
     let begun = Instant::now();
     let state = loop {
         if let Some(state) = State::find(home)? {
             break state;
         }
         if let Some(status) = supervisor.try_wait()? {
+            // Another `up` began at the same moment, and was first.
+            if Claim::held_by(home).is_some_and(|holder| Some(holder) != pid) {
+                return already_up(project, args).await;
+            }
             bail!(
                 "the start failed ({status}); `{} doctor` looks for reasons, and {} says\n{}",
                 output::program(),
@@ -156,7 +161,7 @@ async fn detached(
     let shop = shop.with_context(|| {
         format!("what was started does not work; `{} down` ends it", output::program())
     })?;
-    if json {
+    if args.json {
         print_json(&state, Some(&shop))?;
     } else {
         welcome(project, &state, &shop);

@@ -52,6 +52,11 @@ impl Claim {
         }
     }
 
+    /// The process that looks after a home; none if it is gone, however it went.
+    pub fn held_by(home: &Home) -> Option<u32> {
+        holder(home).filter(|pid| Identity::of(*pid).is_some())
+    }
+
     /// Says which process has the right, for `down`.
     pub fn sign(&self) -> Result<()> {
         mesh_local::replace(&self.home.path(PID), &format!("{}\n", std::process::id()))?;

@@ -25,13 +25,14 @@ pub(super) struct Certificates {
 }
 
 impl Identities {
-    /// Makes the identities of `services`, and of meshctl.
+    /// The identities of `services`, and of meshctl. Keys and the authority outlive an end: a client
+    /// that waits until the shop is up again is known.
     pub(super) fn make(home: &Home, services: &[String], mtls: bool) -> Result<Identities> {
         let mut names: Vec<&str> = services.iter().map(String::as_str).collect();
         names.push(caller::NAME);
         let dir = home.path("identity");
         if !mtls {
-            return Ok(Identities::Tokens(ServiceKeys::make(&dir, &names)?));
+            return Ok(Identities::Tokens(ServiceKeys::open(&dir, &names)?));
         }
         let authority = Arc::new(Authority::open(&dir)?);
         let mut made = Certificates { authority, services: Vec::new(), kept: Vec::new() };

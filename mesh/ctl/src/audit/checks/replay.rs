@@ -21,7 +21,7 @@ pub fn check(facts: &Facts) -> Check {
         check.find(|| order_name(*id), || "is in the log, and is not shown".to_owned());
     }
     for id in &facts.torn {
-        let problem = || "its stream is at another version than its log, or misses one".to_owned();
+        let problem = || "is at another version than its log, misses one, or is missing".to_owned();
         check.find(|| format!("stream {id}"), problem);
     }
     check.figures = format!("{} replayed", facts.stories.len());

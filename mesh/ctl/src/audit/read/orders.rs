@@ -34,7 +34,10 @@ pub async fn last(database: &Database) -> Result<Last, Unreadable> {
         "SELECT s.id
          FROM streams s LEFT JOIN (SELECT key, max(version) AS last, count(*) AS events
                                    FROM log GROUP BY key) l ON l.key = s.id
-         WHERE s.version IS DISTINCT FROM l.last OR s.version IS DISTINCT FROM l.events",
+         WHERE s.version IS DISTINCT FROM l.last OR s.version IS DISTINCT FROM l.events
+         UNION ALL
+         SELECT o.order_id FROM audit_orders o
+         WHERE NOT EXISTS (SELECT FROM streams s WHERE s.id = o.order_id)",
     );
     let torn = snapshot.all("streams and log", torn).await?;
     let view = read_view(&mut snapshot).await?;

@@ -104,6 +104,7 @@ keeps to one that the call is given, so give one.
 fn clients(text: &mut String, declarations: &[Declaration], policy: &Effective) -> Result<()> {
     text.push_str(CLIENTS);
     for Declaration { service, contract, .. } in declarations {
+        let Some(contract) = contract else { continue };
         let config = ServiceConfig::of(policy, service, contract, Library::Any)?;
         let count = |wanted: &dyn Fn(&str, bool) -> bool| -> usize {
             let methods = config.method_config.iter().flat_map(|it| {

@@ -25,6 +25,7 @@ pub(super) fn service_configs(declarations: &[Declaration]) -> Result<Vec<Page>>
     let contracts = contracts()?;
     let mut pages = Vec::new();
     for Declaration { service, contract, .. } in declarations {
+        let Some(contract) = contract else { continue };
         for library in [Library::Any, Library::Core] {
             let config = ServiceConfig::of(&contracts, service, contract, library);
             let config = config.with_context(|| format!("services/{service}/mesh.toml"))?;
