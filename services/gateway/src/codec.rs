@@ -8,6 +8,8 @@ use tonic::{
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
 };
 
+use crate::refused::Refused;
+
 /// Writes requests, and reads answers of one kind.
 #[derive(Clone, Debug)]
 pub(crate) struct Dynamic(pub(crate) MessageDescriptor);
@@ -32,7 +34,7 @@ impl Encoder for Dynamic {
     type Error = Status;
 
     fn encode(&mut self, item: DynamicMessage, to: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        item.encode(to).map_err(|error| Status::internal(error.to_string()))
+        item.encode(to).map_err(|_| Refused::MessageUnreadable.status())
     }
 }
 
@@ -43,6 +45,6 @@ impl Decoder for Dynamic {
     fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<DynamicMessage>, Status> {
         let bytes = from.copy_to_bytes(from.remaining());
         let decoded = DynamicMessage::decode(self.0.clone(), bytes);
-        decoded.map(Some).map_err(|error| Status::internal(error.to_string()))
+        decoded.map(Some).map_err(|_| Refused::MessageUnreadable.status())
     }
 }

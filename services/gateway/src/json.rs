@@ -136,7 +136,7 @@ async fn unary(
     let codec = Dynamic(binding.rpc().output());
     client.ready().await?;
     let message = client.unary(request, path(rpc)?, codec).await?.into_inner();
-    let json = binding.answer(&message).map_err(|_| Refused::AnswerUnreadable)?;
+    let json = binding.answer(&message).map_err(|_| Refused::MessageUnreadable)?;
     let mut response = Response::new(Body::new(Full::from(json)));
     let kind = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
@@ -196,7 +196,7 @@ impl Told {
         };
         let said = next.map(|message| match message {
             Ok(message) => {
-                self.binding.answer(&message).map_err(|_| Refused::AnswerUnreadable.status())
+                self.binding.answer(&message).map_err(|_| Refused::MessageUnreadable.status())
             }
             Err(status) => Err(status),
         });

@@ -29,8 +29,8 @@ pub(crate) enum Refused {
     BodyBroken,
     #[error("the gateway ends; ask again")]
     Stopping,
-    #[error("the answer cannot be said in JSON")]
-    AnswerUnreadable,
+    #[error("a message cannot be read, or said in JSON")]
+    MessageUnreadable,
 }
 
 impl Refused {
@@ -58,7 +58,7 @@ impl Fault for Refused {
             Self::BodyTooSlow => Code::DeadlineExceeded,
             Self::BodyBroken => Code::InvalidArgument,
             Self::Stopping => Code::Unavailable,
-            Self::AnswerUnreadable => Code::Internal,
+            Self::MessageUnreadable => Code::Internal,
         }
     }
 
@@ -70,7 +70,7 @@ impl Fault for Refused {
             Self::BodyTooSlow => "BODY_TOO_SLOW",
             Self::BodyBroken => "BODY_BROKEN",
             Self::Stopping => "SERVICE_STOPPING",
-            Self::AnswerUnreadable => "ANSWER_UNREADABLE",
+            Self::MessageUnreadable => "MESSAGE_UNREADABLE",
         }
     }
 }

@@ -11,7 +11,9 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 use http_body::Frame;
 use hyper::body::Incoming;
-use tonic::{Code, Status, body::Body};
+use tonic::{Status, body::Body};
+
+use crate::refused::Refused;
 
 /// The first byte of the frame that has what trailers have elsewhere.
 const TRAILERS: u8 = 0x80;
@@ -133,8 +135,10 @@ fn decode(text: &[u8]) -> Result<Bytes, Status> {
     Ok(bytes.freeze())
 }
 
+/// What is wrong is for the log: a client that writes base64 by itself has it from a library.
 fn malformed(why: &str) -> Status {
-    Status::new(Code::InvalidArgument, format!("the body of a gRPC-Web request: {why}"))
+    tracing::debug!(why, "the body of a gRPC-Web request cannot be read");
+    Refused::BodyBroken.status()
 }
 
 /// An answer's body, whose trailers are its last frame.
@@ -194,6 +198,8 @@ fn trailers(headers: &HeaderMap) -> Bytes {
 
 #[cfg(test)]
 mod tests {
+    use tonic::Code;
+
     use super::*;
 
     #[test]
