@@ -64,7 +64,9 @@ pub async fn run(args: Args) -> Result<ExitCode> {
         print(&state, &services, postgres, nats);
         if supervisor.is_none() {
             let program = output::program();
-            println!("\n  nobody looks after it, and what dies stays away: `{program} up` takes it over");
+            println!(
+                "\n  nobody looks after it, and what dies stays away: `{program} up` takes it over"
+            );
         }
     }
     Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
