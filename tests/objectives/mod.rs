@@ -15,9 +15,5 @@ use crate::shop::SERVICES;
 
 /// What the services declare.
 fn declarations() -> Vec<Declaration> {
-    let read = |service: &&str| {
-        let file = workspace().join("services").join(service).join("mesh.toml");
-        Declaration::parse(&fs::read_to_string(file).unwrap()).unwrap()
-    };
-    SERVICES.iter().map(read).collect()
+    meshctl::services::declarations().unwrap()
 }

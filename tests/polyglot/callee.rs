@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::{FutureExt as _, Stream, future::BoxFuture, stream};
 use mesh_echo::{Asked, Echo, EchoServiceServer};
 use mesh_policy::{Effective, Method};
@@ -17,7 +18,9 @@ use mesh_runtime::{Service, ServiceConfig};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Request, Response, Status, Streaming, body::Body, codegen, metadata::MetadataMap};
+use tonic::{
+    Code, Request, Response, Status, Streaming, body::Body, codegen, metadata::MetadataMap,
+};
 use tonic_prost::ProstCodec;
 
 use super::client::Call;
@@ -133,7 +136,7 @@ impl Book {
     /// Notes an attempt, and does to it what it asks for.
     async fn meet(&self, path: &str, metadata: &MetadataMap) -> Result<(), Status> {
         let text = |name: &str| metadata.get(name).and_then(|value| value.to_str().ok());
-        let case = text("case").ok_or_else(|| Status::invalid_argument("no case"))?;
+        let case = text("case").ok_or_else(|| failed(Code::InvalidArgument))?;
         let seen = Seen {
             path: path.to_owned(),
             timeout: text("grpc-timeout").map(duration),
@@ -148,9 +151,13 @@ impl Book {
         match case.split('-').next() {
             Some("twice") if before >= 2 => Ok(()),
             Some("never") => std::future::pending().await,
-            _ => Err(Status::unavailable("as asked for")),
+            _ => Err(failed(Code::Unavailable)),
         }
     }
+}
+
+fn failed(code: Code) -> Status {
+    Status::with_details(code, "as asked for", Bytes::new())
 }
 
 /// As gRPC's protocol has it: `299950m`.
@@ -174,7 +181,7 @@ struct Any(Book);
 
 impl<B> codegen::Service<codegen::http::Request<B>> for Any
 where
-    B: codegen::Body<Data = bytes::Bytes> + Send + 'static,
+    B: codegen::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<codegen::StdError> + Send + 'static,
 {
     type Response = codegen::http::Response<Body>;
@@ -189,8 +196,7 @@ where
         let handler = Handler { book: self.0.clone(), path: request.uri().path().to_owned() };
         async move {
             if handler.path.starts_with("/grpc.") {
-                let unknown = Status::new(tonic::Code::Unimplemented, "no contract has it");
-                return Ok(unknown.into_http());
+                return Ok(failed(Code::Unimplemented).into_http());
             }
             // On the wire, a message alone is a stream of one.
             let mut grpc = tonic::server::Grpc::new(ProstCodec::<(), ()>::default());
