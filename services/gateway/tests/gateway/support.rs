@@ -7,7 +7,7 @@ use clap::Parser as _;
 use http::{Method, Request, header};
 use mesh_runtime::{Service, ServiceConfig};
 use mesh_testkit::{Answer, Database, browse};
-use tokio::{runtime::Runtime, sync::OnceCell};
+use tokio::{runtime::Runtime, sync::OnceCell, task::spawn_blocking};
 use tonic::transport::{Channel, Endpoint};
 use uuid::Uuid;
 
@@ -82,7 +82,8 @@ impl Shop {
         static SERVICES: OnceCell<[SocketAddr; 2]> = OnceCell::const_new();
         // Not the runtime of the test that comes first, which ends with it.
         static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
-        let begun = SERVICES.get_or_init(|| async { RUNTIME.spawn(services()).await.unwrap() });
+        let begin = || RUNTIME.block_on(services());
+        let begun = SERVICES.get_or_init(|| async { spawn_blocking(begin).await.unwrap() });
         let [catalog, orders] = *begun.await;
         Self { gateway: Gateway::before(&[("catalog", catalog), ("orders", orders)]).await }
     }
