@@ -204,9 +204,9 @@ fn side(running: &Running) -> Side {
     let state = running.state();
     let superuser = state.postgres.url.rsplit_once('/').map_or("", |(server, _)| server);
     let mut databases = BTreeMap::new();
-    for (service, _, _) in state.instances() {
-        // What is sold has no history.
-        if service != "catalog" {
+    for (service, _, instance) in state.instances() {
+        // What is sold has no history, and the gateway keeps nothing.
+        if service != "catalog" && !instance.database_url.is_empty() {
             databases.insert(service.to_owned(), format!("{superuser}/{service}"));
         }
     }

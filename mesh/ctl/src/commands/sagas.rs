@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::output::{self, Tone};
 use crate::project::Project;
 use crate::services;
-use crate::state::State;
+use crate::state::{Instance, State};
 
 /// What to do.
 #[derive(Debug, clap::Args)]
@@ -74,7 +74,9 @@ impl How {
             services::check(name)?;
         }
         let wanted = |name: &String| self.service.as_ref().is_none_or(|wanted| wanted == name);
-        let services = state.services.into_iter().filter(|(name, _)| wanted(name));
+        // Who keeps nothing has nothing that could be stuck.
+        let keeps = |all: &[Instance]| all.iter().any(|it| !it.database_url.is_empty());
+        let services = state.services.into_iter().filter(|(name, all)| wanted(name) && keeps(all));
         Desk::open(
             &state.caller,
             services.map(|(name, instances)| {

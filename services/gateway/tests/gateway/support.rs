@@ -1,12 +1,13 @@
 //! A gateway before a catalog and an orders service, each in this process on a database of its own.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::LazyLock};
 
 use bytes::Bytes;
 use clap::Parser as _;
 use http::{Method, Request, header};
 use mesh_runtime::{Service, ServiceConfig};
 use mesh_testkit::{Answer, Database, browse};
+use tokio::{runtime::Runtime, sync::OnceCell, task::spawn_blocking};
 use tonic::transport::{Channel, Endpoint};
 use uuid::Uuid;
 
@@ -71,39 +72,39 @@ impl Drop for Gateway {
     }
 }
 
-/// The gateway, and what is behind it.
+/// A gateway before services that all tests share: each has customers and orders of its own.
 pub struct Shop {
     pub gateway: Gateway,
-    services: Vec<Service>,
-    _databases: [Database; 2],
 }
 
 impl Shop {
     pub async fn open() -> Self {
-        let databases = [
-            Database::empty("catalog", &catalog::MIGRATIONS).await,
-            Database::empty("orders", &orders::MIGRATIONS).await,
-        ];
-        let mut config = catalog::Config::parse_from(["catalog"]);
-        config.service = config_of(&databases[0], String::new());
-        let catalog = catalog::start(config).await.unwrap();
-        let mut config = orders::Config::parse_from(["orders"]);
-        let neighbours = ["inventory", "payments", "shipping"];
-        let places = neighbours.map(|name| format!("{name}=static:{NOWHERE}")).join(";");
-        let places = format!("catalog=static:{};{places}", catalog.grpc);
-        config.service = config_of(&databases[1], places);
-        let orders = orders::start(config).await.unwrap();
-
-        let places = [("catalog", catalog.grpc), ("orders", orders.grpc)];
-        let gateway = Gateway::before(&places).await;
-        Self { gateway, services: vec![catalog.service, orders.service], _databases: databases }
+        static SERVICES: OnceCell<[SocketAddr; 2]> = OnceCell::const_new();
+        // Not the runtime of the test that comes first, which ends with it.
+        static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+        let begin = || RUNTIME.block_on(services());
+        let begun = SERVICES.get_or_init(|| async { spawn_blocking(begin).await.unwrap() });
+        let [catalog, orders] = *begun.await;
+        Self { gateway: Gateway::before(&[("catalog", catalog), ("orders", orders)]).await }
     }
 }
 
-impl Drop for Shop {
-    fn drop(&mut self) {
-        self.services.iter().for_each(Service::stop);
-    }
+/// Begins a catalog and an orders service, which end with the process.
+async fn services() -> [SocketAddr; 2] {
+    let catalog_database = Database::empty("catalog", &catalog::MIGRATIONS).await;
+    let mut config = catalog::Config::parse_from(["catalog"]);
+    config.service = config_of(&catalog_database, String::new());
+    let catalog = catalog::start(config).await.unwrap();
+    let orders_database = Database::empty("orders", &orders::MIGRATIONS).await;
+    let mut config = orders::Config::parse_from(["orders"]);
+    let neighbours = ["inventory", "payments", "shipping"];
+    let places = neighbours.map(|name| format!("{name}=static:{NOWHERE}")).join(";");
+    let places = format!("catalog=static:{};{places}", catalog.grpc);
+    config.service = config_of(&orders_database, places);
+    let orders = orders::start(config).await.unwrap();
+    // With their databases, which a later test sweeps away.
+    std::mem::forget([catalog_database, orders_database]);
+    [catalog.grpc, orders.grpc]
 }
 
 fn config_of(database: &Database, discovery: String) -> ServiceConfig {
