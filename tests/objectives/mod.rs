@@ -6,12 +6,7 @@ mod generated;
 pub mod prometheus;
 mod runbook;
 
-use std::fs;
-
 use mesh_local::Declaration;
-use mesh_testkit::workspace;
-
-use crate::shop::SERVICES;
 
 /// What the services declare.
 fn declarations() -> Vec<Declaration> {
