@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use meshctl::audit::{self, Options, Places, Report};
 use shop::{
+    money::{Currency, Money, to_wire},
     orders::v1::{CancelOrderRequest, Order, OrderState},
+    payments::v1::{AuthorizePaymentRequest, CapturePaymentRequest},
     shipping::v1::{RecordCarrierUpdateRequest, ShipmentState},
 };
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
@@ -142,6 +144,34 @@ async fn an_auditor_finds_every_row_that_was_changed_by_hand() {
     corruptions::that_may_be(&shop, &story).await;
     corruptions::behind_stopped_services(&shop, &story).await;
     corruptions::of_streams(&shop).await;
+    shop.platform.shutdown().await;
+}
+
+/// Each is an amount; together they are more than one can be.
+#[tokio::test(flavor = "multi_thread")]
+async fn books_are_read_whatever_they_sum_to() {
+    let shop = Shop::open().await;
+    let card_token = shop.card(GOOD_CARD).await;
+    for minor in [i64::MAX, i64::MAX, 100] {
+        let euro = Currency::parse("EUR").unwrap();
+        let request = AuthorizePaymentRequest {
+            request_id: uuid(),
+            order_id: uuid(),
+            amount: Some(to_wire(Money::new(euro, minor))),
+            card_token: card_token.clone(),
+        };
+        let payment_id = request.request_id.clone();
+        shop.payments().authorize_payment(request).await.unwrap();
+        let request = CapturePaymentRequest { request_id: uuid(), payment_id, amount: None };
+        shop.payments().capture_payment(request).await.unwrap();
+    }
+
+    let report = shop.audit_now().await;
+
+    assert!(!report.broken().contains(&"ledger"), "{report}");
+    let ledger = report.checks.iter().find(|check| check.name == "ledger").unwrap();
+    let sum = i128::from(i64::MAX) * 2 + 100;
+    assert_eq!(ledger.figures, format!("the shop has {sum} minor units of EUR"));
     shop.platform.shutdown().await;
 }
 

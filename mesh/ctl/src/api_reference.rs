@@ -48,7 +48,8 @@ DEADLINE_EXCEEDED); OVERLOADED, SERVICE_BUSY and RATE_LIMITED, which say when to
 POOL_EXHAUSTED, METADATA_TOO_LARGE, above 32 KiB, and MESSAGE_TOO_LARGE, above 4 MiB
 (RESOURCE_EXHAUSTED); DATABASE_UNAVAILABLE, SERVICE_STOPPING, STOPPING and, where something may have
 been begun, STOPPED (UNAVAILABLE: ask again, with the same `request_id`); SERVICE_UNKNOWN
-(UNIMPLEMENTED); PANICKED and ROW_UNREADABLE (INTERNAL). A request is refused with the reason of the
+(UNIMPLEMENTED); MESSAGE_MALFORMED, of what is no message of the RPC's type (INVALID_ARGUMENT); PANICKED
+and ROW_UNREADABLE (INTERNAL). A request is refused with the reason of the
 first field that cannot be, and names up to 20 such fields; what a field's description says is what
 its value must be.
 

@@ -145,10 +145,11 @@ impl Amounts {
         self.authorized == 0 && self.captured == self.refunded
     }
 
+    /// A sum that no amount can be stays the largest that one can.
     pub fn add(&mut self, other: &Amounts) {
-        self.authorized += other.authorized;
-        self.captured += other.captured;
-        self.refunded += other.refunded;
+        self.authorized = self.authorized.saturating_add(other.authorized);
+        self.captured = self.captured.saturating_add(other.captured);
+        self.refunded = self.refunded.saturating_add(other.refunded);
     }
 }
 
@@ -172,7 +173,8 @@ pub struct Charge {
 pub struct Account {
     pub currency: String,
     pub name: String,
-    pub amount: i64,
+    /// Wider than any amount that it is the sum of.
+    pub amount: i128,
 }
 
 /// Where pieces of one SKU are.

@@ -72,6 +72,8 @@ pub enum Refusal {
     MetadataTooLarge,
     /// A message of the call is larger than the callee reads.
     MessageTooLarge,
+    /// A message of the call is none of its type, or its framing is not gRPC's.
+    MessageMalformed,
     /// The deadline passed while the callee worked on the call.
     DeadlineExceeded,
     /// The callee stopped while it worked on the call.
@@ -87,7 +89,7 @@ enum Handler {
 
 impl Refusal {
     /// All of them: those of the caller's side first, those with which a call has been begun last.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::CircuitOpen,
         Self::NoEndpoint,
         Self::Bulkhead,
@@ -101,6 +103,7 @@ impl Refusal {
         Self::ServiceUnknown,
         Self::MetadataTooLarge,
         Self::MessageTooLarge,
+        Self::MessageMalformed,
         Self::DeadlineExceeded,
         Self::Stopped,
     ];
@@ -154,6 +157,12 @@ impl Refusal {
                 MayHaveBegun,
                 "the message is larger than 4 MiB",
             ),
+            Self::MessageMalformed => (
+                "MESSAGE_MALFORMED",
+                Code::InvalidArgument,
+                MayHaveBegun,
+                "the message cannot be read",
+            ),
             Self::DeadlineExceeded => {
                 ("DEADLINE_EXCEEDED", DeadlineExceeded, MayHaveBegun, "deadline exceeded")
             }
@@ -192,6 +201,7 @@ impl Refusal {
                 | Self::ServiceUnknown
                 | Self::MetadataTooLarge
                 | Self::MessageTooLarge
+                | Self::MessageMalformed
         )
     }
 

@@ -203,8 +203,8 @@ async fn admitted(
     }
     begun.store(true, Relaxed);
     let mut response = route(request).await;
-    if is_unread(&response) {
-        return Err(refused(Refusal::MessageTooLarge));
+    if let Some(why) = unread(response.headers()) {
+        return Err(refused(why));
     }
     refusal::disown(response.headers_mut());
     Ok(response)
@@ -233,11 +233,27 @@ fn limit_metadata(headers: &HeaderMap) -> Result<(), Status> {
     if size > MAX_METADATA { Err(refused(Refusal::MetadataTooLarge)) } else { Ok(()) }
 }
 
-/// True if the generated server gave up on a request that is too large. It says OUT_OF_RANGE, which
-/// means something else in our contracts, and gives no reason; ours never come without one.
-fn is_unread(response: &Response<Body>) -> bool {
-    Status::from_header_map(response.headers())
-        .is_some_and(|it| it.code() == Code::OutOfRange && it.details().is_empty())
+/// What the generated server says, in its own words, of a message that is no message of ours.
+const UNREADABLE: [&str; 5] = [
+    "failed to decode Protobuf message",
+    "protocol error: ",
+    "Error decompressing",
+    "Unexpected EOF decoding stream",
+    "Missing request message",
+];
+
+/// Why the generated server gave up on a request before its handler. It says OUT_OF_RANGE of what is
+/// too large, which means something else in our contracts, and INTERNAL of what it cannot read, which
+/// is the caller's fault and not ours; and it gives no reason. Ours never come without one.
+fn unread(headers: &HeaderMap) -> Option<Refusal> {
+    let status = Status::from_header_map(headers).filter(|it| it.details().is_empty())?;
+    match status.code() {
+        Code::OutOfRange => Some(Refusal::MessageTooLarge),
+        Code::Internal if UNREADABLE.iter().any(|how| status.message().starts_with(how)) => {
+            Some(Refusal::MessageMalformed)
+        }
+        _ => None,
+    }
 }
 
 fn path(uri: &http::Uri) -> &str {

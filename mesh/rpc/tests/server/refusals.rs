@@ -110,6 +110,14 @@ async fn calls_that_are_larger_than_the_server_reads_or_for_nobody_here() {
     let large = client.call(Request::new(echo(&"x".repeat(5 << 20)))).await.unwrap_err();
     is(&large, Refusal::MessageTooLarge, Disposition::MaybeProcessed);
 
+    // Text that is none.
+    let call = http::uri::PathAndQuery::from_static("/lab.v1.EchoService/Call");
+    let codec = ProstCodec::<Vec<u8>, Echo>::default();
+    let mut grpc = tonic::client::Grpc::new(callee.channel());
+    let bytes = Request::new(vec![0xff, 0xfe]);
+    let malformed = grpc.unary(bytes, call, codec).await.unwrap_err();
+    is(&malformed, Refusal::MessageMalformed, Disposition::MaybeProcessed);
+
     let mut request = Request::new(echo("1"));
     request.metadata_mut().insert("x-large", "x".repeat(40 << 10).parse().unwrap());
     let large = client.call(request).await.unwrap_err();

@@ -64,8 +64,6 @@ struct Common {
     fields: Fields,
     request_id: Uuid,
     customer: Uuid,
-    /// As it was sent, which scopes the request's key.
-    subject: String,
     seen: Option<i64>,
 }
 
@@ -75,16 +73,16 @@ impl Common {
         Self {
             request_id: fields.uuid("request_id", request_id),
             customer: fields.uuid("customer_id", customer),
-            subject: customer.to_owned(),
             seen: seen(&mut fields, "etag", etag),
             fields,
         }
     }
 
     fn finish(self, rpc: &str, wish: Wish, digest: [u8; 16]) -> Result<ChangeCart, Invalid> {
-        let Self { fields, request_id, customer, subject, seen } = self;
+        let Self { fields, request_id, customer, seen } = self;
         let method = format!("shop.orders.v1.CartsService/{rpc}");
-        let key = Key::new(&method, &subject, request_id);
+        // Not as it was sent: a customer has one id, however it is spelt.
+        let key = Key::new(&method, &customer.to_string(), request_id);
         fields.finish(ChangeCart { customer, wish, seen, key, digest })
     }
 }

@@ -72,9 +72,11 @@ fn order_name(id: Uuid) -> String {
 }
 
 /// An amount as people write it.
-fn amount(minor: i64, currency: &str) -> String {
-    match Currency::parse(currency) {
-        Some(currency) => Money::new(currency, minor).to_string(),
-        None => format!("{minor} {currency}"),
+fn amount(minor: impl Into<i128>, currency: &str) -> String {
+    let minor = minor.into();
+    match (Currency::parse(currency), i64::try_from(minor)) {
+        (Some(currency), Ok(minor)) => Money::new(currency, minor).to_string(),
+        // More than an amount can be.
+        _ => format!("{minor} minor units of {currency}"),
     }
 }

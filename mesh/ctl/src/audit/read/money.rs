@@ -36,11 +36,15 @@ pub async fn payments(database: &Database) -> Result<(Vec<Payment>, Vec<Account>
         amounts: Amounts { authorized, captured, refunded },
     };
     let payments = snapshot.all("audit_payments", query).await?;
-    let query = sqlx::query_as::<_, (String, String, i64)>(
-        "SELECT currency, account, amount_minor FROM audit_ledger",
+    let query = sqlx::query_as::<_, (String, String, String)>(
+        "SELECT currency, account, amount_minor::text FROM audit_ledger",
     );
     let ledger = snapshot.all("audit_ledger", query).await?;
     snapshot.end().await;
-    let account = |(currency, name, amount)| Account { currency, name, amount };
-    Ok((payments.into_iter().map(payment).collect(), ledger.into_iter().map(account).collect()))
+    let account = |(currency, name, amount): (String, String, String)| match amount.parse() {
+        Ok(amount) => Ok(Account { currency, name, amount }),
+        Err(error) => Err(Unreadable::missing(format!("{amount} in audit_ledger"), error)),
+    };
+    let ledger = ledger.into_iter().map(account).collect::<Result<_, _>>()?;
+    Ok((payments.into_iter().map(payment).collect(), ledger))
 }
