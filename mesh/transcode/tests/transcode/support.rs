@@ -36,7 +36,11 @@ fn pool(name: &str, written: &str) -> DescriptorPool {
     resolver.add(IncludeFileResolver::new("../../proto".into()));
     resolver.add(GoogleFileResolver::new());
     let mut compiler = protox::Compiler::with_file_resolver(resolver);
-    compiler.include_imports(true).open_file(name).unwrap_or_else(|error| panic!("{error:?}"));
+    compiler
+        .include_imports(true)
+        .include_source_info(true)
+        .open_file(name)
+        .unwrap_or_else(|error| panic!("{error:?}"));
     DescriptorPool::decode(&*compiler.encode_file_descriptor_set()).unwrap()
 }
 
