@@ -4,6 +4,8 @@ use bytes::Bytes;
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, ReflectMessage as _, Value};
 
+use super::bounds;
+
 /// Longer than any text that anybody takes.
 const LONG: usize = 100_000;
 /// More than any list may hold.
@@ -23,6 +25,17 @@ pub struct Variant {
     pub request: DynamicMessage,
 }
 
+impl Variant {
+    /// True if another field decides which of the values that the contract names may be.
+    pub fn depends(&self) -> bool {
+        let of = self.request.descriptor();
+        DEPENDENT.contains(&(of.full_name(), self.field.as_str()))
+    }
+}
+
+/// What may leave the shelf is not what may come to it: the reason says which.
+const DEPENDENT: [(&str, &str); 1] = [("shop.inventory.v1.AdjustStockRequest", "quantity")];
+
 /// A good request with each of its fields missing, empty, oversized, of a wrong form and beyond its
 /// bounds, one at a time.
 pub fn variants(good: &DynamicMessage) -> Vec<Variant> {
@@ -33,9 +46,25 @@ pub fn variants(good: &DynamicMessage) -> Vec<Variant> {
     found
 }
 
-/// A good request that carries a field which its receiver does not know.
-pub fn with_a_foreign_field(good: &DynamicMessage) -> Bytes {
-    let mut bytes = good.encode_to_vec();
+/// A good request of which every message carries a field that its receiver does not know.
+pub fn with_foreign_fields(good: &DynamicMessage) -> Bytes {
+    let mut whole = good.clone();
+    for (field, value) in good.fields() {
+        let inside = |value: &Value| match value {
+            Value::Message(inner) => {
+                let bytes = with_foreign_fields(inner);
+                Value::Message(DynamicMessage::decode(inner.descriptor(), bytes).unwrap())
+            }
+            other => other.clone(),
+        };
+        match value {
+            Value::List(all) => {
+                whole.set_field(&field, Value::List(all.iter().map(inside).collect()));
+            }
+            one => whole.set_field(&field, inside(one)),
+        }
+    }
+    let mut bytes = whole.encode_to_vec();
     prost::encoding::encode_varint(NOBODYS << 3, &mut bytes);
     prost::encoding::encode_varint(7, &mut bytes);
     bytes.into()
@@ -60,6 +89,9 @@ fn visit(message: &DynamicMessage, prefix: &str, found: Found<'_>) {
             let Value::List(elements) = &value else { continue };
             let Some(element) = elements.first() else { continue };
             with("oversized", true, Some(Value::List(vec![element.clone(); MANY])));
+            for (what, wrong, value) in bounds::list(&field, element) {
+                with(what, wrong, Some(value));
+            }
             each_element(message, &field, elements, &path, found);
         } else if let Value::Message(inner) = &value {
             if message.has_field(&field) {
@@ -70,7 +102,9 @@ fn visit(message: &DynamicMessage, prefix: &str, found: Found<'_>) {
                 });
             }
         } else {
-            for (what, wrong, value) in scalars(&field, &path) {
+            for (what, wrong, value) in
+                scalars(&field, &path).into_iter().chain(bounds::scalars(&field))
+            {
                 with(what, wrong, Some(value));
             }
         }

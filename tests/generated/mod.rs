@@ -2,6 +2,7 @@
 //! these as soon as `samples/` says what a good request to it looks like, and fails them until then.
 
 mod bad_input;
+mod bounds;
 mod call;
 mod fields;
 mod repeats;
