@@ -2,12 +2,15 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use mesh_local::Progress;
 
 use super::Ending;
 use crate::platform::{Claim, Plan, Running};
 use crate::project::Project;
+
+/// How it ends when another process looks after the shop: `up` leaves it to that one.
+pub const TAKEN: u8 = 75;
 
 /// Runs the command.
 pub async fn run() -> Result<ExitCode> {
@@ -18,7 +21,8 @@ pub async fn run() -> Result<ExitCode> {
     let mut ending = Ending::listen()?;
     let project = Project::find()?;
     let Some(claim) = Claim::take(&project.home)? else {
-        bail!("another process looks after {}", project.home.root().display());
+        eprintln!("another process looks after {}", project.home.root().display());
+        return Ok(ExitCode::from(TAKEN));
     };
     let plan = Plan::load(&project.home)?;
     let mut progress = Progress::stderr();

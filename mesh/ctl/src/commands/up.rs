@@ -11,7 +11,7 @@ use meshctl::caller::Caller;
 use serde_json::json;
 use tokio::process::{Child, Command};
 
-use super::Ending;
+use super::{Ending, supervise};
 use crate::output::{self, Tone};
 use crate::platform::{Claim, Plan, Running, wait_ready};
 use crate::project::Project;
@@ -134,7 +134,6 @@ async fn detached(
     progress.step("starting PostgreSQL, nats-server and the services");
     let log = home.logs()?.join("supervisor.log");
     let mut supervisor = supervisor(project, &plan.meshctl, &log)?;
-    let pid = supervisor.id();
     let begun = Instant::now();
     let state = loop {
         if let Some(state) = State::find(home)? {
@@ -142,7 +141,7 @@ async fn detached(
         }
         if let Some(status) = supervisor.try_wait()? {
             // Another `up` began at the same moment, and was first.
-            if Claim::held_by(home).is_some_and(|holder| Some(holder) != pid) {
+            if status.code() == Some(i32::from(supervise::TAKEN)) {
                 return already_up(project, args).await;
             }
             bail!(
