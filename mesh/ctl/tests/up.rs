@@ -41,8 +41,6 @@ fn the_shop_comes_up_survives_kills_and_goes_down() {
     for (n, caller) in ["gateway 0", "orders 0"].into_iter().enumerate() {
         assert_eq!(endpoints[n]["caller"], caller, "{endpoints}");
         let seen = endpoints[n]["endpoints"].as_array().unwrap();
-        // Its next call closes the breaker of one that was called before it listened.
-        let is_found = |it: &Value| it["state"] == "READY" || it["state"] == "GATED";
         assert!(seen.len() == 2 && seen.iter().all(is_found), "{endpoints}");
     }
     let said = shop.succeeds(&["endpoints", "payments"]).stdout;
@@ -149,6 +147,11 @@ fn a_mistaken_request_is_refused_with_the_way_out() {
     let down = shop.run(&["status", "--json"]);
     assert_eq!(down.status.code(), Some(1));
     assert_eq!(String::from_utf8_lossy(&down.stdout).trim(), r#"{"up":false}"#);
+}
+
+/// Its next call closes the breaker of one that was called before it listened.
+fn is_found(endpoint: &Value) -> bool {
+    endpoint["state"] == "READY" || endpoint["state"] == "GATED"
 }
 
 fn pid(value: &Value) -> Identity {
