@@ -11,6 +11,7 @@ pub const AT: &str = "at its";
 const LOWEST: &str = "at its lower bound";
 const HIGHEST: &str = "at its upper bound";
 const BELOW: &str = "one below its bounds";
+const BLANK: &str = "a blank";
 const ABOVE: &str = "one above its bounds";
 
 /// The first bounds that a field's comment names, and the words after them.
@@ -91,6 +92,7 @@ fn text(bounds: &Bounds) -> Vec<Edge> {
     let mut edges = vec![(HIGHEST, false, of(bounds.high)), (ABOVE, true, of(bounds.high + 1))];
     if bounds.low == Some(1) {
         edges.push((BELOW, true, of(0)));
+        edges.push((BLANK, true, Value::String(" ".to_owned())));
     }
     edges
 }

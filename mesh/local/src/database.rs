@@ -9,7 +9,8 @@ const LOCK: i64 = 0x6d65_7368_6462;
 
 /// Creates the role and the database `name`, unless they are there, and returns the role's URL.
 ///
-/// The role owns its database and nobody else may connect to it.
+/// The role owns its database and nobody else may connect to it; nor may it connect to those that
+/// every server has.
 pub async fn ensure_database(superuser: &str, name: &str, password: &str) -> Result<String> {
     check(name)?;
     let mut connection = PgConnection::connect(superuser).await?;
@@ -19,7 +20,9 @@ pub async fn ensure_database(superuser: &str, name: &str, password: &str) -> Res
     if known.fetch_optional(&mut connection).await?.is_none() {
         run(&mut connection, format!("CREATE DATABASE {name} OWNER {name}")).await?;
     }
-    run(&mut connection, format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC")).await?;
+    for closed in [name, "postgres", "template1"] {
+        run(&mut connection, format!("REVOKE ALL ON DATABASE {closed} FROM PUBLIC")).await?;
+    }
     connection.close().await?;
     Ok(role_url(superuser, name, password, name))
 }

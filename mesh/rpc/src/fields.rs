@@ -92,13 +92,16 @@ impl Fields {
         }
     }
 
-    /// Reads a text of so many characters, none of them a control character.
+    /// Reads a text of so many characters, none of them a control character, and not all of them
+    /// blanks if there has to be one.
     pub fn text(&mut self, field: &str, value: &str, length: RangeInclusive<usize>) -> String {
         if !length.contains(&value.chars().count()) {
             let bounds = format!("must have {} to {} characters", length.start(), length.end());
             self.refuse(field, "TEXT_LENGTH_OUT_OF_RANGE", bounds);
         } else if value.chars().any(char::is_control) {
             self.refuse(field, "TEXT_MALFORMED", "must not have control characters");
+        } else if *length.start() > 0 && value.trim().is_empty() {
+            self.refuse(field, "TEXT_MALFORMED", "must not be blank");
         }
         value.to_owned()
     }

@@ -26,10 +26,13 @@ pub(crate) fn tokenize_card(request: &proto::TokenizeCardRequest) -> Result<Toke
         let right = "must be 12 to 19 digits with a valid check digit";
         fields.refuse("card_number", "CARD_NUMBER_MALFORMED", right);
     }
-    let (expiry_month, expiry_year) = (request.expiry_month, request.expiry_year);
-    fields.number("expiry_month", expiry_month.into(), 1..=12);
+    fields.number("expiry_month", request.expiry_month.into(), 1..=12);
+    let expiry_month = u8::try_from(request.expiry_month).ok().and_then(|it| it.try_into().ok());
+    let expiry_year = request.expiry_year;
     fields.number("expiry_year", expiry_year.into(), 2000..=2100);
-    let number = fields.finish(number)?.expect("a number is missing only with a violation");
+    let (number, expiry_month) = fields
+        .finish(number.zip(expiry_month))?
+        .expect("a number or a month is missing only with a violation");
     Ok(TokenizeCard { request_id, number, expiry_month, expiry_year })
 }
 

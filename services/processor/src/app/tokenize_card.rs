@@ -3,6 +3,7 @@
 use futures::FutureExt as _;
 use mesh_log::{Database, transact};
 use sha2::{Digest as _, Sha256};
+use time::{Month, OffsetDateTime};
 use uuid::Uuid;
 
 use super::Error;
@@ -16,7 +17,7 @@ use crate::{
 pub struct TokenizeCard {
     pub request_id: Uuid,
     pub number: CardNumber,
-    pub expiry_month: i32,
+    pub expiry_month: Month,
     pub expiry_year: i32,
 }
 
@@ -35,7 +36,8 @@ impl Cards {
 
     /// Keeps a card under a new token, or returns the card that this `request_id` made.
     pub async fn tokenize(&self, command: TokenizeCard) -> Result<Card, Error> {
-        let behaviour = command.number.behaviour();
+        let expires = (command.expiry_year, command.expiry_month);
+        let behaviour = command.number.behaviour(expires, OffsetDateTime::now_utc().date());
         let card = Card {
             token: format!("card_{}", Uuid::new_v4().simple()),
             digest: self.digest(&command),
@@ -60,8 +62,8 @@ impl Cards {
 
     /// Two nested hashes, each keyed: without the key a number cannot be found by trying.
     fn digest(&self, card: &TokenizeCard) -> Vec<u8> {
-        let content =
-            format!("{}/{}/{}", card.number.expose(), card.expiry_month, card.expiry_year);
+        let month = u8::from(card.expiry_month);
+        let content = format!("{}/{month}/{}", card.number.expose(), card.expiry_year);
         let inner = Sha256::new().chain_update(&self.key).chain_update(content).finalize();
         Sha256::new().chain_update(&self.key).chain_update(inner).finalize().to_vec()
     }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use time::{Date, Month};
+
 /// A card number with a valid check digit. It cannot be printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CardNumber(String);
@@ -28,8 +30,12 @@ impl CardNumber {
         &self.0[self.0.len() - 4..]
     }
 
-    /// What the sandbox does with this card.
-    pub fn behaviour(&self) -> Behaviour {
+    /// What the sandbox does with this card, which serves through the last day of its month.
+    pub fn behaviour(&self, expires: (i32, Month), today: Date) -> Behaviour {
+        let (year, month) = expires;
+        if (year, u8::from(month)) < (today.year(), u8::from(today.month())) {
+            return Behaviour::Decline("EXPIRED_CARD");
+        }
         match self.0.as_str() {
             "4242424242424242" => Behaviour::Approve,
             "4000000000000002" => Behaviour::Decline("GENERIC_DECLINE"),
@@ -112,7 +118,22 @@ impl Behaviour {
 
 #[cfg(test)]
 mod tests {
+    use time::macros::date;
+
     use super::*;
+
+    const TODAY: Date = date!(2026 - 03 - 31);
+
+    #[test]
+    fn a_card_serves_through_its_last_month() {
+        let card = CardNumber::parse("4242 4242 4242 4242").unwrap();
+        let on = |year, month| card.behaviour((year, month), TODAY);
+
+        assert_eq!(on(2026, Month::March), Behaviour::Approve);
+        assert_eq!(on(2027, Month::January), Behaviour::Approve);
+        assert_eq!(on(2026, Month::February), Behaviour::Decline("EXPIRED_CARD"));
+        assert_eq!(on(2025, Month::December), Behaviour::Decline("EXPIRED_CARD"));
+    }
 
     #[test]
     fn every_card_of_the_contract_has_a_valid_check_digit_and_a_name() {
@@ -129,7 +150,8 @@ mod tests {
             "4000 0000 0000 0382",
             "5555 5555 5555 4444",
         ] {
-            let behaviour = CardNumber::parse(number).expect(number).behaviour();
+            let number = CardNumber::parse(number).expect(number);
+            let behaviour = number.behaviour((2040, Month::December), TODAY);
             assert_eq!(Behaviour::by_name(behaviour.name()), Some(behaviour));
         }
     }

@@ -1,5 +1,6 @@
 //! Card numbers become tokens, and stay out of everything else.
 
+use shop::processor::v1::{AuthorizeChargeRequest, TokenizeCardRequest};
 use tonic::Code;
 
 use crate::sandbox::{GOOD, Sandbox, blame, card, field, why};
@@ -78,5 +79,18 @@ async fn a_malformed_card_is_refused_by_the_name_of_its_field() {
     let kept: i64 =
         sqlx::query_scalar("SELECT count(*) FROM cards").fetch_one(&sandbox.db).await.unwrap();
     assert_eq!(kept, 0, "a refused card leaves nothing behind");
+    sandbox.stop().await;
+}
+
+#[tokio::test]
+async fn an_expired_card_is_declined() {
+    let sandbox = Sandbox::start().await;
+    let request = TokenizeCardRequest { expiry_year: 2001, ..card(GOOD) };
+
+    let card_token = sandbox.tokenize(request).await.unwrap().card_token;
+    let request = AuthorizeChargeRequest { card_token, ..sandbox.charge_on(GOOD).await };
+    let charge = sandbox.authorize(&request).await.unwrap();
+
+    assert_eq!(charge.decline_reason, "EXPIRED_CARD");
     sandbox.stop().await;
 }

@@ -118,7 +118,7 @@ impl Sandbox {
 
 pub fn card(number: &str) -> TokenizeCardRequest {
     let (request_id, card_number) = (new_id(), number.to_owned());
-    TokenizeCardRequest { request_id, card_number, expiry_month: 12, expiry_year: 2030 }
+    TokenizeCardRequest { request_id, card_number, expiry_month: 12, expiry_year: 2040 }
 }
 
 pub fn euros(units: i64, cents: i32) -> Money {
