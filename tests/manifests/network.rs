@@ -19,28 +19,39 @@ struct Pod {
     labels: Value,
 }
 
+const PROTOCOLS: [&str; 2] = ["TCP", "UDP"];
+
+/// Ports of protocols, a bit for each.
+type Ports = u32;
+
 pub fn faults(world: &World) -> Vec<String> {
     let pods = pods(world);
+    let sides = |direction| pods.iter().map(move |pod| Side::of(world, direction, pod));
+    let (out, into): (Vec<_>, Vec<_>) = (sides("Egress").collect(), sides("Ingress").collect());
     let mut faults = Vec::new();
-    for from in &pods {
-        for to in &pods {
-            for port in PORTS {
-                for protocol in ["TCP", "UDP"] {
-                    let is = is_open(world, "Egress", from, to, port, protocol)
-                        && is_open(world, "Ingress", to, from, port, protocol);
-                    let should = should_be_open(world, from, to, port, protocol);
-                    // Two that are not ours are not ours to part.
-                    let ours = from.namespace == "shop" || to.namespace == "shop";
-                    if ours && is != should {
-                        let verdict = if is { "reaches" } else { "does not reach" };
-                        let (from, to) = (&from.name, &to.name);
-                        faults.push(format!("{from} {verdict} {to} at {port} by {protocol}"));
-                    }
+    for (from, out) in pods.iter().zip(&out) {
+        for (to, into) in pods.iter().zip(&into) {
+            // Two that are not ours are not ours to part.
+            if from.namespace != "shop" && to.namespace != "shop" {
+                continue;
+            }
+            let open = out.open(from, to) & into.open(to, from);
+            for (port, protocol, bit) in ports() {
+                let is = open & bit != 0;
+                if is != should_be_open(world, from, to, port, protocol) {
+                    let verdict = if is { "reaches" } else { "does not reach" };
+                    let (from, to) = (&from.name, &to.name);
+                    faults.push(format!("{from} {verdict} {to} at {port} by {protocol}"));
                 }
             }
         }
     }
     faults
+}
+
+fn ports() -> impl Iterator<Item = (u16, &'static str, Ports)> {
+    let all = PORTS.into_iter().flat_map(|port| PROTOCOLS.map(|protocol| (port, protocol)));
+    all.enumerate().map(|(n, (port, protocol))| (port, protocol, 1 << n))
 }
 
 fn pods(world: &World) -> Vec<Pod> {
@@ -116,37 +127,53 @@ fn should_be_open(world: &World, from: &Pod, to: &Pod, port: u16, protocol: &str
     }
 }
 
-/// As Kubernetes decides for one end: without any policy of a direction everything is open; with some,
-/// what one of them allows.
-fn is_open(
-    world: &World,
-    direction: &str,
-    pod: &Pod,
-    peer: &Pod,
-    port: u16,
-    protocol: &str,
-) -> bool {
-    let mine = world.of("NetworkPolicy").filter(|policy| {
-        let spec = &policy["spec"];
-        policy["metadata"]["namespace"] == pod.namespace.as_str()
-            && means(&spec["podSelector"], &pod.labels)
-            && items(&spec["policyTypes"]).any(|it| it == direction)
-    });
-    let (rules, peers) = if direction == "Egress" { ("egress", "to") } else { ("ingress", "from") };
-    let allows = |rule: &Value| {
-        let ports = rule.get("ports").is_none_or(|ports| {
-            items(ports).any(|it| it["port"] == port && it["protocol"] == protocol)
+/// One direction of a pod, as Kubernetes decides: without any policy everything is open; with some, what
+/// one of them allows.
+struct Side<'a> {
+    is_free: bool,
+    /// What each rule opens, and to whom; to everybody, if it does not say.
+    rules: Vec<(Ports, Option<&'a Value>)>,
+}
+
+impl<'a> Side<'a> {
+    fn of(world: &'a World, direction: &str, pod: &Pod) -> Side<'a> {
+        let (rules, peers) = match direction {
+            "Egress" => ("egress", "to"),
+            _ => ("ingress", "from"),
+        };
+        let mut side = Side { is_free: true, rules: Vec::new() };
+        let mine = world.of("NetworkPolicy").filter(|policy| {
+            let spec = &policy["spec"];
+            policy["metadata"]["namespace"] == pod.namespace.as_str()
+                && means(&spec["podSelector"], &pod.labels)
+                && items(&spec["policyTypes"]).any(|it| it == direction)
         });
-        ports && rule.get(peers).is_none_or(|all| items(all).any(|it| is_peer(it, pod, peer)))
-    };
-    let mut any = false;
-    for policy in mine {
-        if items(&policy["spec"][rules]).any(allows) {
-            return true;
+        for policy in mine {
+            side.is_free = false;
+            let all = items(&policy["spec"][rules]);
+            side.rules.extend(all.map(|rule| (opened(rule), rule.get(peers))));
         }
-        any = true;
+        side
     }
-    !any
+
+    fn open(&self, own: &Pod, other: &Pod) -> Ports {
+        if self.is_free {
+            return Ports::MAX;
+        }
+        let means_it = |peers: &Option<&Value>| {
+            peers.is_none_or(|peers| items(peers).any(|peer| is_peer(peer, own, other)))
+        };
+        let rules = self.rules.iter().filter(|(_, peers)| means_it(peers));
+        rules.fold(0, |open, (ports, _)| open | ports)
+    }
+}
+
+fn opened(rule: &Value) -> Ports {
+    let Some(listed) = rule.get("ports") else { return Ports::MAX };
+    let is_listed = |(port, protocol, _): &(u16, &str, Ports)| {
+        items(listed).any(|it| it["port"] == *port && it["protocol"] == *protocol)
+    };
+    ports().filter(is_listed).fold(0, |open, (_, _, bit)| open | bit)
 }
 
 fn is_peer(peer: &Value, own: &Pod, other: &Pod) -> bool {

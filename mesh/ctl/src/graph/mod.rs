@@ -3,6 +3,7 @@
 
 mod draw;
 mod lint;
+mod picture;
 #[cfg(test)]
 mod tests;
 

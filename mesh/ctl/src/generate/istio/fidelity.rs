@@ -27,7 +27,7 @@ const LEFT: [Left; 2] = [
     Left {
         key: "targets.outlier.",
         told: "DestinationRule `outlierDetection`",
-        lost: "answers in a row that say UNAVAILABLE, and no comparison with the others; one that was \
+        lost: "answers in a row that say UNAVAILABLE or DEADLINE_EXCEEDED, and no comparison with the others; one that was \
                taken out comes back unprobed",
     },
 ];
@@ -94,7 +94,7 @@ fn done_by_sidecar(
     if http.is_some_and(|all| all.iter().any(cuts)) {
         done.insert("methods.max_deadline");
     }
-    if !policy["outlierDetection"]["consecutive5xxErrors"].is_null() {
+    if policy["outlierDetection"]["consecutiveGatewayErrors"].as_u64() > Some(0) {
         done.insert("targets.outlier.");
     }
     if policy["loadBalancer"]["simple"] == "LEAST_REQUEST" {

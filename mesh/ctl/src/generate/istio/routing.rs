@@ -47,8 +47,6 @@ fn destination(plan: &Plan<'_>, member: &Member<'_>) -> Value {
                     "http1MaxPendingRequests": target.bulkhead.calls,
                     "http2MaxRequests": target.bulkhead.calls,
                     "maxConcurrentStreams": STREAMS,
-                    // A second word about attempts, should a route lose its own.
-                    "maxRetries": 0,
                 },
                 "tcp": {
                     "connectTimeout": CONNECT,
@@ -63,12 +61,11 @@ fn destination(plan: &Plan<'_>, member: &Member<'_>) -> Value {
             },
             "outlierDetection": {
                 "baseEjectionTime": EJECTED,
-                "consecutive5xxErrors": target.breaker.consecutive,
+                // A call that fails wherever it goes must not take out one process after the other.
+                "consecutive5xxErrors": 0,
                 "consecutiveGatewayErrors": target.breaker.consecutive,
                 "interval": LOOK,
                 "maxEjectionPercent": share,
-                // Calls go to ejected processes rather than to none.
-                "minHealthPercent": 0,
             },
             "tls": { "mode": "ISTIO_MUTUAL" },
         },
@@ -147,7 +144,7 @@ fn sidecar(member: &Member<'_>) -> Value {
 
 impl Member<'_> {
     /// The longest deadline of any call that it answers, its own RPCs' or those that it passes on.
-    fn longest(&self, plan: &Plan<'_>) -> Duration {
+    pub(super) fn longest(&self, plan: &Plan<'_>) -> Duration {
         let passed = plan.services.iter().filter(|_| self.is_public());
         let all = passed.flat_map(|it| &it.methods).chain(&self.methods);
         all.map(|method| method.max_deadline).max().unwrap_or_default()
