@@ -19,6 +19,7 @@ mod generated;
 mod isolation;
 mod killer_run;
 mod lists;
+mod manifests;
 mod money;
 mod network;
 mod objectives;

@@ -233,26 +233,33 @@ Examples:
   cargo mesh docs api            after a change of a contract or its comments
   cargo mesh docs api --check    is the page up to date?
 
-Exit codes: 0 written or up to date, 1 out of date.";
+Exit codes: 0 written or up to date; 1 out of date, or a declaration is wrong.";
 
 pub const GEN: &str = "\
 Examples:
   cargo mesh gen                 after a change of a mesh.toml or of the generator
   cargo mesh gen --check         is everything up to date?
+  cargo mesh gen && kubectl diff -k k8s/overlays/production
 
 What it writes is in no way changed by hand. Below observe/generated/: Prometheus' rules and alerts,
 from each service's [[objectives]] and from what the platform knows, and dashboards for Grafana;
 `up --observe` loads the same rules. Below clients/service_config/: what gRPC's own libraries take to
-call each service as its contracts say. docs/GRAPH.md: who enforces what, and what these clients lack.
+call each service as its contracts say. Below istio/generated/ and k8s/generated/: what a cluster needs to
+run the shop, also by istio/traffic.toml; overlays of k8s/overlays/ put it together. docs/GRAPH.md: who
+enforces what, and what clients and clusters lack.
 
-Exit codes: 0 written or up to date, 1 out of date.";
+A name that does not exist, two services of one name, a version that no pod has, weights that are not a
+hundred: refused with file and line, before anything is written.
+
+Exit codes: 0 written or up to date; 1 out of date, or a declaration is wrong.";
 
 pub const GRAPH: &str = "\
 Examples:
   cargo mesh graph                          every edge: who, whom, with what, and why
   cargo mesh graph --lint                   what is unwise about it?
   cargo mesh graph --mermaid                to be put into a page
-  cargo mesh graph --dot | dot -Tsvg -o graph.svg
+  cargo mesh graph --svg > graph.svg        for a browser
+  cargo mesh graph --dot | dot -Tpng -o graph.png
   cargo mesh graph --json | jq '.calls[] | select(.to == \"payments\") | .names'
 
 It is what each services/*/mesh.toml declares. A name of a service, RPC, stream or event that does not

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
+use clap::CommandFactory as _;
 use mesh_local::{Declaration, leaves_first};
 
 /// The shop's front door.
@@ -19,6 +20,10 @@ const DECLARATIONS: [(&str, &str); 7] = [
     ("services/shipping/mesh.toml", include_str!("../../../services/shipping/mesh.toml")),
 ];
 
+/// What operators say of the traffic between them: the file of the checkout, and its text.
+pub const TRAFFIC: (&str, &str) =
+    ("istio/traffic.toml", include_str!("../../../istio/traffic.toml"));
+
 /// What every service declares.
 pub fn declarations() -> Result<Vec<Declaration>> {
     let read = |(path, text)| Declaration::parse(text).context(path);
@@ -33,6 +38,20 @@ pub fn sources() -> impl Iterator<Item = (&'static str, &'static str)> {
 /// The services' names, callees before their callers.
 pub fn names() -> Result<Vec<String>> {
     Ok(leaves_first(&declarations()?))
+}
+
+/// The command line of a service's binary; none if there is no such service.
+pub fn command(name: &str) -> Option<clap::Command> {
+    Some(match name {
+        "catalog" => catalog::Config::command(),
+        "gateway" => gateway::Config::command(),
+        "inventory" => inventory::Config::command(),
+        "orders" => orders::Config::command(),
+        "payments" => payments::Config::command(),
+        "processor" => processor::Config::command(),
+        "shipping" => shipping::Config::command(),
+        _ => return None,
+    })
 }
 
 /// Whether a service answers HTTP where it answers gRPC: the shop's front door does.

@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
+use toml::Spanned;
 
 use crate::objective::{self, Objective};
+use crate::scale::{self, Exposure, Scale};
 
 /// A service's edges, and what it promises.
 #[derive(Clone, Debug)]
@@ -24,6 +26,12 @@ pub struct Declaration {
     pub subscribes: Vec<Subscription>,
     /// What it promises.
     pub objectives: Vec<Objective>,
+    /// Who may reach it.
+    pub exposure: Exposure,
+    /// The versions of it that run side by side, the oldest first; at least one.
+    pub versions: Vec<String>,
+    /// How many of it run, and what each is given.
+    pub scale: Scale,
 }
 
 /// As it is written.
@@ -41,6 +49,11 @@ struct Written {
     subscribes: Vec<Subscription>,
     #[serde(default)]
     objectives: Vec<objective::Written>,
+    #[serde(default)]
+    exposure: Exposure,
+    #[serde(default)]
+    versions: Vec<Spanned<String>>,
+    scale: Option<scale::Written>,
 }
 
 /// Calls to another service.
@@ -71,10 +84,24 @@ impl Declaration {
     /// Reads the text of a `mesh.toml`. An error names the line and what was expected there.
     pub fn parse(text: &str) -> Result<Declaration> {
         let written: Written = toml::from_str(text).context("a mesh.toml cannot be read")?;
-        let Written { service, contract, store, publishes, calls, subscribes, objectives } =
-            written;
-        let objectives = objective::read(text, objectives).context("a mesh.toml cannot be read")?;
-        Ok(Declaration { service, contract, store, publishes, calls, subscribes, objectives })
+        let parts = || -> Result<_> {
+            let objectives = objective::read(text, written.objectives)?;
+            let versions = scale::versions(text, written.versions)?;
+            Ok((objectives, versions, scale::read(text, written.scale)?))
+        };
+        let (objectives, versions, scale) = parts().context("a mesh.toml cannot be read")?;
+        Ok(Declaration {
+            service: written.service,
+            contract: written.contract,
+            store: written.store,
+            publishes: written.publishes,
+            calls: written.calls,
+            subscribes: written.subscribes,
+            objectives,
+            exposure: written.exposure,
+            versions,
+            scale,
+        })
     }
 
     /// The subjects of the service's stream; none if it publishes nothing.

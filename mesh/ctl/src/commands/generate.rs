@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use meshctl::generate::{self, Drift};
+use meshctl::graph::Graph;
 use meshctl::services;
 
 use crate::output;
@@ -21,6 +22,8 @@ pub struct Args {
 /// Runs the command.
 pub async fn run(args: Args) -> Result<ExitCode> {
     let root = Project::find()?.root;
+    // Refused with file and line, before anything is made of it.
+    Graph::read(services::sources())?;
     let pages = generate::pages(&services::declarations()?)?;
     let drift = match args.check {
         true => generate::drift(&root, &pages)?,

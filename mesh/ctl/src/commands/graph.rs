@@ -14,16 +14,19 @@ use crate::output::{self, Tone};
 #[command(after_help = crate::help::GRAPH)]
 pub struct Args {
     /// Print it for Graphviz.
-    #[arg(long, conflicts_with_all = ["mermaid", "lint"])]
+    #[arg(long, conflicts_with_all = ["mermaid", "svg", "lint"])]
     dot: bool,
     /// Print it for Mermaid, which GitHub draws.
-    #[arg(long, conflicts_with = "lint")]
+    #[arg(long, conflicts_with_all = ["svg", "lint"])]
     mermaid: bool,
+    /// Draw it, for a browser.
+    #[arg(long, conflicts_with = "lint")]
+    svg: bool,
     /// Say what is unwise about it; exit 1 if anything is.
     #[arg(long)]
     lint: bool,
     /// Print JSON and nothing else.
-    #[arg(long, conflicts_with_all = ["dot", "mermaid"])]
+    #[arg(long, conflicts_with_all = ["dot", "mermaid", "svg"])]
     json: bool,
 }
 
@@ -39,6 +42,8 @@ pub async fn run(args: Args) -> Result<ExitCode> {
         output::put(&graph.dot()?)?;
     } else if args.mermaid {
         output::put(&graph.mermaid()?)?;
+    } else if args.svg {
+        output::put(&graph.svg()?)?;
     } else {
         let calls = graph.calls.iter().map(|edge| row(edge, "calls"));
         let events = graph.events.iter().map(|edge| row(edge, "tells"));

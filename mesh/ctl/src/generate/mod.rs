@@ -5,7 +5,11 @@
 //! a line in `OUTPUTS`. Nobody else writes into such a folder: what is not made any more is removed.
 
 pub mod clients;
+pub mod cluster;
+pub mod istio;
+pub mod k8s;
 pub mod observe;
+mod yaml;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -30,9 +34,11 @@ struct Output {
     make: fn(&[Declaration]) -> Result<Vec<Page>>,
 }
 
-const OUTPUTS: [Output; 3] = [
+const OUTPUTS: [Output; 5] = [
     Output { folder: Some(observe::FOLDER), make: observe::pages },
     Output { folder: Some(clients::FOLDER), make: clients::service_configs },
+    Output { folder: Some(istio::FOLDER), make: istio::pages },
+    Output { folder: Some(k8s::FOLDER), make: k8s::pages },
     Output { folder: None, make: clients::fidelity },
 ];
 

@@ -3,6 +3,7 @@
 
 mod draw;
 mod lint;
+mod picture;
 #[cfg(test)]
 mod tests;
 
@@ -10,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use anyhow::{Context as _, Result, bail};
-use mesh_local::Declaration;
+use mesh_local::{Declaration, Exposure};
 use mesh_policy::{Method, Table};
 use prost_reflect::DescriptorPool;
 use serde::Serialize;
@@ -152,6 +153,16 @@ impl File<'_> {
                 faults.push(format!("{place}: `{}` has no contract", call.service));
                 continue;
             };
+            let exposure = (self.declaration.exposure, callee.declaration.exposure);
+            if exposure == (Exposure::Public, Exposure::Mesh) {
+                faults.push(format!(
+                    "{place}: `{}` is exposed to the mesh alone, and customers would reach it through \
+                     `{}`: say exposure = \"gateway\" in {}",
+                    call.service,
+                    self.name(),
+                    callee.path
+                ));
+            }
             let mut names = Vec::new();
             for name in &call.methods {
                 let ends = format!("/{name}");

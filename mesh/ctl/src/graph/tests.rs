@@ -135,3 +135,52 @@ fn a_service_that_all_others_call_is_told() {
 
     assert_eq!(patterns(&hub), ["everybody needs it"]);
 }
+
+#[test]
+fn what_customers_would_reach_has_to_be_exposed_to_them() {
+    let door = file("shipping", &[("payments", "GetPayment")]).replacen(
+        "\n",
+        "\nexposure = \"public\"\n",
+        1,
+    );
+    let read = |payments: &str| {
+        Graph::read([
+            ("services/shipping/mesh.toml", door.as_str()),
+            ("services/payments/mesh.toml", payments),
+        ])
+    };
+    let closed = file("payments", &[]);
+
+    let refused = read(&closed).unwrap_err().to_string();
+
+    assert!(
+        refused
+            .starts_with("services/shipping/mesh.toml:6: `payments` is exposed to the mesh alone"),
+        "{refused}"
+    );
+    assert!(
+        refused.ends_with("say exposure = \"gateway\" in services/payments/mesh.toml"),
+        "{refused}"
+    );
+    read(&closed.replacen("\n", "\nexposure = \"gateway\"\n", 1)).unwrap();
+}
+
+#[test]
+fn a_picture_shows_every_service_once_and_every_edge() {
+    let graph = Graph::read(services::sources()).unwrap();
+
+    let svg = graph.svg().unwrap();
+
+    assert_eq!(svg.matches("<rect ").count(), graph.services.len());
+    assert_eq!(svg.matches("<title>").count(), graph.calls.len() + graph.events.len());
+    assert_eq!(svg.matches("stroke-dasharray").count(), graph.events.len());
+    // The door stands at the left, and whom it calls to the right of it.
+    let x = |service: &str| -> usize {
+        let (before, _) = svg.split_once(&format!(">{service}</text>")).unwrap();
+        let (_, x) = before.rsplit_once("<rect x=\"").unwrap();
+        x.split_once('"').unwrap().0.parse().unwrap()
+    };
+    assert!(
+        x("gateway") < x("orders") && x("orders") < x("payments") && x("payments") < x("processor")
+    );
+}

@@ -62,8 +62,8 @@ struct Known {
 }
 
 impl Methods {
-    /// Plans the calls of `caller` to `target` by `effective`; behind a sidecar, which repeats by
-    /// itself, nothing is repeated for what it answered.
+    /// Plans the calls of `caller` to `target` by `effective`; behind a sidecar, what no contract
+    /// names is not repeated for what it answered.
     pub(super) fn new(
         caller: StringValue,
         target: StringValue,
@@ -103,7 +103,7 @@ impl Methods {
         let durations = Arc::new(Durations::client(caller, target, name.clone()));
         let facts = effective.contracts().method(path);
         let (Some(facts), Some(call)) = (facts, effective.method(path)) else {
-            let rule = self.leave_to_sidecar(Rule::default());
+            let rule = self.of_unknown();
             return Plan { name, rule, memory, durations, deadlines: None };
         };
         let mut rule = Rule::of(facts);
@@ -115,15 +115,18 @@ impl Methods {
         if let Some(hedge) = call.hedge {
             rule = rule.hedge(hedge);
         }
-        let rule = self.leave_to_sidecar(rule);
         let deadlines = Some((call.deadline, call.max_deadline));
         Plan { name, rule, memory, durations, deadlines }
     }
 
-    fn leave_to_sidecar(&self, rule: Rule) -> Rule {
+    /// Sidecars are told to repeat nothing of what the contracts know (`retries.attempts: 0`); what
+    /// they do with other RPCs is nobody's business here, and two who repeat multiply.
+    fn of_unknown(&self) -> Rule {
         match self.sidecar {
-            true => rule.retry(values::Retry { attempts: 1, ..values::Retry::default() }),
-            false => rule,
+            true => {
+                Rule::default().retry(values::Retry { attempts: 1, ..values::Retry::default() })
+            }
+            false => Rule::default(),
         }
     }
 }

@@ -38,8 +38,8 @@ use methods::Methods;
 /// [`budget`](crate::budget), [`resend`](crate::resend), and for each attempt the
 /// [`balancer`](crate::balance) with its breakers. Facts about a method come from its contract,
 /// values from the policy in force; a method that no contract names as safe to repeat is sent again
-/// only while its callee has surely not seen it. Behind a sidecar nothing is repeated for what it
-/// answered, and no endpoint taken out: that is the sidecar's business.
+/// only while its callee has surely not seen it. Behind a sidecar no endpoint is taken
+/// out, which is the sidecar's business, and nothing repeated that no contract names.
 #[derive(Clone)]
 pub struct Channel {
     shared: Arc<Shared>,

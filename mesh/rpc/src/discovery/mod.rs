@@ -75,8 +75,8 @@ pub struct Snapshot {
     pub addresses: Arc<[SocketAddr]>,
     /// What they are worth.
     pub state: State,
-    /// Whether a sidecar stands before the service. There is one address at most, and balancing,
-    /// ejection and repeating by status are the sidecar's business: two who do them multiply.
+    /// Whether a sidecar stands before the service. There is one address at most, and balancing
+    /// and ejection are the sidecar's business.
     pub sidecar: bool,
 }
 

@@ -49,7 +49,7 @@ impl fmt::Display for Report {
             write!(f, ", {address}")?;
         }
         if self.sidecar {
-            f.write_str("; a sidecar balances, ejects and repeats")?;
+            f.write_str("; a sidecar balances and ejects")?;
         }
         if let Some(next) = self.next {
             write!(f, "; next look-up in {} s", next.as_secs_f64().ceil())?;

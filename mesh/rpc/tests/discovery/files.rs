@@ -126,6 +126,6 @@ fn behind_a_sidecar_there_is_one_endpoint_and_it_is_said_who_balances() {
     assert_eq!(*now.addresses, addresses(&["10.96.0.7:50051"]));
     assert_eq!(
         endpoints.report().to_string(),
-        "mesh:10.96.0.7:50051: fresh for 0 s, 10.96.0.7:50051; a sidecar balances, ejects and repeats"
+        "mesh:10.96.0.7:50051: fresh for 0 s, 10.96.0.7:50051; a sidecar balances and ejects"
     );
 }

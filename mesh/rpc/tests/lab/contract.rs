@@ -61,6 +61,22 @@ async fn the_contract_decides_what_is_repeated() {
     assert_eq!(callee.echo.asked(), 1);
 }
 
+/// The routes of a sidecar are told to repeat nothing, so that who knows the contract does.
+#[tokio::test]
+async fn behind_a_sidecar_the_contract_decides_what_is_repeated_too() {
+    let callee = Callee::start(flaky(2)).await;
+    let stack = Stack::behind_sidecar("sidecar", callee.address);
+
+    assert_eq!(stack.client().read(read("hi")).await.unwrap().into_inner().text, "hi");
+    assert_eq!(callee.echo.asked(), 3);
+
+    let callee = Callee::start(flaky(1)).await;
+    let stack = Stack::behind_sidecar("sidecar", callee.address);
+    let add = AddRequest { text: "hi".to_owned() };
+    assert_eq!(stack.client().add(add).await.unwrap_err().code(), Code::Unavailable);
+    assert_eq!(callee.echo.asked(), 1);
+}
+
 #[tokio::test]
 async fn a_stream_is_repeated_before_its_first_message_and_a_stream_of_requests_never() {
     let callee = Callee::start(flaky(2)).await;

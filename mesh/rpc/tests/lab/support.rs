@@ -97,6 +97,13 @@ impl Stack {
         Self { channel: builder.follow(&Endpoints::fixed(addresses)) }
     }
 
+    /// As behind a sidecar that connects to the address.
+    pub fn behind_sidecar(target: &'static str, address: SocketAddr) -> Self {
+        let source = format!("mesh:{address}").parse().unwrap();
+        let builder = Channel::builder("lab", target).policy(&policy("")).seed(1);
+        Self { channel: builder.follow(&Endpoints::follow(&source)) }
+    }
+
     pub fn client(&self) -> EchoServiceClient<Channel> {
         EchoServiceClient::new(self.channel.clone())
     }

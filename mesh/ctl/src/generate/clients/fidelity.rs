@@ -7,6 +7,8 @@ use anyhow::Result;
 use mesh_local::Declaration;
 use mesh_policy::Effective;
 
+use crate::generate::istio;
+
 use super::facets::{Enforcer, FACETS, Told, check};
 use super::{Library, ServiceConfig};
 
@@ -16,6 +18,7 @@ pub(super) fn page(declarations: &[Declaration], contracts: &Effective) -> Resul
     let mut text = HEAD.to_owned();
     edges(&mut text, declarations)?;
     enforcers(&mut text)?;
+    text.push_str(&istio::fidelity::section());
     clients(&mut text, declarations, contracts)?;
     Ok(text)
 }

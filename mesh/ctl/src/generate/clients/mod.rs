@@ -52,7 +52,7 @@ pub(super) fn fidelity(declarations: &[Declaration]) -> Result<Vec<Page>> {
     Ok(vec![Page { path: FIDELITY.to_owned(), text }])
 }
 
-fn contracts() -> Result<Effective> {
+pub(super) fn contracts() -> Result<Effective> {
     let table = Table::from_descriptors(&[shop::DESCRIPTORS, mesh_proto::DESCRIPTORS]);
     Ok(Effective::of_contracts(Arc::new(table.context("the contracts' options")?)))
 }

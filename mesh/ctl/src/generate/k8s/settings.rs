@@ -1,0 +1,105 @@
+//! The environment of each service's processes: every variable is one that the service knows, and
+//! every one that it cannot do without is there.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::generate::cluster::{self, ADMIN, COLLECTOR, GRPC, Member, NAMESPACE, host, principal};
+use crate::services;
+
+/// How long calls in flight may take to end, in seconds.
+pub(super) const DRAIN: u64 = 30;
+/// How long a process goes on as before when it is to end, until nobody sends it calls any more.
+pub(super) const PRE_STOP: u64 = 5;
+/// What comes after the drain: background tasks have to end, and the last signals to leave.
+const AFTER: u64 = 15;
+/// Until a process that is to end is killed.
+pub(super) const GRACE: u64 = PRE_STOP + DRAIN + AFTER;
+/// Where Istio's sidecar connects from.
+const SIDECAR: &str = "127.0.0.6";
+/// Where operators' values of calls are mounted.
+pub(super) const POLICY_FOLDER: &str = "/etc/mesh";
+pub(super) const POLICY: &str = "policy";
+
+/// What is the same for all versions of a service, and secret to nobody.
+///
+/// # Errors
+/// The service knows no such setting, or one that it needs is not among them.
+pub(super) fn shared(member: &Member<'_>) -> Result<Vec<(&'static str, String)>> {
+    let (namespace, collector, port) = COLLECTOR;
+    let service = member.name();
+    let of =
+        |call: &mesh_local::Call| format!("{}=mesh:{}:{GRPC}", call.service, host(&call.service));
+    let discovery: Vec<_> = member.declared.calls.iter().map(of).collect();
+    let settings = vec![
+        ("ADMIN_ADDR", format!("0.0.0.0:{ADMIN}")),
+        ("DISCOVERY", discovery.join(";")),
+        ("DRAIN", format!("{DRAIN}s")),
+        ("LISTEN_ADDR", format!("0.0.0.0:{GRPC}")),
+        ("LOG_FORMAT", "json".to_owned()),
+        ("MESH_POLICY", format!("{POLICY_FOLDER}/{POLICY}.toml")),
+        (
+            "OTLP_ENDPOINT",
+            format!("http://{collector}.{namespace}.svc.{}:{port}", cluster::TRUST_DOMAIN),
+        ),
+        // Metrics are asked for.
+        ("OTLP_SIGNALS", "traces,logs".to_owned()),
+        // The pod's own hook waits instead.
+        ("PRE_STOP", "0s".to_owned()),
+        ("SIDECAR_ADDR", SIDECAR.to_owned()),
+        ("SPIFFE_ID", format!("spiffe://{}", principal(NAMESPACE, service))),
+    ];
+    let own = own(member, "v1");
+    let own = own.iter().filter_map(|it| it["name"].as_str());
+    check(service, settings.iter().map(|(name, _)| *name).chain(own).collect())?;
+    Ok(settings)
+}
+
+/// What differs by version, and what is secret: where it is kept.
+pub(super) fn own(member: &Member<'_>, version: &str) -> Vec<Value> {
+    let service = member.name();
+    let mut settings = vec![json!({ "name": "SERVICE_VERSION", "value": version })];
+    let mut secret = |name: &str, secret: String, key: &str| {
+        let kept = json!({ "secretKeyRef": { "key": key, "name": secret } });
+        settings.push(json!({ "name": name, "valueFrom": kept }));
+    };
+    if member.declared.store.is_some() {
+        secret("DATABASE_URL", format!("{service}-database-app"), "uri");
+    }
+    if member.has_events() {
+        secret("NATS_URL", format!("{service}-nats"), "url");
+    }
+    settings
+}
+
+fn check(service: &str, given: BTreeSet<&str>) -> Result<()> {
+    let command = services::command(service);
+    let command = command.with_context(|| format!("nobody knows the settings of `{service}`"))?;
+    let variable = |argument: &clap::Arg| Some(argument.get_env()?.to_str()?.to_owned());
+    let known: BTreeSet<_> = command.get_arguments().filter_map(variable).collect();
+    for name in &given {
+        ensure!(known.contains(*name), "`{service}` has no setting {name}; see `{service} --help`");
+    }
+    for argument in command.get_arguments().filter(|argument| argument.is_required_set()) {
+        let name = variable(argument).unwrap_or_else(|| argument.get_id().to_string());
+        ensure!(given.contains(&*name), "`{service}` needs {name}, and nobody says what it is");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+
+    #[test]
+    fn a_setting_that_a_service_does_not_know_stops_the_generator() {
+        check("orders", ["LISTEN_ADDR", "RESERVATION_HOLD_SECONDS"].into()).unwrap();
+
+        let unknown = check("orders", ["LISTEN_ADRESS"].into()).unwrap_err().to_string();
+        assert!(unknown.contains("`orders` has no setting LISTEN_ADRESS"), "{unknown}");
+        let nobody = check("nobody", [].into()).unwrap_err().to_string();
+        assert!(nobody.contains("nobody knows the settings of `nobody`"), "{nobody}");
+    }
+}

@@ -1,0 +1,137 @@
+//! Overlays as `kubectl` puts them together: the same every time, nothing open, nothing double.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use mesh_testkit::{skipped, workspace};
+use serde_json::Value;
+
+use super::world::{documents, items};
+
+const OVERLAYS: [&str; 4] = ["local", "staging", "production", "external"];
+
+/// What an overlay makes; nothing where there is no `kubectl`.
+fn built(folder: &str) -> Option<String> {
+    let kubectl = Command::new("kubectl").arg("kustomize").arg(workspace().join(folder)).output();
+    let Ok(output) = kubectl else {
+        skipped("kubectl", "https://kubernetes.io/docs/tasks/tools");
+        return None;
+    };
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "kubectl kustomize {folder}\n{said}");
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn every_overlay_is_put_together_the_same_every_time() {
+    for overlay in OVERLAYS {
+        let folder = format!("k8s/overlays/{overlay}");
+        let (Some(once), Some(again)) = (built(&folder), built(&folder)) else { return };
+
+        assert_eq!(once, again, "{overlay}");
+        let objects = documents(&once);
+        let name = |it: &Value| {
+            let meta = &it["metadata"];
+            format!("{} {} {}", it["kind"], meta["namespace"], meta["name"])
+        };
+        let names: BTreeSet<_> = objects.iter().map(name).collect();
+        assert_eq!(names.len(), objects.len(), "{overlay}: an object is there twice");
+        assert!(objects.len() > 90, "{overlay}: {} objects", objects.len());
+    }
+}
+
+#[test]
+fn containers_are_locked_up_in_every_overlay() {
+    for overlay in OVERLAYS {
+        let Some(text) = built(&format!("k8s/overlays/{overlay}")) else { return };
+        let objects = documents(&text);
+        let runs = objects.iter().filter(|it| it["spec"]["template"]["spec"].is_object());
+        let mut containers = 0;
+        for object in runs {
+            let name = format!("{overlay}: {}", object["metadata"]["name"]);
+            let pod = &object["spec"]["template"]["spec"];
+            let context = &pod["securityContext"];
+            assert_eq!(context["runAsNonRoot"], true, "{name}");
+            assert!(context["runAsUser"].as_u64() > Some(0), "{name}");
+            assert_eq!(context["seccompProfile"]["type"], "RuntimeDefault", "{name}");
+            assert_eq!(pod["automountServiceAccountToken"], false, "{name}");
+            assert!(pod["hostNetwork"].is_null() && pod["hostPID"].is_null(), "{name}");
+            for container in items(&pod["containers"]).chain(items(&pod["initContainers"])) {
+                containers += 1;
+                let context = &container["securityContext"];
+                assert_eq!(context["readOnlyRootFilesystem"], true, "{name}");
+                assert_eq!(context["allowPrivilegeEscalation"], false, "{name}");
+                assert_eq!(context["capabilities"]["drop"][0], "ALL", "{name}");
+                for resource in ["/requests/cpu", "/requests/memory", "/limits/memory"] {
+                    let given = container["resources"].pointer(resource);
+                    assert!(given.is_some_and(Value::is_string), "{name}: {resource}");
+                }
+                for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
+                    assert!(container[probe].is_object(), "{name}: {probe}");
+                }
+            }
+        }
+        assert!(containers > 6, "{overlay}: {containers} containers");
+    }
+}
+
+/// A process is replaced when its settings change, since the name of its ConfigMap does.
+#[test]
+fn processes_are_given_the_settings_that_are_made_for_them() {
+    let Some(text) = built("k8s/overlays/production") else { return };
+    let objects = documents(&text);
+    let of = |kind: &'static str| objects.iter().filter(move |it| it["kind"] == kind);
+    let maps: BTreeSet<_> =
+        of("ConfigMap").map(|it| it["metadata"]["name"].clone().to_string()).collect();
+
+    for deployment in of("Deployment") {
+        let pod = &deployment["spec"]["template"]["spec"];
+        let given = pod["containers"][0]["envFrom"][0]["configMapRef"]["name"].to_string();
+        assert!(maps.contains(&given) && given.contains('-'), "{given} of {maps:?}");
+        let mounted = pod["volumes"][0]["configMap"]["name"].to_string();
+        assert!(maps.contains(&mounted), "{mounted} of {maps:?}");
+    }
+    let policy = of("ConfigMap").find(|it| it["metadata"]["name"] == "policy").unwrap();
+    let text = policy["data"]["policy.toml"].as_str().unwrap();
+    mesh_policy::Overlay::parse(text).unwrap();
+}
+
+/// Whoever changes a weight changes no secret: none is in the tree.
+#[test]
+fn secrets_are_named_and_never_kept() {
+    for overlay in OVERLAYS {
+        let Some(text) = built(&format!("k8s/overlays/{overlay}")) else { return };
+
+        assert!(documents(&text).iter().all(|it| it["kind"] != "Secret"), "{overlay}");
+        let lower = text.to_ascii_lowercase();
+        for sign in ["password:", "begin private key", "postgres://", "postgresql://"] {
+            assert!(!lower.contains(sign), "{overlay} says {sign}");
+        }
+    }
+}
+
+/// Both kinds of store, our own and somebody's, are reached, and nobody else outside is.
+#[test]
+fn stores_are_three_in_production_one_at_home_and_none_where_somebody_else_has_them() {
+    for (overlay, instances, backups) in [
+        ("production", Some(3), true),
+        ("staging", Some(3), false),
+        ("local", Some(1), false),
+        ("external", None, false),
+    ] {
+        let Some(text) = built(&format!("k8s/overlays/{overlay}")) else { return };
+        let objects = documents(&text);
+        let of = |kind: &'static str| objects.iter().filter(move |it| it["kind"] == kind);
+
+        let found: BTreeSet<_> =
+            of("Cluster").filter_map(|it| it["spec"]["instances"].as_u64()).collect();
+        assert_eq!(found, instances.into_iter().collect(), "{overlay}");
+        let broker: Vec<_> =
+            of("StatefulSet").filter_map(|it| it["spec"]["replicas"].as_u64()).collect();
+        assert_eq!(broker, Vec::from_iter(instances), "{overlay}");
+        let archived = of("Cluster").all(|it| it["spec"]["backup"].is_object());
+        assert_eq!(of("ScheduledBackup").count() > 0 && archived, backups, "{overlay}");
+        let blocks = text.matches("ipBlock:").count();
+        assert_eq!(blocks, if instances.is_none() { 2 } else { 0 }, "{overlay}");
+    }
+}
