@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
+use crate::needs::{self, Bucket, Secret};
 use crate::objective::{self, Objective};
 
 /// A service's edges, and what it promises.
@@ -22,6 +23,10 @@ pub struct Declaration {
     pub calls: Vec<Call>,
     /// Whose events it takes.
     pub subscribes: Vec<Subscription>,
+    /// The broker's buckets that it uses.
+    pub buckets: Vec<Bucket>,
+    /// Its settings that nobody else may see, besides the addresses of its database and broker.
+    pub secrets: Vec<Secret>,
     /// What it promises.
     pub objectives: Vec<Objective>,
 }
@@ -39,6 +44,10 @@ struct Written {
     calls: Vec<Call>,
     #[serde(default)]
     subscribes: Vec<Subscription>,
+    #[serde(default)]
+    buckets: Vec<needs::WrittenBucket>,
+    #[serde(default)]
+    secrets: Vec<needs::WrittenSecret>,
     #[serde(default)]
     objectives: Vec<objective::Written>,
 }
@@ -71,15 +80,28 @@ impl Declaration {
     /// Reads the text of a `mesh.toml`. An error names the line and what was expected there.
     pub fn parse(text: &str) -> Result<Declaration> {
         let written: Written = toml::from_str(text).context("a mesh.toml cannot be read")?;
-        let Written { service, contract, store, publishes, calls, subscribes, objectives } =
-            written;
-        let objectives = objective::read(text, objectives).context("a mesh.toml cannot be read")?;
-        Ok(Declaration { service, contract, store, publishes, calls, subscribes, objectives })
+        let unreadable = "a mesh.toml cannot be read";
+        Ok(Declaration {
+            service: written.service,
+            contract: written.contract,
+            store: written.store,
+            publishes: written.publishes,
+            calls: written.calls,
+            subscribes: written.subscribes,
+            buckets: needs::buckets(text, written.buckets).context(unreadable)?,
+            secrets: needs::secrets(text, written.secrets).context(unreadable)?,
+            objectives: objective::read(text, written.objectives).context(unreadable)?,
+        })
     }
 
     /// The subjects of the service's stream; none if it publishes nothing.
     pub fn subjects(&self) -> Vec<String> {
         self.publishes.iter().map(|package| format!("{package}.>")).collect()
+    }
+
+    /// Whether it needs the broker at all.
+    pub fn uses_broker(&self) -> bool {
+        !(self.publishes.is_empty() && self.subscribes.is_empty() && self.buckets.is_empty())
     }
 }
 

@@ -4,8 +4,11 @@
 //! Each kind of output is a module that makes the pages of one folder, or one page among others, and
 //! a line in `OUTPUTS`. Nobody else writes into such a folder: what is not made any more is removed.
 
+pub mod broker;
 pub mod clients;
+pub mod compose;
 pub mod observe;
+mod yaml;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -30,10 +33,13 @@ struct Output {
     make: fn(&[Declaration]) -> Result<Vec<Page>>,
 }
 
-const OUTPUTS: [Output; 3] = [
+const OUTPUTS: [Output; 6] = [
     Output { folder: Some(observe::FOLDER), make: observe::pages },
+    Output { folder: Some(broker::FOLDER), make: broker::pages },
     Output { folder: Some(clients::FOLDER), make: clients::service_configs },
     Output { folder: None, make: clients::fidelity },
+    Output { folder: Some(compose::FOLDER), make: compose::pages },
+    Output { folder: None, make: compose::file },
 ];
 
 /// How a file of the checkout differs from what would be made now.
