@@ -113,7 +113,7 @@ impl Shop {
     }
 
     async fn published<M: Message + Name + Default>(&self, stream: &str, key: &str) -> Vec<M> {
-        let client = mesh_local::connect_nats(&self.platform.nats().url()).await.unwrap();
+        let client = mesh_local::connect_nats(&self.platform.operator_nats()).await.unwrap();
         let stream = jetstream::new(client).get_stream(stream).await.unwrap();
         let config =
             consumer::pull::Config { filter_subject: M::full_name(), ..Default::default() };
@@ -204,7 +204,7 @@ impl Shop {
             inventory: database("inventory"),
             shipping: database("shipping"),
             catalog: database("catalog"),
-            nats: self.platform.nats().url(),
+            nats: self.platform.operator_nats(),
         };
         let options = audit::Options::new(declarations()).waiting(patience());
         let report = audit::run(&places, options).await.unwrap();

@@ -35,7 +35,7 @@ impl Shop {
             inventory: database("inventory"),
             shipping: database("shipping"),
             catalog: database("catalog"),
-            nats: self.platform.nats().url(),
+            nats: self.platform.operator_nats(),
         }
     }
 

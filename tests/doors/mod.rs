@@ -3,6 +3,7 @@
 
 mod collector;
 mod drain;
+mod errands;
 mod health;
 mod reflection;
 mod telemetry;

@@ -100,7 +100,7 @@ async fn signals(traced: &Traced, confirmed: &str) -> Vec<(String, Vec<u8>)> {
         pool.close().await;
     }
     assert!(events > 20, "{events} events");
-    let messages = messages(&platform.nats().url()).await;
+    let messages = messages(&platform.operator_nats()).await;
     assert!(messages.len() > 10, "{} messages", messages.len());
     signals.extend(messages);
     signals

@@ -200,6 +200,7 @@ Examples:
   cargo mesh test crash            tests whose name contains `crash`
   cargo mesh test --suite rust     all but those with other programs than the servers
   cargo mesh test --suite alerts   a shop breaks: the alert, and the way to the cause
+  cargo mesh test --suite images   Docker or Podman builds an image, which runs
   cargo mesh test --suite polyglot clients in Go and Python hold to the contracts
   cargo mesh test --require all    fail where a test would be skipped for want of a tool
 
@@ -246,12 +247,25 @@ from each service's [[objectives]] and from what the platform knows, and dashboa
 `up --observe` loads the same rules. Below clients/service_config/: what gRPC's own libraries take to
 call each service as its contracts say. Below istio/generated/ and k8s/generated/: what a cluster needs to
 run the shop, also by istio/traffic.toml; overlays of k8s/overlays/ put it together. docs/GRAPH.md: who
-enforces what, and what clients and clusters lack.
+enforces what, and what clients and clusters lack. nats/generated/: the broker's users, and what each may
+do. compose.yaml and compose/generated/: the whole shop in containers.
 
 A name that does not exist, two services of one name, a version that no pod has, weights that are not a
 hundred: refused with file and line, before anything is written.
 
 Exit codes: 0 written or up to date; 1 out of date, or a declaration is wrong.";
+
+pub const PROVISION: &str = "\
+Examples:
+  meshctl provision databases streams keys   what compose.yaml does first
+  meshctl provision streams                  a job of a cluster, before each release
+
+Of PostgreSQL's superuser it makes a database and a role for each service, with the passwords
+DATABASE_PASSWORD_ORDERS, …; of the broker's operator the streams and buckets that are declared; in a
+folder of KEYS for each service its key, and everybody's public ones. Safe to run again: what is there
+keeps its content, and gets the passwords and settings of now.
+
+Exit codes: 0 all of it is there, 1 something could not be made.";
 
 pub const GRAPH: &str = "\
 Examples:

@@ -16,7 +16,7 @@ use meshctl::services;
 
 use commands::{
     audit, bench, completions, demo, dlq, docs, down, endpoints, generate, graph, locks, logs,
-    policy, sagas, serve, status, supervise, test, top, trace, up,
+    policy, provision, sagas, serve, status, supervise, test, top, trace, up,
 };
 
 // `serve` runs services in this process. Each thread counts for itself, for `bench rpc`.
@@ -70,10 +70,12 @@ enum Command {
     Test(test::Args),
     /// Writes pages that are made from the sources.
     Docs(docs::Args),
-    /// Writes rules, alerts and dashboards from what the services declare.
+    /// Writes rules, dashboards, permissions and manifests from what the services declare.
     Gen(generate::Args),
     /// Shows who calls whom and who hears of whom, draws it, and says what of it is unwise.
     Graph(graph::Args),
+    /// Makes databases, streams and keys where `up` does not: in containers, in a cluster.
+    Provision(provision::Args),
     /// Writes what a shell needs to complete commands.
     Completions(completions::Args),
     /// Looks after the processes of `up --detach`.
@@ -113,6 +115,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Locks(args) => locks::run(args).await,
         Command::Bench(args) => Box::pin(bench::run(args)).await,
         Command::Test(args) => test::run(args).await,
+        Command::Provision(args) => provision::run(args).await,
         Command::Completions(args) => completions::run(args).await,
         Command::Docs(args) => docs::run(args).await,
         Command::Gen(args) => generate::run(args).await,

@@ -7,7 +7,7 @@ use async_nats::{Client, ConnectOptions, Event, ServerAddr, jetstream};
 use mesh_runtime::{Service, ServiceConfig};
 use tokio::sync::watch;
 
-use crate::traffic;
+use crate::traffic::{self, Refusals};
 
 /// How often the broker must show that it lives; after two silent ones it counts as away.
 const PING_INTERVAL: Duration = Duration::from_secs(3);
@@ -27,11 +27,15 @@ pub struct Nats {
 }
 
 /// How the connection stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Link {
     connected: bool,
     /// How often it was made: one that came back at once is another one all the same.
     made: u64,
+    /// What the broker last refused, since the connection was made.
+    refused: Option<String>,
+    /// How often it refused something, over all connections.
+    refusals: u64,
 }
 
 /// Connects to the broker of `config`, in the background and as often as needed.
@@ -41,7 +45,9 @@ struct Link {
 ///
 /// Sets the condition `broker` of the service's health: degraded while the broker is away, never
 /// down, because a service that can still answer goes on answering. User and password come from
-/// the address.
+/// the address, and answers to the user's own inboxes, `_INBOX.<user>.>`. What the broker refuses
+/// the user is an error in the log, a count on `/metrics`, and a reason to be degraded until the
+/// connection is made anew.
 pub async fn connect(service: &Service, config: &ServiceConfig) -> anyhow::Result<Nats> {
     let url = config.nats_url.as_ref().context("NATS_URL is not set")?;
     let condition = service.health().condition("broker");
@@ -50,14 +56,17 @@ pub async fn connect(service: &Service, config: &ServiceConfig) -> anyhow::Resul
         Nats::open(url.expose(), &format!("{}/{}", service.name(), service.instance())).await?;
     traffic::measure(service, nats.client.clone());
     let mut link = nats.link.clone();
+    let mut refusals = Refusals::of(service);
     let stopped = service.stopped();
     service.spawn("broker", async move {
         let report = async {
             loop {
-                if link.borrow_and_update().connected {
-                    condition.ready();
-                } else {
-                    condition.degraded("away");
+                let now = link.borrow_and_update().clone();
+                refusals.come_to(now.refusals);
+                match (now.refused, now.connected) {
+                    (Some(what), _) => condition.degraded(format!("refuses: {what}")),
+                    (None, true) => condition.ready(),
+                    (None, false) => condition.degraded("away"),
                 }
                 if link.changed().await.is_err() {
                     return;
@@ -96,6 +105,8 @@ impl Nats {
             });
         // The client library reads no credentials from an address.
         if let Some(user) = user {
+            // Of others' inboxes it hears nothing.
+            options = options.custom_inbox_prefix(format!("_INBOX.{user}"));
             options = options.user_and_password(user, password.unwrap_or_default());
         }
         options = secured(options, &addresses);
@@ -155,19 +166,38 @@ fn report(link: &watch::Sender<Link>, event: &Event) {
     match event {
         Event::Connected => {
             tracing::info!("broker connected");
-            link.send_modify(|link| *link = Link { connected: true, made: link.made + 1 });
+            link.send_modify(|link| {
+                *link = Link { connected: true, made: link.made + 1, refused: None, ..*link };
+            });
         }
         Event::Disconnected | Event::Closed => {
             tracing::warn!("broker disconnected");
             link.send_modify(|link| link.connected = false);
         }
-        Event::ServerError(error) => tracing::warn!(%error, "broker refused"),
+        Event::ServerError(error) => refused(link, &error.to_string()),
         Event::SlowConsumer(subscription) => {
             tracing::warn!(subscription, "broker messages were dropped");
+        }
+        Event::ClientError(error) if error.to_string().contains("authorization violation") => {
+            refused(link, "this user with this password: look at NATS_URL");
         }
         Event::ClientError(error) => tracing::debug!(%error, "broker client error"),
         Event::LameDuckMode | Event::Draining => tracing::info!("broker is about to stop"),
     }
+}
+
+/// Says it once for as long as nothing else is refused: the work that needs it tries again and again.
+fn refused(link: &watch::Sender<Link>, what: &str) {
+    let known = link.borrow().refused.as_deref() == Some(what);
+    if !known {
+        let way_out = "the service's mesh.toml has to declare it, and the broker to be given the \
+                       users that `gen` makes of that";
+        tracing::error!(what, way_out, "broker refuses");
+    }
+    link.send_modify(|link| {
+        link.refused = Some(what.to_owned());
+        link.refusals += 1;
+    });
 }
 
 fn reconnect_pause(attempts: usize) -> Duration {

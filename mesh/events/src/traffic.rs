@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_nats::Client;
 use mesh_runtime::{Service, metrics::meter};
-use opentelemetry::KeyValue;
+use opentelemetry::{KeyValue, metrics::Counter};
 
 /// How often it is looked at.
 const PERIOD: Duration = Duration::from_secs(5);
@@ -42,4 +42,31 @@ pub(crate) fn measure(service: &Service, client: Client) {
             }
         }
     });
+}
+
+/// What the broker refused a service, counted on `/metrics`.
+#[derive(Debug)]
+pub(crate) struct Refusals {
+    counter: Counter<u64>,
+    service: [KeyValue; 1],
+    counted: u64,
+}
+
+impl Refusals {
+    pub(crate) fn of(service: &Service) -> Self {
+        let counter = meter()
+            .u64_counter("mesh.nats.refusals")
+            .with_unit("{refusal}")
+            .with_description("What the broker did not allow the service")
+            .build();
+        let service = [KeyValue::new("service", service.name())];
+        counter.add(0, &service);
+        Self { counter, service, counted: 0 }
+    }
+
+    /// Counts up to `all`.
+    pub(crate) fn come_to(&mut self, all: u64) {
+        self.counter.add(all.saturating_sub(self.counted), &self.service);
+        self.counted = all;
+    }
 }

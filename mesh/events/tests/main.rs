@@ -10,6 +10,8 @@ mod ordering;
 #[cfg(test)]
 mod recreated;
 #[cfg(test)]
+mod refused;
+#[cfg(test)]
 mod relay;
 #[cfg(test)]
 mod support;

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::needs::{self, Bucket, Secret};
 use crate::objective::{self, Objective};
 use crate::scale::{self, Exposure, Scale};
 
@@ -24,6 +25,10 @@ pub struct Declaration {
     pub calls: Vec<Call>,
     /// Whose events it takes.
     pub subscribes: Vec<Subscription>,
+    /// The broker's buckets that it uses.
+    pub buckets: Vec<Bucket>,
+    /// Its settings that nobody else may see, besides the addresses of its database and broker.
+    pub secrets: Vec<Secret>,
     /// What it promises.
     pub objectives: Vec<Objective>,
     /// Who may reach it.
@@ -47,6 +52,10 @@ struct Written {
     calls: Vec<Call>,
     #[serde(default)]
     subscribes: Vec<Subscription>,
+    #[serde(default)]
+    buckets: Vec<needs::WrittenBucket>,
+    #[serde(default)]
+    secrets: Vec<needs::WrittenSecret>,
     #[serde(default)]
     objectives: Vec<objective::Written>,
     #[serde(default)]
@@ -85,11 +94,14 @@ impl Declaration {
     pub fn parse(text: &str) -> Result<Declaration> {
         let written: Written = toml::from_str(text).context("a mesh.toml cannot be read")?;
         let parts = || -> Result<_> {
+            let buckets = needs::buckets(text, written.buckets)?;
+            let secrets = needs::secrets(text, written.secrets)?;
             let objectives = objective::read(text, written.objectives)?;
             let versions = scale::versions(text, written.versions)?;
-            Ok((objectives, versions, scale::read(text, written.scale)?))
+            Ok((buckets, secrets, objectives, versions, scale::read(text, written.scale)?))
         };
-        let (objectives, versions, scale) = parts().context("a mesh.toml cannot be read")?;
+        let (buckets, secrets, objectives, versions, scale) =
+            parts().context("a mesh.toml cannot be read")?;
         Ok(Declaration {
             service: written.service,
             contract: written.contract,
@@ -97,6 +109,8 @@ impl Declaration {
             publishes: written.publishes,
             calls: written.calls,
             subscribes: written.subscribes,
+            buckets,
+            secrets,
             objectives,
             exposure: written.exposure,
             versions,
@@ -107,6 +121,11 @@ impl Declaration {
     /// The subjects of the service's stream; none if it publishes nothing.
     pub fn subjects(&self) -> Vec<String> {
         self.publishes.iter().map(|package| format!("{package}.>")).collect()
+    }
+
+    /// Whether it needs the broker at all.
+    pub fn uses_broker(&self) -> bool {
+        !(self.publishes.is_empty() && self.subscribes.is_empty() && self.buckets.is_empty())
     }
 }
 

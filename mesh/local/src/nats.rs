@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::ca::{self, Authority, Holder, Issued};
 use crate::postgres::password;
-use crate::{Home, ProcessSpec, Servers, tail, write_private};
+use crate::{BrokerUser, Home, ProcessSpec, Servers, derived_password, tail, write_private};
 
 /// A broker's data and configuration, and how to run it.
 #[derive(Clone, Debug)]
@@ -19,21 +19,28 @@ pub struct Nats {
     name: String,
     config: PathBuf,
     port: u16,
+    /// The users' passwords follow from it.
     password: String,
+    users: Vec<BrokerUser>,
     tls: Option<Issued>,
 }
 
-const USER: &str = "mesh";
-
 impl Nats {
-    /// Writes the configuration of the broker `name` of the home. It will listen on this
-    /// loopback port and nowhere else.
-    pub fn prepare(home: &Home, name: &str, servers: &Servers, port: u16) -> Result<Nats> {
+    /// Writes the configuration of the broker `name` of the home: these users have one account, and
+    /// nobody else may connect. It will listen on this loopback port and nowhere else.
+    pub fn prepare(
+        home: &Home,
+        name: &str,
+        servers: &Servers,
+        port: u16,
+        users: Vec<BrokerUser>,
+    ) -> Result<Nats> {
         let dir = home.server_dir(name, None)?;
         let password = password(&home.path(&format!("{name}.password")))?;
         let config = dir.join("nats.conf");
         let program = servers.nats.clone();
-        let nats = Nats { program, name: name.to_owned(), config, port, password, tls: None };
+        let name = name.to_owned();
+        let nats = Nats { program, name, config, port, password, users, tls: None };
         nats.configure()?;
         Ok(nats)
     }
@@ -58,7 +65,10 @@ impl Nats {
     }
 
     fn configure(&self) -> Result<()> {
-        let Self { name, config, port, password, .. } = self;
+        let Self { name, config, port, .. } = self;
+        let quoted = |user: &str| format!("\"{}\"", self.password_of(user));
+        let users = self.users.iter().map(|user| user.configuration(&quoted(user.name())));
+        let users: String = users.collect();
         let store = config.with_file_name("data");
         let tls = self.tls.as_ref().map_or_else(String::new, |issued| {
             let (certificate, key) = (&issued.files.certificate, &issued.files.key);
@@ -69,22 +79,26 @@ impl Nats {
         let text = format!(
             "server_name: \"{name}\"\nlisten: \"127.0.0.1:{port}\"\n\
              jetstream {{ store_dir: {store:?} }}\n\
-             authorization {{ user: {USER}, password: \"{password}\" }}\n{tls}"
+             authorization {{ users: [\n{users}] }}\n{tls}"
         );
         write_private(config, &text).with_context(|| format!("cannot write {}", config.display()))
     }
 
-    /// The URL, with user and password. With TLS it also names the file of those to trust, as
-    /// `tls_ca`, which [`connect_nats`](crate::connect_nats) understands.
-    pub fn url(&self) -> String {
-        let Self { password, port, .. } = self;
+    /// The URL for one of its users, with the password. With TLS it also names the file of those to
+    /// trust, as `tls_ca`, which [`connect_nats`](crate::connect_nats) understands.
+    pub fn url(&self, user: &str) -> String {
+        let (password, port) = (self.password_of(user), self.port);
         match &self.tls {
-            None => format!("nats://{USER}:{password}@127.0.0.1:{port}"),
+            None => format!("nats://{user}:{password}@127.0.0.1:{port}"),
             Some(issued) => {
                 let trust = ca::query_escaped(&issued.files.trust);
-                format!("tls://{USER}:{password}@127.0.0.1:{port}?tls_ca={trust}")
+                format!("tls://{user}:{password}@127.0.0.1:{port}?tls_ca={trust}")
             }
         }
+    }
+
+    fn password_of(&self, user: &str) -> String {
+        derived_password(&self.password, user)
     }
 
     /// The port.

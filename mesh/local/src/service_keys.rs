@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use rcgen::{KeyPair, PKCS_ED25519, PublicKeyData as _};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::ca::NAMESPACE;
 use crate::{private_dir, replace};
@@ -25,16 +25,7 @@ impl ServiceKeys {
     /// # Errors
     /// A file cannot be read or written, or holds no key.
     pub fn open(dir: &Path, services: &[&str]) -> Result<ServiceKeys> {
-        Self::put_together(dir, services, |path| match fs::read_to_string(path) {
-            Ok(pem) => {
-                let key = KeyPair::from_pem(&pem).with_context(|| {
-                    format!("{} holds no key: remove it, and a new one is made", path.display())
-                });
-                Ok(Some(key?))
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
-        })
+        Self::put_together(dir, services, &read_key)
     }
 
     /// Makes new keys for `services` in a directory that only its owner may enter. Tokens that the
@@ -43,35 +34,38 @@ impl ServiceKeys {
     /// # Errors
     /// A file cannot be written.
     pub fn make(dir: &Path, services: &[&str]) -> Result<ServiceKeys> {
-        Self::put_together(dir, services, |_| Ok(None))
+        Self::put_together(dir, services, &|_| Ok(None))
+    }
+
+    /// Keys for services that must not see each other's: below `dir` a folder for each, with its own
+    /// key in `service.key` and everybody's public ones in `keys.json`. Those that are there are kept.
+    ///
+    /// # Errors
+    /// A file cannot be read or written, or holds no key.
+    pub fn apart(dir: &Path, services: &[&str]) -> Result<()> {
+        let mut set = Vec::new();
+        for service in services {
+            let folder = dir.join(service);
+            fs::create_dir_all(&folder)
+                .with_context(|| format!("cannot use {}", folder.display()))?;
+            let key = kept_or_new(&folder.join("service.key"), &read_key)?;
+            set.push(public_part(service, &key));
+        }
+        let set = serde_json::to_string_pretty(&json!({ "keys": set }))?;
+        services.iter().try_for_each(|service| put(&dir.join(service).join("keys.json"), &set))
     }
 
     fn put_together(
         dir: &Path,
         services: &[&str],
-        known: impl Fn(&Path) -> Result<Option<KeyPair>>,
+        known: &dyn Fn(&Path) -> Result<Option<KeyPair>>,
     ) -> Result<ServiceKeys> {
         private_dir(dir, None).with_context(|| format!("cannot use {}", dir.display()))?;
         let made = ServiceKeys { dir: dir.to_owned() };
         let mut set = Vec::new();
         for service in services {
-            let path = made.private(service);
-            let key = match known(&path)? {
-                Some(key) => key,
-                None => {
-                    let key = KeyPair::generate_for(&PKCS_ED25519)?;
-                    put(&path, &key.serialize_pem())?;
-                    key
-                }
-            };
-            set.push(json!({
-                "kty": "OKP",
-                "crv": "Ed25519",
-                "alg": "EdDSA",
-                "use": "sig",
-                "kid": format!("{NAMESPACE}/{service}"),
-                "x": BASE64_URL_SAFE_NO_PAD.encode(key.der_bytes()),
-            }));
+            let key = kept_or_new(&made.private(service), known)?;
+            set.push(public_part(service, &key));
         }
         put(&made.public(), &serde_json::to_string_pretty(&json!({ "keys": set }))?)?;
         Ok(made)
@@ -86,6 +80,41 @@ impl ServiceKeys {
     pub fn public(&self) -> PathBuf {
         self.dir.join("keys.json")
     }
+}
+
+/// The key of a file; none if there is no file.
+fn read_key(path: &Path) -> Result<Option<KeyPair>> {
+    match fs::read_to_string(path) {
+        Ok(pem) => {
+            let key = KeyPair::from_pem(&pem).with_context(|| {
+                format!("{} holds no key: remove it, and a new one is made", path.display())
+            });
+            Ok(Some(key?))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+fn kept_or_new(path: &Path, known: &dyn Fn(&Path) -> Result<Option<KeyPair>>) -> Result<KeyPair> {
+    if let Some(key) = known(path)? {
+        return Ok(key);
+    }
+    let key = KeyPair::generate_for(&PKCS_ED25519)?;
+    put(path, &key.serialize_pem())?;
+    Ok(key)
+}
+
+/// What a set of public keys says of one; `kid` is the service's SPIFFE id.
+fn public_part(service: &str, key: &KeyPair) -> Value {
+    json!({
+        "kty": "OKP",
+        "crv": "Ed25519",
+        "alg": "EdDSA",
+        "use": "sig",
+        "kid": format!("{NAMESPACE}/{service}"),
+        "x": BASE64_URL_SAFE_NO_PAD.encode(key.der_bytes()),
+    })
 }
 
 fn put(path: &Path, content: &str) -> Result<()> {
@@ -109,6 +138,15 @@ mod tests {
         let before: serde_json::Value = serde_json::from_str(&public).unwrap();
         assert_eq!(set["keys"][0], before["keys"][0]);
         assert_eq!(set["keys"][1]["kid"], format!("{NAMESPACE}/payments"));
+
+        let apart = dir.join("apart");
+        ServiceKeys::apart(&apart, &["orders"]).unwrap();
+        let (private, public) = (apart.join("orders/service.key"), apart.join("orders/keys.json"));
+        let (own, all) = (read(private.clone()), read(public.clone()));
+        ServiceKeys::apart(&apart, &["orders", "payments"]).unwrap();
+        assert_eq!(read(private), own);
+        assert_ne!(read(public.clone()), all);
+        assert_eq!(read(public), read(apart.join("payments/keys.json")));
 
         fs::write(keys.private("orders"), "no key").unwrap();
         let refused = ServiceKeys::open(&dir, &["orders"]).unwrap_err().to_string();

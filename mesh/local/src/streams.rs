@@ -1,21 +1,32 @@
-//! The JetStream streams that services declare.
+//! The JetStream streams and buckets that services declare.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use async_nats::jetstream::{self, stream};
+use async_nats::jetstream::{self, kv, stream};
 use async_nats::{Client, ConnectOptions, ServerAddr};
 
-use crate::Declaration;
+use crate::{Declaration, inbox_prefix};
 
 const MAX_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 
-/// Creates the stream of every service that publishes, or brings it to what is declared. Safe to
-/// run again.
+/// Creates the stream of every service that publishes and every bucket that one uses, or brings them
+/// to what is declared. Safe to run again.
 pub async fn ensure_streams(url: &str, declarations: &[Declaration]) -> Result<()> {
-    let jetstream = jetstream::new(connect_nats(url).await?);
+    let client = connect_nats(url).await?;
+    ensure_streams_with(&client, declarations, 1).await
+}
+
+/// The same over a connection that is there, each kept by so many servers of a cluster.
+pub async fn ensure_streams_with(
+    client: &Client,
+    declarations: &[Declaration],
+    replicas: usize,
+) -> Result<()> {
+    let jetstream = jetstream::new(client.clone());
     for declaration in declarations.iter().filter(|d| !d.publishes.is_empty()) {
         let config = stream::Config {
             name: declaration.service.clone(),
@@ -26,13 +37,27 @@ pub async fn ensure_streams(url: &str, declarations: &[Declaration]) -> Result<(
             discard: stream::DiscardPolicy::New,
             max_age: MAX_AGE,
             duplicate_window: DUPLICATE_WINDOW,
-            num_replicas: 1,
+            num_replicas: replicas,
             ..stream::Config::default()
         };
         jetstream
             .create_or_update_stream(config)
             .await
             .with_context(|| format!("cannot create the stream `{}`", declaration.service))?;
+    }
+    let buckets = declarations.iter().flat_map(|it| &it.buckets).map(|bucket| &bucket.name);
+    for bucket in buckets.collect::<BTreeSet<_>>() {
+        let config = kv::Config {
+            bucket: bucket.clone(),
+            history: 1,
+            storage: stream::StorageType::File,
+            num_replicas: replicas,
+            ..kv::Config::default()
+        };
+        jetstream
+            .create_or_update_key_value(config)
+            .await
+            .with_context(|| format!("cannot create the bucket `{bucket}`"))?;
     }
     Ok(())
 }
@@ -45,6 +70,7 @@ pub async fn connect_nats(url: &str) -> Result<Client> {
     let mut options = match (address.username(), address.password()) {
         (Some(user), Some(password)) => {
             ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned())
+                .custom_inbox_prefix(inbox_prefix(user))
         }
         _ => ConnectOptions::new(),
     };

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mesh_local::{
-    Authority, Durability, Home, Nats, Postgres, Progress, Servers, Signal, Source, Supervised,
-    connect_nats, ensure_database, free_port,
+    Authority, BrokerUser, Durability, Home, Nats, Postgres, Progress, Servers, Signal, Source,
+    Supervised, connect_nats, ensure_database, free_port,
 };
 use sqlx::{Connection, PgConnection};
 
@@ -73,12 +73,13 @@ async fn nats_takes_encrypted_connections_only_and_clients_verify_it() {
     let servers = servers(&home, Source::Any).await;
     let authority = Authority::open(&home.path("identity")).unwrap();
     let stranger = Authority::open(&home.path("stranger")).unwrap();
-    let nats = Nats::prepare(&home, "nats", &servers, free_port().unwrap()).unwrap();
+    let users = vec![BrokerUser::everything("root")];
+    let nats = Nats::prepare(&home, "nats", &servers, free_port().unwrap(), users).unwrap();
     let nats = nats.with_tls(&authority).unwrap();
     let log = home.path("nats.log");
     let process = Supervised::start(nats.spec(log.clone(), None));
     nats.ready(PATIENCE, &log).await.unwrap();
-    let url = nats.url();
+    let url = nats.url("root");
     let (address, _) = url.split_once('?').unwrap();
     let strangers = format!("{address}?tls_ca={}", stranger.trust().display());
     let (_, server) = url.split_once('@').unwrap();

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mesh_local::{
-    Declaration, Durability, Home, Nats, Postgres, Progress, Servers, Signal, Source, Supervised,
-    connect_nats, ensure_database, ensure_streams, free_port,
+    BrokerUser, Declaration, Durability, Home, Nats, Postgres, Progress, Servers, Signal, Source,
+    Supervised, connect_nats, ensure_database, ensure_streams, free_port,
 };
 use sqlx::{Connection, PgConnection};
 
@@ -33,7 +33,8 @@ async fn postgres_from_the_wheel_keeps_databases_apart_and_survives_a_kill() {
 async fn nats_has_the_declared_streams_and_keeps_them_through_a_kill() {
     let home = home("nats");
     let servers = servers(&home, Source::Any).await;
-    let nats = Nats::prepare(&home, "nats", &servers, free_port().unwrap()).unwrap();
+    let users = vec![BrokerUser::everything("root")];
+    let nats = Nats::prepare(&home, "nats", &servers, free_port().unwrap(), users).unwrap();
     let log = home.path("nats.log");
     let declaration = Declaration::parse(
         "service = \"letters\"\ncontract = \"post.letters.v1\"\npublishes = [\"post.letters.v1\"]",
@@ -42,13 +43,13 @@ async fn nats_has_the_declared_streams_and_keeps_them_through_a_kill() {
 
     let process = Supervised::start(nats.spec(log.clone(), None));
     nats.ready(PATIENCE, &log).await.unwrap();
-    ensure_streams(&nats.url(), std::slice::from_ref(&declaration)).await.unwrap();
-    ensure_streams(&nats.url(), &[declaration]).await.unwrap();
+    ensure_streams(&nats.url("root"), std::slice::from_ref(&declaration)).await.unwrap();
+    ensure_streams(&nats.url("root"), &[declaration]).await.unwrap();
     process.signal(Signal::KILL);
     process.started(2).await.unwrap();
     nats.ready(PATIENCE, &log).await.unwrap();
 
-    let client = connect_nats(&nats.url()).await.unwrap();
+    let client = connect_nats(&nats.url("root")).await.unwrap();
     let stream = async_nats::jetstream::new(client).get_stream("letters").await.unwrap();
     assert_eq!(stream.cached_info().config.subjects, ["post.letters.v1.>"]);
     process.stop(PATIENCE).await;

@@ -1,9 +1,13 @@
 //! A service's database: reachable, migrated, joined.
 
-use std::{str::FromStr as _, sync::Arc, time::Duration};
+use std::{
+    str::FromStr as _,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
-use mesh_runtime::{Service, ServiceConfig};
+use mesh_runtime::{Errand, Service, ServiceConfig};
 use sqlx::{
     ConnectOptions as _, Connection as _, PgConnection, migrate::Migrator,
     postgres::PgConnectOptions,
@@ -17,6 +21,8 @@ use crate::{
 
 /// Pause between attempts to reach a database that does not answer.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
+/// How long the errand waits for a database that does not answer.
+const MIGRATE_PATIENCE: Duration = Duration::from_secs(60);
 /// How long a transaction may wait for its next statement: a stopped process holds its locks no
 /// longer, and less than what a batch that waits for them has ([`crate::Gather`]).
 const IDLE_IN_TRANSACTION_LIMIT_MS: &str = "5000";
@@ -50,22 +56,7 @@ pub async fn connect(
     config: &ServiceConfig,
     migrations: &Migrator,
 ) -> anyhow::Result<Database> {
-    let url = config.database_url.as_ref().context("DATABASE_URL is not set")?;
-    let options = PgConnectOptions::from_str(url.expose())
-        .context("DATABASE_URL is not a PostgreSQL address")?
-        .application_name(service.name())
-        .options([
-            ("statement_timeout", limits::STATEMENT_LIMIT.as_millis().to_string().as_str()),
-            ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_LIMIT_MS),
-            // Every statement finds its rows by a key. Planned once per connection, without these
-            // PostgreSQL plans many of them again each time (a quarter of its work per order),
-            // and keeps scanning a table that was empty when the plan was made.
-            ("plan_cache_mode", "force_generic_plan"),
-            ("enable_seqscan", "off"),
-            // A scan that is needed after all costs so much on paper that it would be compiled.
-            ("jit", "off"),
-        ])
-        .options(CLIENT_CHECKS);
+    let options = options(service.name(), config)?;
     let pool = Pool::new(options.clone(), config.database_pool);
     pool::measure(service, &pool);
     let stop = service.draining();
@@ -89,6 +80,51 @@ pub async fn connect(
     let (options, replica) = (Arc::new(options), Arc::new(replica));
     Ok(Database { pool, options, wake: Wake::default(), watchers, replica })
 }
+
+/// How connections to the database of `config` are made.
+fn options(service: &str, config: &ServiceConfig) -> anyhow::Result<PgConnectOptions> {
+    let url = config.database_url.as_ref().context("DATABASE_URL is not set")?;
+    Ok(PgConnectOptions::from_str(url.expose())
+        .context("DATABASE_URL is not a PostgreSQL address")?
+        .application_name(service)
+        .options([
+            ("statement_timeout", limits::STATEMENT_LIMIT.as_millis().to_string().as_str()),
+            ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_LIMIT_MS),
+            // Every statement finds its rows by a key. Planned once per connection, without these
+            // PostgreSQL plans many of them again each time (a quarter of its work per order),
+            // and keeps scanning a table that was empty when the plan was made.
+            ("plan_cache_mode", "force_generic_plan"),
+            ("enable_seqscan", "off"),
+            // A scan that is needed after all costs so much on paper that it would be compiled.
+            ("jit", "off"),
+        ])
+        .options(CLIENT_CHECKS))
+}
+
+/// The errand `migrate`: brings the database to the newest of these migrations, and ends. A service
+/// does the same when it starts; where many start at once, or its role may not, this comes before.
+pub fn migrate_errand(migrations: &'static Migrator) -> Errand {
+    let about = "Brings the service's database to its newest migration, and ends";
+    Errand::new("migrate", about, move |service, config, Migrate {}| {
+        Box::pin(async move {
+            let options = options(service, &config)?;
+            let begun = Instant::now();
+            while let Err(error) = migrate(&options, migrations).await {
+                let is_late = begun.elapsed() > MIGRATE_PATIENCE;
+                if is_late || !is_unreachable(&error) {
+                    return Err(error).context("the database cannot be migrated");
+                }
+                tokio::time::sleep(RECONNECT_PAUSE).await;
+            }
+            let newest = migrations.iter().map(|migration| migration.version).max();
+            Ok(format!("the database is at migration {}", newest.unwrap_or_default()))
+        })
+    })
+}
+
+/// It has no options.
+#[derive(clap::Args)]
+struct Migrate {}
 
 impl Database {
     /// The connections for reads and for [`transact`](crate::transact).

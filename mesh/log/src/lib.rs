@@ -63,7 +63,7 @@ mod transact;
 mod wake;
 
 pub use append::{append, append_all, conclude};
-pub use database::{Database, connect, is_connection_lost};
+pub use database::{Database, connect, is_connection_lost, migrate_errand};
 pub use event::{Event, Meta};
 pub use gather::{Gather, Work};
 pub use pool::{Connection, Pool};

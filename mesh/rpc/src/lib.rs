@@ -63,6 +63,7 @@ mod method;
 mod page;
 pub mod peer;
 pub mod policy;
+pub mod probe;
 pub mod refusal;
 pub mod replay;
 pub mod resend;

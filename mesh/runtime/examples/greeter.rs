@@ -1,8 +1,9 @@
-//! The smallest service: configuration, lifecycle, a background task, and no contract.
+//! The smallest service: configuration, lifecycle, a background task, an errand, and no contract.
 
 use std::process::ExitCode;
 
-use mesh_runtime::{Service, ServiceConfig, Started, crash};
+use futures::FutureExt as _;
+use mesh_runtime::{Errand, Service, ServiceConfig, Started, crash};
 
 /// Greets in its log, once.
 #[derive(clap::Parser)]
@@ -34,6 +35,25 @@ async fn start(config: Config) -> anyhow::Result<Started> {
     Ok(Started { grpc: service.admin_addr(), service })
 }
 
+/// Says a greeting, and ends.
+fn greet() -> Errand {
+    Errand::new("greet", "Greets once", |_, _, options: Greeting| {
+        async move {
+            anyhow::ensure!(options.loudness > 0, "nobody hears that");
+            Ok(format!("hello{}", "!".repeat(options.loudness)))
+        }
+        .boxed_local()
+    })
+}
+
+/// How to greet.
+#[derive(clap::Args)]
+struct Greeting {
+    /// How loud
+    #[arg(long, default_value_t = 1)]
+    loudness: usize,
+}
+
 fn main() -> ExitCode {
-    mesh_runtime::main("greeter", start)
+    mesh_runtime::main("greeter", start, vec![greet()])
 }

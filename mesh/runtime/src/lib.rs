@@ -28,7 +28,7 @@
 //! }
 //!
 //! fn main() -> ExitCode {
-//!     mesh_runtime::main("greeter", start)
+//!     mesh_runtime::main("greeter", start, Vec::new())
 //! }
 //! ```
 #![warn(missing_docs)]
@@ -39,6 +39,7 @@ mod config;
 pub mod correlation;
 pub mod crash;
 pub mod deadline;
+mod errand;
 mod health;
 pub mod metrics;
 mod process;
@@ -50,6 +51,7 @@ pub mod trace;
 pub use config::{
     ConfigError, DnsName, LogFormat, Secret, ServiceConfig, Signal, Source, Target, parse_discovery,
 };
+pub use errand::Errand;
 pub use health::{Condition, ConditionReport, Health, Readiness, State};
 pub use process::{Started, main};
 pub use service::{Hold, Service};

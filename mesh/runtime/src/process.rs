@@ -3,16 +3,17 @@
 use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
+use clap::ArgMatches;
 use tokio::{
     runtime,
     signal::unix::{Signal, SignalKind, signal},
     time::timeout,
 };
 
-use crate::{ConfigError, Service, ServiceConfig, telemetry};
+use crate::{ConfigError, Errand, Service, ServiceConfig, telemetry};
 
 /// `EX_USAGE` of sysexits: the configuration is wrong, a restart does not help.
-const BAD_CONFIGURATION: u8 = 64;
+pub(crate) const BAD_CONFIGURATION: u8 = 64;
 /// `EX_SOFTWARE`: a part of the service panicked.
 const FAILED: u8 = 70;
 /// Time that background tasks have to end after the drain.
@@ -29,22 +30,28 @@ pub struct Started {
     pub grpc: SocketAddr,
 }
 
-/// Runs a service from its command line until SIGTERM or SIGINT has drained it.
+/// Runs a service from its command line until SIGTERM or SIGINT has drained it; or one of its
+/// `errands`, if the command line names it.
 ///
 /// Exits 64 if the configuration is bad, before a port is bound. A second signal ends it at once.
-pub fn main<C, F>(name: &'static str, start: F) -> ExitCode
+pub fn main<C, F>(name: &'static str, start: F, errands: Vec<Errand>) -> ExitCode
 where
     C: clap::Parser + AsRef<ServiceConfig>,
     F: AsyncFnOnce(C) -> anyhow::Result<Started>,
 {
-    let config = match C::try_parse() {
-        Ok(config) => config,
+    let (config, matches) = match parse::<C>(&errands) {
+        Ok(parsed) => parsed,
         Err(error) => {
             let _ = error.print();
             let asked = !error.use_stderr();
             return if asked { ExitCode::SUCCESS } else { ExitCode::from(BAD_CONFIGURATION) };
         }
     };
+    if let Some((asked, matches)) = matches.subcommand()
+        && let Some(errand) = errands.into_iter().find(|it| it.command.get_name() == asked)
+    {
+        return errand.run(name, config.as_ref().clone(), matches);
+    }
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(config.as_ref().worker_threads)
         .thread_name(name)
@@ -71,6 +78,15 @@ where
             ExitCode::FAILURE
         }
     }
+}
+
+/// Reads the command line: the settings, and which errand it names.
+fn parse<C: clap::Parser>(errands: &[Errand]) -> Result<(C, ArgMatches), clap::Error> {
+    let subcommands = errands.iter().map(|errand| &errand.command);
+    let mut command = C::command().subcommands(subcommands).disable_help_subcommand(true);
+    let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    let config = C::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    Ok((config, matches))
 }
 
 async fn run<C, F>(name: &'static str, config: C, start: F) -> anyhow::Result<ExitCode>

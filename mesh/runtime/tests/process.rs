@@ -50,6 +50,25 @@ fn sigterm_and_sigint_end_it_in_order() {
     }
 }
 
+#[test]
+fn an_errand_says_how_it_ended_and_starts_no_service() {
+    let greet = |arguments: &[&str]| {
+        let output = greeter().args(arguments).output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        (output.status.code(), said, String::from_utf8(output.stderr).unwrap())
+    };
+
+    let (code, said, _) = greet(&["greet", "--loudness", "2"]);
+    assert_eq!((code, said.as_str()), (Some(0), "greeter: hello!!\n"));
+    let (code, said, error) = greet(&["greet", "--loudness", "0"]);
+    assert_eq!((code, said.as_str()), (Some(1), ""));
+    assert_eq!(error, "greeter: nobody hears that\n");
+    let (code, _, error) = greet(&["insult"]);
+    assert_eq!(code, Some(64), "{error}");
+    let (_, help, _) = greet(&["--help"]);
+    assert!(help.contains("Greets once"), "{help}");
+}
+
 #[cfg(debug_assertions)]
 #[test]
 fn an_armed_crash_point_is_as_hard_as_kill_9() {

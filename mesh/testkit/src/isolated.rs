@@ -4,8 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
-use mesh_local::{Durability, Home, Nats, Postgres, ProcessSpec, Signal, Supervised, free_port};
+use mesh_local::{
+    BrokerUser, Durability, Home, Nats, Postgres, ProcessSpec, Signal, Supervised, free_port,
+};
 
+use crate::shared::TESTER;
 use crate::{paths, patience, shared, sweep};
 
 /// How long a server may take to end when asked.
@@ -37,11 +40,20 @@ struct Own {
 /// # Panics
 /// If it cannot be started, saying why.
 pub async fn isolated_nats() -> IsolatedNats {
-    let start = async {
+    nats_with(Vec::new()).await
+}
+
+/// Starts a nats-server that no other test uses and that has these users, too.
+///
+/// # Panics
+/// If it cannot be started, saying why.
+pub async fn nats_with(mut users: Vec<BrokerUser>) -> IsolatedNats {
+    users.push(BrokerUser::everything(TESTER));
+    let start = async move {
         shared::servers().await;
         let home = own_home()?;
         let servers = shared::executables().await;
-        let nats = Nats::prepare(&home, "nats", servers, free_port()?)?;
+        let nats = Nats::prepare(&home, "nats", servers, free_port()?, users)?;
         let process = supervise(&home, |log, pid| nats.spec(log, pid))?;
         nats.ready(patience(), &process.spec().log).await?;
         Ok::<_, anyhow::Error>(IsolatedNats { nats, own: Own { home, process } })
@@ -69,9 +81,14 @@ pub async fn isolated_postgres() -> IsolatedPostgres {
 }
 
 impl IsolatedNats {
-    /// The URL, with user and password; the same after every restart.
+    /// The URL for a test, which may do everything; the same after every restart.
     pub fn url(&self) -> String {
-        self.nats.url()
+        self.nats.url(TESTER)
+    }
+
+    /// The URL for one of the users that it was started with.
+    pub fn url_of(&self, user: &str) -> String {
+        self.nats.url(user)
     }
 
     /// The process, to send it signals. A killed one is started again after 100 ms.

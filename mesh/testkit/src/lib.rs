@@ -26,7 +26,7 @@ pub use build::program;
 pub use database::{Database, superuser_url};
 pub use eventually::{Awaited, eventually, patience};
 pub use hearing::hear;
-pub use isolated::{IsolatedNats, IsolatedPostgres, isolated_nats, isolated_postgres};
+pub use isolated::{IsolatedNats, IsolatedPostgres, isolated_nats, isolated_postgres, nats_with};
 pub use paths::workspace;
 pub use platform::{Platform, PlatformOptions, ServiceProcess};
 pub use proxy::{Fault, Hits, TcpProxy};

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use mesh_local::{
-    Durability, Home, Identity, Nats, Postgres, ProcessSpec, Progress, Servers, Signal, free_port,
-    replace,
+    BrokerUser, Durability, Home, Identity, Nats, Postgres, ProcessSpec, Progress, Servers, Signal,
+    free_port, replace,
 };
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection, PgConnection};
@@ -39,6 +39,8 @@ done
 "#;
 const HEARTBEAT: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The user of a test's broker that may do everything.
+pub(crate) const TESTER: &str = "tester";
 
 /// How to reach the shared servers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -143,7 +145,8 @@ async fn start(home: &Home) -> Result<SharedServers> {
     let servers = executables().await;
     let name = format!("postgres-{}", servers.postgres_version);
     let postgres = Postgres::prepare(home, &name, servers, free_port()?, Durability::None).await?;
-    let nats = Nats::prepare(home, "nats", servers, free_port()?)?;
+    let users = vec![BrokerUser::everything(TESTER)];
+    let nats = Nats::prepare(home, "nats", servers, free_port()?, users)?;
     let logs = home.logs()?;
     let postgres_spec = postgres.spec(logs.join("postgres.log"), None);
     let nats_spec = nats.spec(logs.join("nats.log"), None);
@@ -163,7 +166,7 @@ async fn start(home: &Home) -> Result<SharedServers> {
         postgres_url: postgres.url(),
         postgres_password: postgres.password().to_owned(),
         postgres: postgres_is,
-        nats_url: nats.url(),
+        nats_url: nats.url(TESTER),
         nats: nats_is,
     };
     replace(&home.path("servers.json"), &serde_json::to_string(&shared)?)?;

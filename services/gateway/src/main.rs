@@ -6,5 +6,5 @@ use std::process::ExitCode;
 static ALLOCATOR: mesh_runtime::Allocator = mesh_runtime::Allocator;
 
 fn main() -> ExitCode {
-    mesh_runtime::main("gateway", gateway::start)
+    mesh_runtime::main("gateway", gateway::start, vec![mesh_rpc::probe::http_health()])
 }

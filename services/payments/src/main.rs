@@ -6,5 +6,6 @@ use std::process::ExitCode;
 static ALLOCATOR: mesh_runtime::Allocator = mesh_runtime::Allocator;
 
 fn main() -> ExitCode {
-    mesh_runtime::main("payments", payments::start)
+    let errands = vec![mesh_rpc::probe::health(), mesh_log::migrate_errand(&payments::MIGRATIONS)];
+    mesh_runtime::main("payments", payments::start, errands)
 }

@@ -173,7 +173,7 @@ fn state(traced: &Traced) -> Value {
     json!({
         "version": 1,
         "services": services,
-        "nats": { "url": platform.nats().url(), "pid": pid(platform.nats().process()) },
+        "nats": { "url": platform.operator_nats(), "pid": pid(platform.nats().process()) },
         "postgres": {
             "url": platform.postgres().superuser_url(),
             "pid": pid(platform.postgres().process()),

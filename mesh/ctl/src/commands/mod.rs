@@ -16,6 +16,7 @@ mod keys;
 pub mod locks;
 pub mod logs;
 pub mod policy;
+pub mod provision;
 pub mod rpc;
 pub mod sagas;
 mod search;

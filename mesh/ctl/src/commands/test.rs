@@ -12,6 +12,8 @@ use crate::project::Project;
 const ALERTS: [&str; 2] = ["objectives::alerts::", "observe::walks::"];
 /// The tests of the suite `collector`.
 const COLLECTOR: [&str; 1] = ["observe::collector::"];
+/// The tests of the suite `images`.
+const IMAGES: [&str; 1] = ["compose::images::"];
 /// The tests of the suite `polyglot`.
 const POLYGLOT: [&str; 1] = ["polyglot::"];
 
@@ -37,6 +39,8 @@ enum Suite {
     Alerts,
     /// A real OpenTelemetry Collector takes in what a shop sends.
     Collector,
+    /// An image is built by the machine's container engine, and runs.
+    Images,
     /// Go's and Python's gRPC libraries load the service configs, and call as the contracts say.
     Polyglot,
     /// All that this checkout has.
@@ -83,11 +87,12 @@ fn selection(suite: Suite, filter: Option<&str>) -> Vec<String> {
         Suite::All => filter.map(str::to_owned).into_iter().collect(),
         Suite::Alerts => own(&ALERTS),
         Suite::Collector => own(&COLLECTOR),
+        Suite::Images => own(&IMAGES),
         Suite::Polyglot => own(&POLYGLOT),
         Suite::Rust => {
             let mut words: Vec<String> = filter.map(str::to_owned).into_iter().collect();
             words.push("--".to_owned());
-            for test in [&ALERTS[..], &COLLECTOR, &POLYGLOT].concat() {
+            for test in [&ALERTS[..], &COLLECTOR, &IMAGES, &POLYGLOT].concat() {
                 words.extend(["--skip".to_owned(), test.to_owned()]);
             }
             words
@@ -103,6 +108,7 @@ mod tests {
     fn a_suite_is_its_own_tests_and_rust_all_others() {
         assert_eq!(selection(Suite::All, None), [""; 0]);
         assert_eq!(selection(Suite::Collector, None), ["--", "observe::collector::"]);
+        assert_eq!(selection(Suite::Images, None), ["--", "compose::images::"]);
         assert_eq!(selection(Suite::Polyglot, None), ["--", "polyglot::"]);
         assert_eq!(
             selection(Suite::Alerts, None)[1..],
@@ -111,6 +117,6 @@ mod tests {
         assert_eq!(selection(Suite::Alerts, Some("lock")), ["lock"]);
         let rust = selection(Suite::Rust, Some("crash"));
         assert_eq!(rust[..4], ["crash", "--", "--skip", "objectives::alerts::"]);
-        assert_eq!(rust.len(), 10);
+        assert_eq!(rust.len(), 12);
     }
 }

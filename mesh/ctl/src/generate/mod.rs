@@ -4,10 +4,12 @@
 //! Each kind of output is a module that makes the pages of one folder, or one page among others, and
 //! a line in `OUTPUTS`. Nobody else writes into such a folder: what is not made any more is removed.
 
+pub mod broker;
 pub mod clients;
 pub mod cluster;
 pub mod istio;
 pub mod k8s;
+pub mod compose;
 pub mod observe;
 mod yaml;
 
@@ -34,12 +36,15 @@ struct Output {
     make: fn(&[Declaration]) -> Result<Vec<Page>>,
 }
 
-const OUTPUTS: [Output; 5] = [
+const OUTPUTS: [Output; 8] = [
     Output { folder: Some(observe::FOLDER), make: observe::pages },
+    Output { folder: Some(broker::FOLDER), make: broker::pages },
     Output { folder: Some(clients::FOLDER), make: clients::service_configs },
     Output { folder: Some(istio::FOLDER), make: istio::pages },
     Output { folder: Some(k8s::FOLDER), make: k8s::pages },
     Output { folder: None, make: clients::fidelity },
+    Output { folder: Some(compose::FOLDER), make: compose::pages },
+    Output { folder: None, make: compose::file },
 ];
 
 /// How a file of the checkout differs from what would be made now.

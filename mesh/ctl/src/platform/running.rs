@@ -8,9 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use mesh_local::{
     Declaration, Durability, Home, Nats, Ports, Postgres, Progress, Servers, Signal, Supervised,
-    derived_password, ensure_database, ensure_streams, leaves_first,
+    broker_users, derived_password, ensure_database, ensure_streams, leaves_first,
 };
-use meshctl::caller::Caller;
+use meshctl::caller::{self, Caller};
 use meshctl::traces::{Door, Limits};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -66,9 +66,10 @@ impl Running {
         let (postgres, postgres_process) =
             start_postgres(home, &servers, ports.port("postgres")?, &mut identities).await?;
         progress.step("starting nats-server");
+        let port = ports.port("nats")?;
         let (nats, nats_process) =
-            start_nats(home, &servers, ports.port("nats")?, &mut identities).await?;
-        ensure_streams(&nats.url(), &declarations).await?;
+            start_nats(home, &servers, port, &declarations, &mut identities).await?;
+        ensure_streams(&nats.url(caller::NAME), &declarations).await?;
         let databases = databases(&postgres, &declarations).await?;
 
         progress.step("starting services");
@@ -77,7 +78,7 @@ impl Running {
         let around = Surroundings {
             home,
             plan,
-            nats_url: nats.url(),
+            brokers: brokers(&nats, &declarations),
             postgres: &postgres,
             databases,
             identities: &identities,
@@ -98,7 +99,7 @@ impl Running {
             caller: identities.caller(),
             traces: traces.as_ref().map(|door| TraceDoor { address: door.address() }),
         };
-        let state = report.state(&postgres.url(), &nats.url());
+        let state = report.state(&postgres.url(), &nats.url(caller::NAME));
         state.save(home)?;
         let reporter = tokio::spawn(report.keep_true(state.clone()));
         Ok(Running {
@@ -187,9 +188,11 @@ async fn start_nats(
     home: &Home,
     servers: &Servers,
     port: u16,
+    declarations: &[Declaration],
     identities: &mut Identities,
 ) -> Result<(Nats, Supervised)> {
-    let mut nats = Nats::prepare(home, "nats", servers, port)?;
+    let users = broker_users(declarations, caller::NAME);
+    let mut nats = Nats::prepare(home, "nats", servers, port, users)?;
     if let Some(authority) = identities.authority() {
         nats = nats.with_tls(authority)?;
     }
@@ -223,6 +226,12 @@ async fn databases(
         urls.insert(service.clone(), url);
     }
     Ok(urls)
+}
+
+/// The broker's URL for every service that is a user of it.
+fn brokers(nats: &Nats, declarations: &[Declaration]) -> BTreeMap<String, String> {
+    let users = declarations.iter().filter(|it| it.uses_broker()).map(|it| it.service.clone());
+    users.map(|service| (service.clone(), nats.url(&service))).collect()
 }
 
 /// Renames the logs of the last time; `up` begins with empty ones.

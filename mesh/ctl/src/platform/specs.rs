@@ -37,7 +37,8 @@ pub struct ServeEntry {
 pub(super) struct Surroundings<'a> {
     pub home: &'a Home,
     pub plan: &'a Plan,
-    pub nats_url: String,
+    /// The URL of the broker for every service that is a user of it.
+    pub brokers: BTreeMap<String, String>,
     /// The server of the databases.
     pub postgres: &'a Postgres,
     /// The URL of every service's database.
@@ -98,13 +99,15 @@ fn settings(around: &Surroundings<'_>, place: &Place, discovery: &str) -> Vec<(S
     let mut settings = vec![
         ("LISTEN_ADDR", place.grpc.to_string()),
         ("ADMIN_ADDR", place.admin.to_string()),
-        ("NATS_URL", around.nats_url.clone()),
         ("DISCOVERY", discovery.to_owned()),
         ("DRAIN", DRAIN.to_owned()),
         ("LOG_FORMAT", "json".to_owned()),
     ];
     if let Some(url) = around.databases.get(&place.service) {
         settings.push(("DATABASE_URL", around.postgres.by_socket(url)));
+    }
+    if let Some(url) = around.brokers.get(&place.service) {
+        settings.push(("NATS_URL", url.clone()));
     }
     settings.extend(around.identities.settings(&place.service));
     if let Some(endpoint) = &around.traces {

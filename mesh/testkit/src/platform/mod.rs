@@ -26,6 +26,8 @@ pub struct Platform {
     databases: Vec<(String, String)>,
     superuser: String,
     discovery: String,
+    /// The services that are users of the broker.
+    broker_users: Vec<String>,
     nats: IsolatedNats,
     postgres: Option<IsolatedPostgres>,
     home: Home,
@@ -98,9 +100,14 @@ impl Platform {
         format!("{server}/{database}")
     }
 
-    /// The platform's broker.
+    /// The platform's broker. Its users are those that `up` would make.
     pub fn nats(&self) -> &IsolatedNats {
         &self.nats
+    }
+
+    /// The broker's URL for the operator, who makes streams and reads all.
+    pub fn operator_nats(&self) -> String {
+        self.nats.url_of(start::OPERATOR)
     }
 
     /// The platform's own PostgreSQL server.

@@ -7,12 +7,16 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use mesh_local::{
-    Declaration, Home, ProcessSpec, Signal, Supervised, ensure_streams, free_port, leaves_first,
+    Declaration, Home, ProcessSpec, Signal, Supervised, broker_users, ensure_streams, free_port,
+    leaves_first,
 };
 
 use super::{Platform, PlatformOptions, ServiceProcess};
 use crate::isolated::own_home;
-use crate::{Database, build, isolated_nats, isolated_postgres, paths, superuser_url};
+use crate::{Database, build, isolated_postgres, nats_with, paths, superuser_url};
+
+/// The user of the broker that makes streams and reads all, as `up` has it.
+pub(super) const OPERATOR: &str = "meshctl";
 
 /// Where one replica of a service listens.
 struct Place {
@@ -34,9 +38,9 @@ impl Place {
 
 pub(super) async fn start(options: PlatformOptions) -> Result<Platform> {
     let binaries = build::binaries(&options.services).await?;
-    let nats = isolated_nats().await;
     let declarations = declarations(&options.services)?;
-    ensure_streams(&nats.url(), &declarations).await?;
+    let nats = nats_with(broker_users(&declarations, OPERATOR)).await;
+    ensure_streams(&nats.url_of(OPERATOR), &declarations).await?;
 
     let postgres = if options.isolated_postgres { Some(isolated_postgres().await) } else { None };
     let mut databases = Vec::new();
@@ -66,6 +70,7 @@ pub(super) async fn start(options: PlatformOptions) -> Result<Platform> {
         databases,
         superuser,
         discovery,
+        broker_users: users_of(&declarations),
         nats,
         postgres,
         home,
@@ -83,6 +88,12 @@ pub(super) async fn start(options: PlatformOptions) -> Result<Platform> {
         }
     }
     Ok(platform)
+}
+
+/// The services that are users of the broker.
+fn users_of(declarations: &[Declaration]) -> Vec<String> {
+    let users = declarations.iter().filter(|it| it.uses_broker());
+    users.map(|it| it.service.clone()).collect()
 }
 
 /// The declarations of these services, from `services/NAME/mesh.toml`.
@@ -148,7 +159,6 @@ fn spec(
     let mut env = vec![
         ("LISTEN_ADDR".to_owned(), place.grpc.to_string()),
         ("ADMIN_ADDR".to_owned(), place.admin.to_string()),
-        ("NATS_URL".to_owned(), platform.nats.url()),
         ("DISCOVERY".to_owned(), discovery_of(platform, options, place)),
         ("WORKER_THREADS".to_owned(), "1".to_owned()),
         ("LOG_FORMAT".to_owned(), "json".to_owned()),
@@ -156,6 +166,9 @@ fn spec(
     ];
     if let Some((_, url)) = platform.databases.iter().find(|(name, _)| name == service) {
         env.push(("DATABASE_URL".to_owned(), url.clone()));
+    }
+    if platform.broker_users.contains(service) {
+        env.push(("NATS_URL".to_owned(), platform.nats.url_of(service)));
     }
     let meant = |to: &String| place.is_called(to);
     let asked = options.env.iter().filter(|(to, ..)| to.as_ref().is_none_or(meant));

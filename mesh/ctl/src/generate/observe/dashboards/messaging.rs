@@ -6,7 +6,7 @@ pub(super) fn board() -> Dashboard {
     dashboard("shopmesh-messaging", "Shopmesh: messaging", false, &SKETCHES)
 }
 
-const SKETCHES: [Sketch; 8] = [
+const SKETCHES: [Sketch; 9] = [
     Sketch::lines(
         "Events published",
         "By each service's relay.",
@@ -48,6 +48,15 @@ const SKETCHES: [Sketch; 8] = [
         "0 is normal. Later events of the same key wait behind them.",
         Unit::Count,
         &[("max by (service, stream) (mesh_dead_letters)", "{{service}} of {{stream}}")],
+    ),
+    Sketch::lines(
+        "Refused by the broker",
+        "0 is normal. The service's log says what it may not do, and that its mesh.toml lacks it.",
+        Unit::PerSecond,
+        &[(
+            "sum by (service) (rate(mesh_nats_refusals_total[$__rate_interval])) or vector(0)",
+            "{{service}}",
+        )],
     ),
     Sketch::lines(
         "How far views are behind",

@@ -1,0 +1,169 @@
+//! What a service needs besides its database and streams: `[[buckets]]` and `[[secrets]]` of its
+//! `mesh.toml`.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use anyhow::{Result, bail, ensure};
+use serde::Deserialize;
+use toml::Spanned;
+
+/// A key-value bucket of the broker that the service uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    /// Its name, which all who use it share.
+    pub name: String,
+    /// What the service does with it.
+    pub access: Access,
+    /// What for.
+    pub why: String,
+}
+
+/// What a service does with a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Access {
+    /// It reads and watches.
+    Read,
+    /// It puts and deletes, too.
+    Write,
+}
+
+/// A setting of the service that nobody else may see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Secret {
+    /// The environment variable that it is given in.
+    pub name: String,
+    /// What for.
+    pub why: String,
+}
+
+/// A bucket as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WrittenBucket {
+    name: Spanned<String>,
+    access: Access,
+    why: String,
+}
+
+/// A secret as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WrittenSecret {
+    name: Spanned<String>,
+    why: String,
+}
+
+/// Settings that every service has: how they are given is the platform's affair.
+const PLATFORMS: [&str; 2] = ["DATABASE_URL", "NATS_URL"];
+
+/// Reads the buckets of one file, `text`.
+pub(crate) fn buckets(text: &str, written: Vec<WrittenBucket>) -> Result<Vec<Bucket>> {
+    let mut names = Names::of(text, "bucket");
+    let mut read = Vec::new();
+    for WrittenBucket { name, access, why } in written {
+        let at = names.new_one(&name)?;
+        let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        let name = name.into_inner();
+        ensure!(
+            !name.is_empty() && name.chars().all(is_plain),
+            "line {at}: a bucket's name has lower case letters, digits and _, and `{name}` others"
+        );
+        read.push(Bucket { name, access, why });
+    }
+    Ok(read)
+}
+
+/// Reads the secrets of one file, `text`.
+pub(crate) fn secrets(text: &str, written: Vec<WrittenSecret>) -> Result<Vec<Secret>> {
+    let mut names = Names::of(text, "secret");
+    let mut read = Vec::new();
+    for WrittenSecret { name, why } in written {
+        let at = names.new_one(&name)?;
+        let is_plain = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+        let name = name.into_inner();
+        ensure!(
+            name.starts_with(|c: char| c.is_ascii_uppercase()) && name.chars().all(is_plain),
+            "line {at}: a secret is the name of an environment variable, such as SIGNING_KEY, and \
+             `{name}` is none"
+        );
+        ensure!(
+            !PLATFORMS.contains(&name.as_str()),
+            "line {at}: `{name}` follows from `store`, `publishes` and `subscribes`: leave it out"
+        );
+        read.push(Secret { name, why });
+    }
+    Ok(read)
+}
+
+/// The names of one kind, and where each stands.
+struct Names<'a> {
+    text: &'a str,
+    kind: &'static str,
+    lines: BTreeMap<String, usize>,
+}
+
+impl<'a> Names<'a> {
+    fn of(text: &'a str, kind: &'static str) -> Names<'a> {
+        Names { text, kind, lines: BTreeMap::new() }
+    }
+
+    /// The line of a name that no other has.
+    fn new_one(&mut self, name: &Spanned<String>) -> Result<usize> {
+        let at = self.line(name.span());
+        let kind = self.kind;
+        if let Some(first) = self.lines.insert(name.get_ref().clone(), at) {
+            let name = name.get_ref();
+            bail!("line {at}: there is a {kind} `{name}` already, in line {first}");
+        }
+        Ok(at)
+    }
+
+    fn line(&self, span: Range<usize>) -> usize {
+        self.text[..span.start.min(self.text.len())].matches('\n').count() + 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Access;
+    use crate::Declaration;
+
+    const BUCKET: &str =
+        "[[buckets]]\nname = \"revoked\"\naccess = \"read\"\nwhy = \"who is signed out\"\n";
+    const SECRET: &str = "[[secrets]]\nname = \"SIGNING_KEY\"\nwhy = \"signs\"\n";
+
+    fn parse(text: &str) -> Result<Declaration, String> {
+        let declaration = Declaration::parse(&format!("service = \"a\"\n{text}"));
+        declaration.map_err(|error| format!("{error:#}"))
+    }
+
+    #[test]
+    fn buckets_and_secrets_are_read() {
+        let declaration = parse(&format!("{BUCKET}{SECRET}")).unwrap();
+
+        assert_eq!(declaration.buckets[0].name, "revoked");
+        assert_eq!(declaration.buckets[0].access, Access::Read);
+        assert_eq!(declaration.secrets[0].name, "SIGNING_KEY");
+        assert!(declaration.uses_broker());
+        assert!(!parse(SECRET).unwrap().uses_broker());
+    }
+
+    #[test]
+    fn what_cannot_be_is_named_with_its_line() {
+        let cases = [
+            (BUCKET.replace("revoked", "re.voked"), "line 3: a bucket's name has lower case"),
+            (BUCKET.replace("\"read\"", "\"own\""), "expected `read` or `write`"),
+            (BUCKET.replace("why", "because"), "unknown field `because`"),
+            (BUCKET.repeat(2), "line 7: there is a bucket `revoked` already, in line 3"),
+            (SECRET.replace("SIGNING_KEY", "signing"), "line 3: a secret is the name of an env"),
+            (SECRET.replace("SIGNING_KEY", "NATS_URL"), "line 3: `NATS_URL` follows from"),
+            (SECRET.repeat(2), "line 6: there is a secret `SIGNING_KEY` already, in line 3"),
+        ];
+        for (text, expected) in cases {
+            let error = parse(&text).unwrap_err();
+            assert!(error.contains(expected), "{text}\n{error}");
+        }
+    }
+}

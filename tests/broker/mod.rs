@@ -1,0 +1,84 @@
+//! What a service may do at the broker: what its `mesh.toml` implies, and nothing else. Every user tries
+//! everything that there is to try, at a nats-server with the users of `up`.
+
+mod attempts;
+mod wire;
+
+use std::collections::BTreeSet;
+
+use mesh_local::{Declaration, broker_users, connect_nats, ensure_streams};
+use mesh_testkit::{IsolatedNats, nats_with};
+use meshctl::{caller, services};
+
+use attempts::{Attempt, of_operator, of_service};
+use wire::Wire;
+
+async fn broker(declarations: &[Declaration]) -> IsolatedNats {
+    let nats = nats_with(broker_users(declarations, caller::NAME)).await;
+    ensure_streams(&nats.url_of(caller::NAME), declarations).await.unwrap();
+    nats
+}
+
+/// Tries all of it over one connection; says what the broker let pass although it should not, and
+/// what it refused although it should not.
+async fn wrong(nats: &IsolatedNats, user: &str, attempts: &[Attempt]) -> Vec<String> {
+    let mut wire = Wire::connect(&nats.url_of(user)).await;
+    let refused: BTreeSet<String> = wire.try_all(attempts).await;
+    let mut wrong = Vec::new();
+    for attempt in attempts {
+        match (attempt.allowed, refused.contains(&attempt.shown())) {
+            (true, true) => wrong.push(format!("{user} is refused {}", attempt.shown())),
+            (false, false) => wrong.push(format!("{user} may {}", attempt.shown())),
+            _ => {}
+        }
+    }
+    wrong
+}
+
+#[tokio::test]
+async fn a_service_may_do_at_the_broker_what_it_declares_and_nothing_else() {
+    let declarations = services::declarations().unwrap();
+    let nats = broker(&declarations).await;
+    let mut wrong = Vec::new();
+    let mut tried = 0;
+
+    for me in declarations.iter().filter(|it| it.uses_broker()) {
+        let attempts = of_service(me, &declarations);
+        let allowed = attempts.iter().filter(|it| it.allowed).count();
+        assert!(allowed > 3 && allowed < attempts.len() / 10, "{}: {allowed}", me.service);
+        tried += attempts.len();
+        wrong.extend(self::wrong(&nats, &me.service, &attempts).await);
+    }
+
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(tried > 3_000, "{tried} attempts");
+}
+
+#[tokio::test]
+async fn the_operator_makes_streams_and_reads_all_but_speaks_for_no_service() {
+    let declarations = services::declarations().unwrap();
+    let nats = broker(&declarations).await;
+
+    let wrong = wrong(&nats, caller::NAME, &of_operator(&declarations)).await;
+
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[tokio::test]
+async fn who_declares_nothing_does_not_even_connect() {
+    let declarations = services::declarations().unwrap();
+    let nats = broker(&declarations).await;
+    let known = nats.url_of("orders");
+    connect_nats(&known).await.unwrap();
+
+    let quiet: Vec<_> = declarations.iter().filter(|it| !it.uses_broker()).collect();
+    assert!(!quiet.is_empty());
+    for declaration in quiet {
+        let refused = connect_nats(&nats.url_of(&declaration.service)).await;
+        assert!(refused.is_err(), "{} connects", declaration.service);
+    }
+    let guess = known.replace("orders:", "orders:x");
+    assert!(connect_nats(&guess).await.is_err(), "a wrong password");
+    let nobody = known.split_once('@').unwrap().1;
+    assert!(connect_nats(&format!("nats://{nobody}")).await.is_err(), "no password");
+}
