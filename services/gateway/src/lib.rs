@@ -7,6 +7,7 @@
 mod access;
 mod codec;
 mod config;
+mod docs;
 mod door;
 mod headers;
 mod health;

@@ -6,13 +6,16 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 use tonic::body::Body;
 
-use crate::{door::Front, health::Health};
+use crate::{docs::File, door::Front, health::Health};
 
 const OPENAPI: &str = "/openapi.json";
 const HEALTHZ: &str = "/healthz";
 const READYZ: &str = "/readyz";
 const HEALTH: &str = "/health";
 const ALL: [&str; 4] = [OPENAPI, HEALTHZ, READYZ, HEALTH];
+
+/// What a path without a page is called.
+const UNKNOWN: &str = "-";
 
 /// Pages that are there whatever the contracts say.
 #[derive(Debug)]
@@ -28,17 +31,24 @@ impl Pages {
 
     /// What a path is called in the log.
     pub(crate) fn template(&self, path: &str) -> &'static str {
-        ALL.into_iter().find(|page| *page == path).unwrap_or("-")
+        let own = ALL.into_iter().find(|page| *page == path);
+        own.or_else(|| File::find(path).map(|file| file.path)).unwrap_or(UNKNOWN)
     }
 
     /// The page, if there is one.
     pub(crate) async fn answer(&self, front: &Front, head: &Parts) -> Option<Response<Body>> {
-        let path = ALL.into_iter().find(|page| *page == head.uri.path())?;
+        let path = self.template(head.uri.path());
+        if path == UNKNOWN {
+            return None;
+        }
         if head.method != Method::GET {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
             return Some(response);
+        }
+        if let Some(file) = File::find(path) {
+            return Some(file.answer());
         }
         Some(match path {
             OPENAPI => page(StatusCode::OK, self.openapi.clone()),
