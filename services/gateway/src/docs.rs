@@ -2,9 +2,10 @@
 //! it asks nobody but the gateway.
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, header};
-use http_body_util::Full;
+use http::{HeaderValue, Response, StatusCode, header};
 use tonic::body::Body;
+
+use crate::whole;
 
 /// Nothing but what is listed here, from nowhere but here: no inline script, no frame around it.
 const POLICY: HeaderValue = HeaderValue::from_static(
@@ -48,10 +49,9 @@ impl File {
     }
 
     pub(crate) fn answer(&self) -> Response<Body> {
-        let mut response =
-            Response::new(Body::new(Full::from(Bytes::from_static(self.text.as_bytes()))));
+        let text = Bytes::from_static(self.text.as_bytes());
+        let mut response = whole::answer(StatusCode::OK, self.kind, text);
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.kind));
         headers.insert(header::CONTENT_SECURITY_POLICY, POLICY);
         headers.insert(header::CACHE_CONTROL, FRESH);
         response

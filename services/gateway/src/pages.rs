@@ -2,11 +2,10 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
-use http_body_util::Full;
 use serde_json::{Value, json};
 use tonic::body::Body;
 
-use crate::{docs::File, door::Front, health::Health};
+use crate::{docs::File, door::Front, health::Health, whole};
 
 const OPENAPI: &str = "/openapi.json";
 const HEALTHZ: &str = "/healthz";
@@ -15,7 +14,7 @@ const HEALTH: &str = "/health";
 const ALL: [&str; 4] = [OPENAPI, HEALTHZ, READYZ, HEALTH];
 
 /// What a path without a page is called.
-const UNKNOWN: &str = "-";
+pub(crate) const UNKNOWN: &str = "-";
 
 /// Pages that are there whatever the contracts say.
 #[derive(Debug)]
@@ -51,7 +50,7 @@ impl Pages {
             return Some(file.answer());
         }
         Some(match path {
-            OPENAPI => page(StatusCode::OK, self.openapi.clone()),
+            OPENAPI => whole::json(StatusCode::OK, self.openapi.clone()),
             HEALTHZ => shown(StatusCode::OK, &json!({ "status": "alive" })),
             READYZ => {
                 let ready = front.service.health().readiness().ready;
@@ -66,14 +65,18 @@ impl Pages {
     }
 }
 
-fn shown(status: StatusCode, body: &Value) -> Response<Body> {
-    page(status, body.to_string().into())
+/// Whether an orchestrator asks there, as often as it likes.
+pub(crate) fn is_probe(path: &str) -> bool {
+    [HEALTHZ, READYZ].contains(&path)
 }
 
-fn page(status: StatusCode, body: Bytes) -> Response<Body> {
-    let mut response = Response::new(Body::new(Full::from(body)));
-    *response.status_mut() = status;
-    let json = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
-    response
+/// Whether something is at `path` or below it.
+pub(crate) fn has(path: &str) -> bool {
+    let below =
+        |page: &str| page.strip_prefix(path).is_some_and(|it| it.is_empty() || it.starts_with('/'));
+    ALL.into_iter().any(below) || File::find(path).is_some()
+}
+
+fn shown(status: StatusCode, body: &Value) -> Response<Body> {
+    whole::json(status, body.to_string())
 }

@@ -4,12 +4,15 @@
 mod bindings;
 mod docs;
 mod drain;
+mod edge;
 mod grpc;
 mod json;
 mod limits;
 mod pages;
+mod rates;
 mod reflection;
 mod streams;
 mod support;
+mod tls;
 mod web;
 mod witness;
