@@ -1,8 +1,12 @@
 //! Customers before the gateway: the same order by everything that it speaks.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+};
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use futures::future::join_all;
 use http::{Method, Request, header};
 use mesh_testkit::{Answer, Platform, PlatformOptions, browse, eventually};
 use prost::Message;
@@ -216,6 +220,98 @@ async fn a_gateway_that_dies_costs_its_connections_and_no_order() {
     assert_eq!(again.status, 200);
     assert_eq!(again.json().await["order"]["orderId"], order_id.as_str());
     assert!(is_settled(shop.settled(&order_id).await.state()));
+    shop.audit_at_rest().await;
+    shop.platform.shutdown().await;
+}
+
+/// Asks one of two doors again and again, and the other one whenever that fails.
+struct Visitor {
+    own: SocketAddr,
+    other: SocketAddr,
+    answered: AtomicUsize,
+    failed: AtomicUsize,
+}
+
+impl Visitor {
+    fn new(own: SocketAddr, other: SocketAddr) -> Self {
+        Self { own, other, answered: AtomicUsize::new(0), failed: AtomicUsize::new(0) }
+    }
+
+    async fn visit(&self, target: &str) {
+        loop {
+            let request = || Request::get(target).body(Bytes::new()).unwrap();
+            match whole(self.own, request()).await {
+                Some(_) => self.answered.fetch_add(1, SeqCst),
+                None => {
+                    let again = whole(self.other, request()).await;
+                    assert!(again.is_some(), "what is safe to send again is answered elsewhere");
+                    self.failed.fetch_add(1, SeqCst)
+                }
+            };
+        }
+    }
+}
+
+/// A good answer to its end; none if there is none.
+async fn whole(at: SocketAddr, request: Request<Bytes>) -> Option<Value> {
+    let mut answer = browse(at, request).await.ok().filter(|answer| answer.status == 200)?;
+    let mut body = Vec::new();
+    while let Some(piece) = answer.piece().await {
+        body.extend_from_slice(&piece);
+    }
+    serde_json::from_slice(&body).ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_gateways_one_that_is_killed_costs_its_own_connections_and_nothing_else() {
+    let mut all = SERVICES.to_vec();
+    all.push(GATEWAY);
+    let options = PlatformOptions::new(&all).replicas(GATEWAY, 2);
+    let shop = Shop { platform: Platform::start(options).await };
+    let sku = shop.stocked(100).await;
+    let [first, second] = [0, 1].map(|number| shop.platform.replica(GATEWAY, number).grpc());
+    let mut orders = Vec::new();
+    for _ in 0..10 {
+        orders.push(json_order(second, &sku).await);
+    }
+    let unlucky = Visitor::new(first, second);
+    let lucky = Visitor::new(second, first);
+    let target = format!("/v1/products/{sku}");
+    let place = |at, order: &Value| {
+        let request = Request::post("/v1/orders").header(header::CONTENT_TYPE, "application/json");
+        whole(at, request.body(order.to_string().into()).unwrap())
+    };
+
+    let scene = async {
+        for visitor in [&unlucky, &lucky] {
+            eventually("answers", async || visitor.answered.load(SeqCst) >= 50).await;
+        }
+        let placing = join_all(orders.iter().map(async |order| match place(first, order).await {
+            Some(placed) => placed,
+            None => place(second, order).await.expect("it is safe to send again"),
+        }));
+        let gateway = shop.platform.replica(GATEWAY, 0);
+        let (placed, ()) = tokio::join!(placing, gateway.kill());
+        eventually("its visitors to notice", async || unlucky.failed.load(SeqCst) > 0).await;
+        gateway.ready().await;
+        let before = unlucky.answered.load(SeqCst);
+        eventually("it to answer again", async || unlucky.answered.load(SeqCst) > before).await;
+        placed
+    };
+    let placed = tokio::select! {
+        placed = scene => placed,
+        _ = join_all((0..4).flat_map(|_| [&unlucky, &lucky]).map(|it| it.visit(&target))) => {
+            unreachable!("visitors never stop")
+        }
+    };
+
+    assert_eq!(lucky.failed.load(SeqCst), 0, "nobody else notices");
+    for (order, placed) in orders.iter().zip(&placed) {
+        let order_id = placed["order"]["orderId"].as_str().unwrap();
+        let again = place(second, order).await.unwrap();
+        assert_eq!(again["order"]["orderId"], order_id, "ordered once");
+        assert!(is_settled(shop.settled(order_id).await.state()));
+    }
     shop.audit_at_rest().await;
     shop.platform.shutdown().await;
 }

@@ -141,9 +141,10 @@ impl Drop for Watch {
     }
 }
 
-/// The services' objectives, without their bounds of time.
+/// The objectives of the services that run, without their bounds of time.
 fn patient() -> Vec<Declaration> {
     let mut declarations = declarations();
+    declarations.retain(|it| SERVICES.contains(&it.service.as_str()));
     for objective in declarations.iter_mut().flat_map(|it| &mut it.objectives) {
         match &mut objective.what {
             Indicator::Availability => {}

@@ -79,6 +79,7 @@ pub use deadline::{Deadline, timeout_request};
 pub use fault::{Fault, error_metadata, reason, status};
 pub use fields::{Fields, Invalid, Violation};
 pub use identity::Identity;
+pub use method::code_name;
 pub use page::{Page, page_token};
 pub use refusal::{Refusal, refusal};
 pub use server::Server;

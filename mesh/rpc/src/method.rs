@@ -7,8 +7,8 @@ pub(crate) const OTHER: &str = "_OTHER";
 /// Codes are numbers below this.
 pub(crate) const CODES: usize = Code::Unauthenticated as usize + 1;
 
-/// The code's name as metrics spell it.
-pub(crate) fn code_name(code: Code) -> &'static str {
+/// The code's name, as metrics and the contracts spell it: `NOT_FOUND`.
+pub fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",

@@ -8,6 +8,7 @@
 mod broker;
 mod browser;
 mod build;
+mod chromium;
 mod database;
 mod eventually;
 mod hearing;
@@ -23,6 +24,7 @@ mod sweep;
 pub use broker::nats;
 pub use browser::{Answer, browse};
 pub use build::program;
+pub use chromium::Chromium;
 pub use database::{Database, superuser_url};
 pub use eventually::{Awaited, eventually, patience};
 pub use hearing::hear;

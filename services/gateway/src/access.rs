@@ -11,8 +11,10 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response};
 use http_body::{Frame, SizeHint};
+use mesh_rpc::{Code, code_name};
 use mesh_runtime::metrics::{Seconds, seconds};
 use opentelemetry::KeyValue;
+use prost_reflect::MethodDescriptor;
 use tonic::{Status, body::Body};
 use tracing::Span;
 
@@ -22,12 +24,60 @@ static DURATIONS: LazyLock<Seconds> =
 const METHODS: [Method; 5] =
     [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
 
+/// Methods that belong to no contract, but that tools and balancers call.
+const KNOWN: [&str; 5] = [
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/Watch",
+    "/grpc.health.v1.Health/List",
+];
+
+/// What a call is called that is no RPC of a contract: there is no end of names that are none.
+pub(crate) fn known(path: &str) -> &'static str {
+    KNOWN.into_iter().find(|known| *known == path).unwrap_or("-")
+}
+
+/// What a request is for, which decides whether it counts for an objective.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// One answer of a service.
+    Unary,
+    /// A stream: how long it lasts and how it ends is its caller's wish.
+    Stream,
+    /// A page of the gateway's own.
+    Page,
+    /// Nothing that there is.
+    Other,
+}
+
+impl Kind {
+    pub(crate) fn of(rpc: Option<&MethodDescriptor>, is_page: bool) -> Self {
+        match rpc {
+            Some(rpc) if rpc.is_server_streaming() || rpc.is_client_streaming() => Self::Stream,
+            Some(_) => Self::Unary,
+            None if is_page => Self::Page,
+            None => Self::Other,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Unary => "unary",
+            Self::Stream => "stream",
+            Self::Page => "page",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// What a request is called in the log.
 #[derive(Clone, Debug)]
 pub(crate) struct Access {
     pub(crate) method: Method,
     /// A path's template, or `/package.Service/Method`; `-` where nothing is.
     pub(crate) route: Arc<str>,
+    pub(crate) kind: Kind,
     pub(crate) begun: Instant,
     pub(crate) span: Span,
 }
@@ -62,19 +112,21 @@ impl Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        let Access { method, route, begun, span } = &self.access;
+        let Access { method, route, kind, begun, span } = &self.access;
         let elapsed = begun.elapsed();
         let known = METHODS.iter().find(|known| *known == method);
         let named = known.map_or("_OTHER", |method| method.as_str()).to_owned();
-        DURATIONS.record(
-            elapsed.as_secs_f64(),
-            &[
-                KeyValue::new("http.request.method", named),
-                KeyValue::new("http.route", Arc::clone(route)),
-                KeyValue::new("http.response.status_code", i64::from(self.status)),
-                KeyValue::new("service", "gateway"),
-            ],
-        );
+        let mut labels = vec![
+            KeyValue::new("http.request.method", named),
+            KeyValue::new("http.route", Arc::clone(route)),
+            KeyValue::new("http.response.status_code", i64::from(self.status)),
+            KeyValue::new("kind", kind.as_str()),
+            KeyValue::new("service", "gateway"),
+        ];
+        // The status of gRPC's answers is 200 whatever they say.
+        let code = self.code.as_deref().map(|code| code_name(Code::from_bytes(code.as_bytes())));
+        labels.extend(code.map(|code| KeyValue::new("rpc.response.status_code", code)));
+        DURATIONS.record(elapsed.as_secs_f64(), &labels);
         span.record("http.response.status_code", self.status);
         if self.status >= 500 {
             span.record("otel.status_code", "ERROR");
@@ -84,7 +136,7 @@ impl Drop for Line {
             method = known.map_or("_OTHER", |method| method.as_str()),
             route = &**route,
             status = self.status,
-            code = self.code.as_deref(),
+            code,
             ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
             bytes = self.bytes,
             gone = !self.ended,

@@ -13,15 +13,17 @@ use tracing::{Instrument as _, Span, field::Empty};
 
 use crate::{
     Config,
-    access::Access,
+    access::{self, Access, Kind},
+    edge::{Edge, Way},
     json::{self, Failure},
     metadata,
-    pages::Pages,
+    pages::{self, Pages},
     reflection::Reflection,
     refused::{self, Refused},
     relay,
     routes::Routes,
     story::Story,
+    timing,
     web::Form,
 };
 
@@ -34,6 +36,7 @@ pub(crate) struct Front {
     pub(crate) transcoder: Transcoder,
     pub(crate) reflection: Reflection,
     pub(crate) pages: Pages,
+    pub(crate) edge: Edge,
     /// Cancelled when connections are told good-bye: streams that have no end do so then.
     pub(crate) closing: CancellationToken,
 }
@@ -56,6 +59,15 @@ impl Speech {
             None => Self::Http,
         }
     }
+
+    /// Says no, in the client's own words.
+    fn refuse(self, refused: Refused, story: &Story) -> Response<Body> {
+        match self {
+            Self::Http => Failure::from(refused).response(story),
+            Self::Grpc => relay::error(&refused.status(), story),
+            Self::Web(form) => form.answer(relay::error(&refused.status(), story)),
+        }
+    }
 }
 
 /// `application/grpc` and `application/grpc+proto`, say, but not `application/grpc-web+json`.
@@ -67,36 +79,60 @@ fn is_grpc(kind: &str) -> bool {
 /// Answers one request.
 pub(crate) async fn answer(
     front: Arc<Front>,
+    way: Way,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let begun = Instant::now();
     let story = Story::of(request.headers());
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
+    let asked = front.edge.enter(&mut head, way);
     let speech = Speech::of(&head.headers);
     let path = head.uri.path().to_owned();
     let routed = (speech == Speech::Http).then(|| front.transcoder.route(&head.method, &path));
     let route: Arc<str> = match &routed {
         Some(Ok(route)) => route.binding().template().to_string().into(),
         Some(Err(_)) => front.pages.template(&path).into(),
-        None => front.routes.find(&path).map_or_else(|| "-".into(), |rpc| Arc::clone(&rpc.path)),
+        None => match front.routes.find(&path) {
+            Some(rpc) => Arc::clone(&rpc.path),
+            None => access::known(&path).into(),
+        },
     };
     let span = trace::begin(trace::extract(&head.headers), || span(&head.method, &route));
     correlation::note(&span, story.correlation_id());
-    let access = Access { method: head.method.clone(), route, begun, span: span.clone() };
 
+    let rpc = match &routed {
+        Some(Ok(route)) => front.routes.of(route.binding().rpc()),
+        Some(Err(_)) => None,
+        None => front.routes.find(&path),
+    };
+    let kind =
+        Kind::of(rpc.map(|rpc| &rpc.descriptor), front.pages.template(&path) != pages::UNKNOWN);
+    let method = head.method.clone();
+    let access = Access { method, route, kind, begun, span: span.clone() };
+    let verdict = front.edge.count(&head, rpc.map(|rpc| &*rpc.path));
+    let refused = verdict.early.map(Refused::RateLimited).or_else(|| limit(&front, &head).err());
     let work = async {
-        match (speech, routed) {
-            (Speech::Http, Some(routed)) => http(&front, routed, &head, body, &story).await,
-            (Speech::Web(form), _) => {
-                let body = form.request(body);
-                form.answer(grpc(&front, &head, body, &story).await)
-            }
-            _ => grpc(&front, &head, Body::new(body), &story).await,
+        match (refused, front.edge.preflight(&head)) {
+            (Some(refused), _) | (None, Some(Err(refused))) => speech.refuse(refused, &story),
+            (None, Some(Ok(response))) => response,
+            (None, None) => match (speech, routed) {
+                (Speech::Http, Some(routed)) => http(&front, routed, &head, body, &story).await,
+                (Speech::Web(form), _) => {
+                    let body = form.request(body);
+                    form.answer(grpc(&front, &head, body, &story).await)
+                }
+                _ => grpc(&front, &head, Body::new(body), &story).await,
+            },
         }
     };
     let mut response = work.instrument(span).await;
     metadata::strip(response.headers_mut());
     story.answer(response.headers_mut());
+    if speech != Speech::Grpc {
+        timing::tell(&mut response, begun);
+        verdict.tell(response.headers_mut());
+    }
+    front.edge.leave(&asked, speech == Speech::Grpc, &mut response);
     Ok(access.follow(response))
 }
 
@@ -123,9 +159,6 @@ async fn http(
     body: Incoming,
     story: &Story,
 ) -> Response<Body> {
-    if let Err(refused) = limit(front, &head.headers) {
-        return Failure::from(refused).response(story);
-    }
     let answer = match routed {
         Ok(route) => json::answer(front, &route, head, body, story).await,
         Err(refusal) => match front.pages.answer(front, head).await {
@@ -137,10 +170,6 @@ async fn http(
 }
 
 async fn grpc(front: &Front, head: &Parts, body: Body, story: &Story) -> Response<Body> {
-    let refuse = |refused: Refused| relay::error(&refused.status(), story);
-    if let Err(refused) = limit(front, &head.headers) {
-        return refuse(refused);
-    }
     let path = head.uri.path();
     if let Some(rpc) = front.routes.find(path).filter(|_| head.method == Method::POST) {
         // The message's encoding is for the service to judge, and the framing is gRPC's in any case.
@@ -152,14 +181,24 @@ async fn grpc(front: &Front, head: &Parts, body: Body, story: &Story) -> Respons
             refused::tell(response.headers_mut(), story);
             response
         }
-        Err(_) => refuse(Refused::RpcUnknown),
+        Err(_) => relay::error(&Refused::RpcUnknown.status(), story),
     }
 }
 
-fn limit(front: &Front, headers: &HeaderMap) -> Result<(), Refused> {
-    let max = front.config.max_header_bytes;
-    let size = metadata::size(headers);
-    if size > max as usize { Err(Refused::HeadersTooLarge(max)) } else { Ok(()) }
+/// Refuses a request whose head is too large.
+fn limit(front: &Front, head: &Parts) -> Result<(), Refused> {
+    let Config { max_header_bytes, max_headers, max_path_bytes, .. } = front.config;
+    let path = head.uri.path_and_query().map_or(0, |path| path.as_str().len());
+    if path > max_path_bytes.into() {
+        return Err(Refused::PathTooLong(max_path_bytes));
+    }
+    if head.headers.len() > max_headers.into() {
+        return Err(Refused::HeadersTooMany(max_headers));
+    }
+    if metadata::size(&head.headers) > max_header_bytes as usize {
+        return Err(Refused::HeadersTooLarge(max_header_bytes));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! HTTP/JSON, by the paths of the contracts.
 
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
-use http::{HeaderMap, HeaderValue, Response, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
 use http_body::{Body as _, Frame};
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited, StreamBody};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited, StreamBody};
 use hyper::body::Incoming;
 use mesh_rpc::Channel;
 use mesh_transcode::{Binding, Framing, Refusal, Route, http_code};
@@ -16,14 +16,13 @@ use tonic::{Request, Status, Streaming, body::Body, client::Grpc, metadata::Meta
 use crate::{
     codec::Dynamic,
     door::Front,
-    headers, metadata,
+    edge, headers, metadata,
     refused::{self, Refused},
     routes::Rpc,
     story::Story,
+    timing::Took,
+    whole,
 };
-
-/// A body that has not come by then is not waited for.
-const BODY_LIMIT: Duration = Duration::from_secs(30);
 
 /// Why there is no answer.
 pub(crate) enum Failure {
@@ -63,7 +62,12 @@ impl Failure {
                 response
             }
             Self::Refused(refused) => {
-                refused::json(&refused.status(), refused.http_status(), story)
+                let mut response = refused::json(&refused.status(), refused.http_status(), story);
+                if let Refused::RateLimited(early) = refused {
+                    let seconds = HeaderValue::from(edge::seconds(early));
+                    response.headers_mut().insert(header::RETRY_AFTER, seconds);
+                }
+                response
             }
             Self::Status(status) => refused::json(&status, http_code(status.code()), story),
         }
@@ -118,7 +122,8 @@ async fn read(
     if usize::try_from(length).is_ok_and(|length| length > max) {
         return Err(Refused::BodyTooLarge(max).into());
     }
-    let collected = tokio::time::timeout(BODY_LIMIT, Limited::new(body, max).collect());
+    let collected =
+        tokio::time::timeout(front.config.body_limit(), Limited::new(body, max).collect());
     match collected.await {
         Ok(Ok(whole)) => Ok(whole.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refused::BodyTooLarge(max).into()),
@@ -135,11 +140,12 @@ async fn unary(
 ) -> Result<Response<Body>, Failure> {
     let codec = Dynamic(binding.rpc().output());
     client.ready().await?;
+    let begun = Instant::now();
     let message = client.unary(request, path(rpc)?, codec).await?.into_inner();
+    let took = Took(begun.elapsed());
     let json = binding.answer(&message).map_err(|_| Refused::MessageUnreadable)?;
-    let mut response = Response::new(Body::new(Full::from(json)));
-    let kind = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    let mut response = whole::json(StatusCode::OK, json);
+    response.extensions_mut().insert(took);
     if let Some(etag) = headers::etag(&message) {
         response.headers_mut().insert(header::ETAG, etag);
     }

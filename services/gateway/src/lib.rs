@@ -2,12 +2,15 @@
 //! that its `mesh.toml` declares, and no other.
 //!
 //! `listener` accepts connections, `door` finds out what a request speaks; `relay` passes gRPC through,
-//! `web` puts gRPC-Web around it, `json` transcodes; `pages` are the gateway's own.
+//! `web` puts gRPC-Web around it, `json` transcodes; `pages` are the gateway's own; `edge` is what
+//! holds whatever a request speaks.
 
 mod access;
 mod codec;
 mod config;
+mod docs;
 mod door;
+mod edge;
 mod headers;
 mod health;
 mod json;
@@ -19,20 +22,24 @@ mod refused;
 mod relay;
 mod routes;
 mod story;
+mod timing;
 mod web;
+mod whole;
 
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use mesh_rpc::{Channel, Discovery, Identity, policy::LivePolicy};
 use mesh_runtime::{Service, Started, parse_discovery};
-use mesh_transcode::{Transcoder, openapi};
+use mesh_transcode::{Binding, Segment, Transcoder, openapi};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use config::Config;
+pub use edge::{Origin, Owner, Subject};
 
 use door::Front;
+use edge::{Edge, Places};
 use health::Health;
 use pages::Pages;
 use reflection::Reflection;
@@ -41,7 +48,7 @@ use routes::Routes;
 /// Starts the gateway; it serves when this returns.
 ///
 /// It is ready as soon as it listens: whether a service can be reached is that service's affair.
-pub async fn start(config: Config) -> anyhow::Result<Started> {
+pub async fn start(mut config: Config) -> anyhow::Result<Started> {
     let service = Service::begin("gateway", &config.service).await?;
     let policy = LivePolicy::of_service(&service, &config.service, &[shop::DESCRIPTORS])?;
     let identity = Identity::of_service(&service, &config.service)?;
@@ -51,6 +58,8 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
     let routes = Routes::connect(&service, &discovery)?;
     let rpcs = routes.descriptors();
     let transcoder = Transcoder::new(&routes.pool, rpcs.iter().cloned())?;
+    let edge = Edge::new(&config, &Reached { routes: &routes, transcoder: &transcoder })?;
+    config.forward_metadata.extend(edge.added().cloned());
     let page = openapi(&transcoder, "Shopmesh", service.version());
     let health = Health::new(all(&service, &config, &discovery, &routes)?, config.health_limit());
     let listener = TcpListener::bind(config.service.listen_addr).await;
@@ -60,6 +69,7 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
     let front = Front {
         service: service.clone(),
         config,
+        edge,
         reflection: Reflection::new(&rpcs)?,
         routes,
         transcoder,
@@ -69,6 +79,32 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
     tokio::spawn(listener::run(listener, Arc::new(front), service.hold()));
     service.health().condition("rpc").ready();
     Ok(Started { service, grpc: address })
+}
+
+/// What can be asked here, for a configuration that refers to it.
+struct Reached<'a> {
+    routes: &'a Routes,
+    transcoder: &'a Transcoder,
+}
+
+impl Places for Reached<'_> {
+    fn has_rpc(&self, name: &str) -> bool {
+        self.routes.find(&format!("/{name}")).is_some()
+    }
+
+    fn has_path(&self, path: &str) -> bool {
+        let parts: Vec<_> = path.split('/').skip(1).collect();
+        let begins = |binding: &Binding| {
+            let segments = binding.template().segments();
+            let mut pairs = parts.iter().zip(segments);
+            parts.len() <= segments.len()
+                && pairs.all(|(part, segment)| match segment {
+                    Segment::Literal(text) => text == part,
+                    Segment::One | Segment::Many => true,
+                })
+        };
+        self.transcoder.bindings().iter().any(begins) || pages::has(path)
+    }
 }
 
 /// Channels to every service that can be found: those behind the ones that are called are asked how

@@ -1,4 +1,4 @@
-//! Connections, of HTTP/1.1 and of HTTP/2 without TLS: accepted, served, told good-bye, and cut if
+//! Connections, of HTTP/1.1 and of HTTP/2, with TLS or without it: accepted, served, told good-bye, and cut if
 //! they do not go.
 
 use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
@@ -10,12 +10,16 @@ use hyper_util::{
 };
 use mesh_runtime::Hold;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::door::{self, Front};
+use crate::{
+    door::{self, Front},
+    edge::Way,
+};
 
 /// More connections than this are closed at once.
 const MAX_CONNECTIONS: usize = 10_000;
@@ -31,6 +35,7 @@ const MAX_STREAMS: u32 = 256;
 const MAX_PENDING_RESETS: usize = 256;
 /// What is read of a request's headers at all; the limit that is told is the configuration's.
 const MAX_HEADERS: u32 = 64 << 10;
+const MAX_HEADER_LINES: usize = 512;
 
 /// Serves until the service has drained.
 pub(crate) async fn run(listener: TcpListener, front: Arc<Front>, hold: Hold) {
@@ -88,7 +93,24 @@ async fn serve(stream: TcpStream, remote: SocketAddr, front: Arc<Front>) {
     if !matches!(word, Some(Ok(Ok(())))) {
         return;
     }
-    let answer = service_fn(move |request| door::answer(Arc::clone(&front), request));
+    let Some(tls) = front.edge.tls.clone() else {
+        let way = Way { peer: remote, is_secure: false };
+        return speak(stream, way, front).await;
+    };
+    match closing.run_until_cancelled(tls.accept(stream)).await {
+        Some(Ok(stream)) => speak(stream, Way { peer: remote, is_secure: true }, front).await,
+        Some(Err(error)) => tracing::debug!(%error, %remote, "no handshake"),
+        None => {}
+    }
+}
+
+/// Speaks HTTP on a connection, until it ends or is told good-bye.
+async fn speak<IO>(stream: IO, way: Way, front: Arc<Front>)
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (closing, remote) = (front.closing.clone(), way.peer);
+    let answer = service_fn(move |request| door::answer(Arc::clone(&front), way, request));
     let http = http();
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), answer));
     let ended = tokio::select! {
@@ -106,7 +128,11 @@ async fn serve(stream: TcpStream, remote: SocketAddr, front: Arc<Front>) {
 
 fn http() -> auto::Builder<TokioExecutor> {
     let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http1().timer(TokioTimer::new()).header_read_timeout(SILENCE).max_buf_size(128 << 10);
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(SILENCE)
+        .max_buf_size(128 << 10)
+        .max_headers(MAX_HEADER_LINES);
     http.http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(PING)

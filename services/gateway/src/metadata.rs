@@ -5,8 +5,9 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// What the call itself needs.
-const CALL: [HeaderName; 3] = [
+/// What the call itself needs; who makes it each service sees for itself.
+const CALL: [HeaderName; 4] = [
+    header::AUTHORIZATION,
     HeaderName::from_static("grpc-timeout"),
     HeaderName::from_static("grpc-encoding"),
     HeaderName::from_static("grpc-accept-encoding"),
@@ -84,7 +85,7 @@ mod tests {
         let sent = onwards(&headers, grpc.clone(), &[]);
         let mut names: Vec<_> = sent.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
-        assert_eq!(names, ["content-type", "grpc-timeout", "te"]);
+        assert_eq!(names, ["authorization", "content-type", "grpc-timeout", "te"]);
 
         let sent = onwards(&headers, grpc, &[header::ACCEPT_LANGUAGE]);
         assert_eq!(sent["accept-language"], "de");

@@ -2,17 +2,19 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
-use http_body_util::Full;
 use serde_json::{Value, json};
 use tonic::body::Body;
 
-use crate::{door::Front, health::Health};
+use crate::{docs::File, door::Front, health::Health, whole};
 
 const OPENAPI: &str = "/openapi.json";
 const HEALTHZ: &str = "/healthz";
 const READYZ: &str = "/readyz";
 const HEALTH: &str = "/health";
 const ALL: [&str; 4] = [OPENAPI, HEALTHZ, READYZ, HEALTH];
+
+/// What a path without a page is called.
+pub(crate) const UNKNOWN: &str = "-";
 
 /// Pages that are there whatever the contracts say.
 #[derive(Debug)]
@@ -28,20 +30,27 @@ impl Pages {
 
     /// What a path is called in the log.
     pub(crate) fn template(&self, path: &str) -> &'static str {
-        ALL.into_iter().find(|page| *page == path).unwrap_or("-")
+        let own = ALL.into_iter().find(|page| *page == path);
+        own.or_else(|| File::find(path).map(|file| file.path)).unwrap_or(UNKNOWN)
     }
 
     /// The page, if there is one.
     pub(crate) async fn answer(&self, front: &Front, head: &Parts) -> Option<Response<Body>> {
-        let path = ALL.into_iter().find(|page| *page == head.uri.path())?;
+        let path = self.template(head.uri.path());
+        if path == UNKNOWN {
+            return None;
+        }
         if head.method != Method::GET {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
             return Some(response);
         }
+        if let Some(file) = File::find(path) {
+            return Some(file.answer());
+        }
         Some(match path {
-            OPENAPI => page(StatusCode::OK, self.openapi.clone()),
+            OPENAPI => whole::json(StatusCode::OK, self.openapi.clone()),
             HEALTHZ => shown(StatusCode::OK, &json!({ "status": "alive" })),
             READYZ => {
                 let ready = front.service.health().readiness().ready;
@@ -56,14 +65,18 @@ impl Pages {
     }
 }
 
-fn shown(status: StatusCode, body: &Value) -> Response<Body> {
-    page(status, body.to_string().into())
+/// Whether an orchestrator asks there, as often as it likes.
+pub(crate) fn is_probe(path: &str) -> bool {
+    [HEALTHZ, READYZ].contains(&path)
 }
 
-fn page(status: StatusCode, body: Bytes) -> Response<Body> {
-    let mut response = Response::new(Body::new(Full::from(body)));
-    *response.status_mut() = status;
-    let json = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
-    response
+/// Whether something is at `path` or below it.
+pub(crate) fn has(path: &str) -> bool {
+    let below =
+        |page: &str| page.strip_prefix(path).is_some_and(|it| it.is_empty() || it.starts_with('/'));
+    ALL.into_iter().any(below) || File::find(path).is_some()
+}
+
+fn shown(status: StatusCode, body: &Value) -> Response<Body> {
+    whole::json(status, body.to_string())
 }

@@ -1,13 +1,15 @@
 //! What the gateway itself refuses, and how every error is told.
 
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode};
 use mesh_rpc::{Code, Fault};
 use mesh_transcode::{http_code, status_json};
 use prost::Message as _;
 use tonic::{Status, body::Body};
-use tonic_types::pb;
+use tonic_types::{ErrorDetails, pb};
 
-use crate::{metadata, story::Story};
+use crate::{metadata, story::Story, whole};
 
 /// Domain of the reasons.
 const DOMAIN: &str = "gateway.shop";
@@ -21,6 +23,14 @@ pub(crate) enum Refused {
     RpcUnknown,
     #[error("the headers are larger than {0} bytes")]
     HeadersTooLarge(u32),
+    #[error("there are more than {0} headers")]
+    HeadersTooMany(u16),
+    #[error("the path and its query are longer than {0} bytes")]
+    PathTooLong(u16),
+    #[error("too many requests; ask again in {} ms", .0.as_millis())]
+    RateLimited(Duration),
+    #[error("pages of this origin may not ask here")]
+    OriginUnknown,
     #[error("the body is larger than {0} bytes")]
     BodyTooLarge(usize),
     #[error("the body did not come in time")]
@@ -42,7 +52,10 @@ impl Refused {
     pub(crate) fn http_status(self) -> StatusCode {
         match self {
             Self::RpcUnknown => StatusCode::NOT_FOUND,
-            Self::HeadersTooLarge(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::PathTooLong(_) => StatusCode::URI_TOO_LONG,
+            Self::HeadersTooLarge(_) | Self::HeadersTooMany(_) => {
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+            }
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             other => http_code(other.code()),
@@ -54,9 +67,13 @@ impl Fault for Refused {
     fn code(&self) -> Code {
         match self {
             Self::RpcUnknown => Code::Unimplemented,
-            Self::HeadersTooLarge(_) | Self::BodyTooLarge(_) => Code::ResourceExhausted,
+            Self::HeadersTooLarge(_)
+            | Self::HeadersTooMany(_)
+            | Self::RateLimited(_)
+            | Self::BodyTooLarge(_) => Code::ResourceExhausted,
+            Self::OriginUnknown => Code::PermissionDenied,
             Self::BodyTooSlow => Code::DeadlineExceeded,
-            Self::BodyBroken => Code::InvalidArgument,
+            Self::BodyBroken | Self::PathTooLong(_) => Code::InvalidArgument,
             Self::Stopping => Code::Unavailable,
             Self::MessageUnreadable => Code::Internal,
         }
@@ -66,6 +83,10 @@ impl Fault for Refused {
         match self {
             Self::RpcUnknown => "RPC_UNKNOWN",
             Self::HeadersTooLarge(_) => "HEADERS_TOO_LARGE",
+            Self::HeadersTooMany(_) => "HEADERS_TOO_MANY",
+            Self::PathTooLong(_) => "PATH_TOO_LONG",
+            Self::RateLimited(_) => "RATE_LIMITED",
+            Self::OriginUnknown => "ORIGIN_UNKNOWN",
             Self::BodyTooLarge(_) => "BODY_TOO_LARGE",
             Self::BodyTooSlow => "BODY_TOO_SLOW",
             Self::BodyBroken => "BODY_BROKEN",
@@ -73,16 +94,17 @@ impl Fault for Refused {
             Self::MessageUnreadable => "MESSAGE_UNREADABLE",
         }
     }
+
+    fn describe(&self, details: &mut ErrorDetails) {
+        if let Self::RateLimited(early) = self {
+            details.set_retry_info(Some(*early));
+        }
+    }
 }
 
 /// An error as JSON.
 pub(crate) fn json(status: &Status, http: StatusCode, story: &Story) -> http::Response<Body> {
-    let body = with_request_info(status, story).to_string();
-    let mut response = http::Response::new(Body::new(http_body_util::Full::from(body)));
-    *response.status_mut() = http;
-    let json = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
-    response
+    whole::json(http, with_request_info(status, story).to_string())
 }
 
 /// The same, for the end of a stream.
@@ -130,7 +152,8 @@ type Any = prost_reflect::prost_types::Any;
 
 #[cfg(test)]
 mod tests {
-    use tonic_types::{ErrorDetails, StatusExt as _};
+    use http::HeaderValue;
+    use tonic_types::StatusExt as _;
 
     use super::*;
 

@@ -3,6 +3,7 @@
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -13,7 +14,9 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Status, body::Body};
 use tower::Service as _;
 
-use crate::{door::Front, metadata, refused, refused::Refused, routes::Rpc, story::Story};
+use crate::{
+    door::Front, metadata, refused, refused::Refused, routes::Rpc, story::Story, timing::Took,
+};
 
 /// Calls `rpc` with these bytes, and answers with those that come back.
 pub(crate) async fn call(
@@ -31,12 +34,14 @@ pub(crate) async fn call(
         Ok(uri) => *request.uri_mut() = uri,
         Err(_) => return error(&Refused::RpcUnknown.status(), story),
     }
+    let begun = Instant::now();
     match rpc.channel.clone().call(request).await {
         Ok(response) => {
             let stop = rpc.descriptor.is_server_streaming();
             let stop = stop.then(|| Box::pin(front.closing.clone().cancelled_owned()));
             let (mut head, body) = response.into_parts();
             refused::tell(&mut head.headers, story);
+            head.extensions.insert(Took(begun.elapsed()));
             let body = Relayed { inner: Some(body), stop, story: story.clone() };
             Response::from_parts(head, Body::new(body))
         }

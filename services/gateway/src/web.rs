@@ -1,7 +1,8 @@
 //! gRPC-Web: gRPC without trailers, for who has no HTTP/2; as bytes or as base64.
 
 use std::{
-    mem,
+    error::Error,
+    fmt, mem,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -10,10 +11,11 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 use http_body::Frame;
-use hyper::body::Incoming;
 use tonic::{Status, body::Body};
 
 use crate::refused::Refused;
+
+type BoxError = Box<dyn Error + Send + Sync>;
 
 /// The first byte of the frame that has what trailers have elsewhere.
 const TRAILERS: u8 = 0x80;
@@ -50,7 +52,13 @@ impl Form {
     }
 
     /// The body of a request as gRPC has it.
-    pub(crate) fn request(self, body: Incoming) -> Body {
+    pub(crate) fn request<B>(self, body: B) -> Body
+    where
+        B: http_body::Body<Data = Bytes, Error: fmt::Display + Into<BoxError>>
+            + Send
+            + Unpin
+            + 'static,
+    {
         match self {
             Self::Binary => Body::new(body),
             Self::Text => Body::new(Decoded { inner: body, rest: BytesMut::new() }),
@@ -82,13 +90,16 @@ impl Form {
 }
 
 /// A request's body in base64: pieces that are padded each for itself may follow one another.
-struct Decoded {
-    inner: Incoming,
+struct Decoded<B> {
+    inner: B,
     /// What is no group of four characters yet.
     rest: BytesMut,
 }
 
-impl http_body::Body for Decoded {
+impl<B> http_body::Body for Decoded<B>
+where
+    B: http_body::Body<Data = Bytes, Error: fmt::Display> + Unpin,
+{
     type Data = Bytes;
     type Error = Status;
 
@@ -197,37 +208,4 @@ fn trailers(headers: &HeaderMap) -> Bytes {
 }
 
 #[cfg(test)]
-mod tests {
-    use tonic::Code;
-
-    use super::*;
-
-    #[test]
-    fn content_types_are_told_apart() {
-        for (given, form) in [
-            ("application/grpc-web", Some(Form::Binary)),
-            ("application/grpc-web+proto; charset=utf-8", Some(Form::Binary)),
-            ("Application/grpc-web-text", Some(Form::Text)),
-            ("application/grpc-web+json", None),
-            ("application/grpc", None),
-            ("application/json", None),
-        ] {
-            assert_eq!(Form::of(given), form, "{given}");
-        }
-    }
-
-    #[test]
-    fn pieces_may_be_padded_each_for_itself() {
-        let pieces = ["a", "", "bc", "def", "g"].map(|piece| STANDARD.encode(piece)).concat();
-        assert_eq!(decode(pieces.as_bytes()).unwrap(), "abcdefg");
-        for bad in ["!!!!", "a===", "ab=c"] {
-            assert_eq!(decode(bad.as_bytes()).unwrap_err().code(), Code::InvalidArgument, "{bad}");
-        }
-    }
-
-    #[test]
-    fn trailers_are_a_frame() {
-        let headers = HeaderMap::from_iter([(STATUS[0].clone(), HeaderValue::from_static("5"))]);
-        assert_eq!(&trailers(&headers)[..], b"\x80\0\0\0\x10grpc-status: 5\r\n");
-    }
-}
+mod tests;

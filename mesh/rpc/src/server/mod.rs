@@ -53,7 +53,7 @@ pub use drain::DrainGate;
 pub use gate::{Gate, GateLayer, Gated};
 pub use limits::{LimitRow, ServerLimits};
 pub use panic::{CatchPanic, CatchPanicLayer};
-pub use rate::{Limited, RateLimit, RateNumbers};
+pub use rate::{Limited, RateLimit, RateNumbers, Recent};
 pub use refusal::Refused;
 pub use shed::{Permit, Shed, ShedNumbers};
 pub use shield::{Overran, shield, shield_for};

@@ -1,17 +1,21 @@
 //! What can be asked for by HTTP, as OpenAPI 3.1, with the contracts' comments.
 
 mod comments;
+mod path;
 mod schema;
+
+use std::collections::HashMap;
 
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Binding, Segment, Transcoder,
+    Binding, Transcoder,
     binding::Body,
     fields::{FieldPath, is_text},
 };
 use comments::comment;
+use path::Path;
 use schema::Schemas;
 
 /// How deep a query's parameters may lie in messages.
@@ -22,13 +26,19 @@ pub fn openapi(transcoder: &Transcoder, title: &str, version: &str) -> Value {
     let mut schemas = Schemas::default();
     let mut paths: Map<String, Value> = Map::new();
     let mut tags: Map<String, Value> = Map::new();
+    let (mut ids, mut shapes) = (Ids::default(), HashMap::new());
     for binding in transcoder.bindings() {
         let service = binding.rpc().parent_service();
         let about = comment(&service.parent_file(), service.path());
         tags.entry(service.name().to_owned())
             .or_insert_with(|| json!({ "name": service.name(), "description": about }));
-        let path = paths.entry(path(binding)).or_insert_with(|| json!({}));
-        path[binding.method().as_str().to_ascii_lowercase()] = operation(binding, &mut schemas);
+        let mut path = Path::of(binding.template());
+        // OpenAPI tells paths apart by what is fixed in them: names are those of the first.
+        path.adopt(shapes.entry(path.shape()).or_insert_with(|| path.names()));
+        let mut operation = operation(binding, &path, &mut schemas);
+        operation["operationId"] = json!(ids.next(binding));
+        let place = paths.entry(path.to_string()).or_insert_with(|| json!({}));
+        place[binding.method().as_str().to_ascii_lowercase()] = operation;
     }
     json!({
         "openapi": "3.1.0",
@@ -39,47 +49,31 @@ pub fn openapi(transcoder: &Transcoder, title: &str, version: &str) -> Value {
     })
 }
 
-/// The path with a name for each segment that is open: a template's own wildcards have none.
-fn path(binding: &Binding) -> String {
-    let template = binding.template();
-    let mut path = String::new();
-    for (at, segment) in template.segments().iter().enumerate() {
-        path.push('/');
-        match segment {
-            Segment::Literal(text) => path.push_str(text),
-            _ => path.push_str(&format!("{{{}}}", segment_name(binding, at))),
-        }
-    }
-    if let Some(verb) = template.verb() {
-        path.push_str(&format!(":{verb}"));
-    }
-    path
-}
+/// Names of operations: an RPC's own, with a number from its second binding on.
+#[derive(Default)]
+struct Ids(HashMap<String, u32>);
 
-/// A variable of one segment has its field's name, one of several segments a number for each of them.
-fn segment_name(binding: &Binding, at: usize) -> String {
-    let template = binding.template();
-    let of = template.variables().iter().find(|variable| variable.segments.contains(&at));
-    match of {
-        Some(variable) if variable.segments.len() == 1 => variable.field.clone(),
-        Some(variable) => format!("{}.{}", variable.field, at - variable.segments.start),
-        None => format!("segment.{at}"),
+impl Ids {
+    fn next(&mut self, binding: &Binding) -> String {
+        let rpc = binding.rpc();
+        let name = format!("{}_{}", rpc.parent_service().name(), rpc.name());
+        let count = self.0.entry(rpc.full_name().to_owned()).or_default();
+        *count += 1;
+        if *count == 1 { name } else { format!("{name}_{count}") }
     }
 }
 
-fn operation(binding: &Binding, schemas: &mut Schemas) -> Value {
+fn operation(binding: &Binding, path: &Path, schemas: &mut Schemas) -> Value {
     let rpc = binding.rpc();
     let service = rpc.parent_service();
     let about = comment(&rpc.parent_file(), rpc.path());
     let summary = about.split("\n\n").next().unwrap_or_default();
     let summary = summary.split_once(". ").map_or(summary, |(first, _)| first);
-    let id = format!("{}_{}", service.name(), rpc.name());
     let mut operation = json!({
-        "operationId": id,
         "summary": summary.trim_end_matches('.').replace('\n', " "),
         "description": about,
         "tags": [service.name()],
-        "parameters": parameters(binding, schemas),
+        "parameters": parameters(binding, path, schemas),
         "responses": {
             "200": { "description": "OK", "content": answer(binding, schemas) },
             "default": {
@@ -118,20 +112,15 @@ fn answer(binding: &Binding, schemas: &mut Schemas) -> Value {
     json!({ "application/json": { "schema": schema } })
 }
 
-fn parameters(binding: &Binding, schemas: &mut Schemas) -> Vec<Value> {
+fn parameters(binding: &Binding, path: &Path, schemas: &mut Schemas) -> Vec<Value> {
     let mut all = Vec::new();
-    let template = binding.template();
-    for (at, segment) in template.segments().iter().enumerate() {
-        if matches!(segment, Segment::Literal(_)) {
-            continue;
-        }
-        let name = segment_name(binding, at);
-        let field = binding.variables.iter().find(|path| path.name() == name);
-        let schema = match field {
+    for open in &path.open {
+        let field = open.variable.map(|at| &binding.variables[at]);
+        let schema = match field.filter(|_| open.is_whole) {
             Some(path) => schemas.field(path.last()),
             None => json!({ "type": "string" }),
         };
-        all.push(parameter(&name, "path", schema, field.map(FieldPath::last)));
+        all.push(parameter(&open.name, "path", schema, field.map(FieldPath::last)));
     }
     if !matches!(binding.body, Body::Everything) {
         let in_body = match &binding.body {

@@ -9,14 +9,28 @@ fn page() -> Value {
     openapi(shelves(), "Shelves", "1.0.0")
 }
 
+/// A path without the names in it.
+fn shape(path: &str) -> String {
+    let parts = path.split('{').map(|part| part.split_once('}').map_or(part, |(_, rest)| rest));
+    parts.collect::<Vec<_>>().join("{}")
+}
+
 #[test]
 fn every_binding_is_an_operation_with_its_comment() {
     let page = page();
     let paths = page["paths"].as_object().unwrap();
 
+    let mut shapes: Vec<_> = paths.keys().map(|path| shape(path)).collect();
+    shapes.sort();
+    shapes.dedup();
+    assert_eq!(shapes.len(), paths.len(), "paths are told apart by what is fixed in them");
     let operations = paths.values().flat_map(|path| path.as_object().unwrap().values());
-    assert_eq!(operations.count(), shelves().bindings().len());
-    let preview = &paths["/v1/shelves/{book.1}/books/{book.3}:preview"]["get"];
+    let mut ids: Vec<_> = operations.map(|it| it["operationId"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), shelves().bindings().len());
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), shelves().bindings().len(), "{ids:?}");
+    let preview = &paths["/v1/shelves/{shelf}/books/{book}:preview"]["get"];
     assert_eq!(preview["operationId"], "ShelvesService_PreviewBook");
     assert_eq!(preview["summary"], "Shows some pages");
     let list = &paths["/v1/books"]["get"];
@@ -37,14 +51,14 @@ fn parameters_are_what_a_request_may_have() {
         named.collect::<Vec<_>>()
     };
 
-    let list = named("/v1/shelves/{parent.1}/books", "get");
-    for some in ["path parent.1", "query page_size", "query author.given_name", "query read_mask"] {
+    let list = named("/v1/shelves/{shelf}/books", "get");
+    for some in ["path shelf", "query page_size", "query author.given_name", "query read_mask"] {
         assert!(list.contains(&some.to_owned()), "{some}: {list:?}");
     }
     assert!(!list.iter().any(|name| name.contains("others") || name.contains("notes")), "{list:?}");
     assert!(!list.contains(&"query parent".to_owned()));
-    assert_eq!(named("/v1/shelves/{shelf}/books/{number}", "put"), ["path shelf", "path number"]);
-    let put = &page["paths"]["/v1/shelves/{shelf}/books/{number}"]["put"]["requestBody"];
+    assert_eq!(named("/v1/shelves/{shelf}/books/{book}", "put"), ["path shelf", "path book"]);
+    let put = &page["paths"]["/v1/shelves/{shelf}/books/{book}"]["put"]["requestBody"];
     let fields = &put["content"]["application/json"]["schema"]["properties"];
     assert_eq!(fields.as_object().unwrap().keys().collect::<Vec<_>>(), ["book"]);
 }

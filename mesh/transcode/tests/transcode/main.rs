@@ -4,6 +4,7 @@
 mod answers;
 mod contracts;
 mod described;
+mod fuzz;
 mod properties;
 mod requests;
 mod support;

@@ -51,9 +51,12 @@ async fn a_stream_without_end_ends_with_the_gateway_and_says_so() {
     assert_eq!(lines.header("content-type"), "application/x-ndjson");
     let first: Value = serde_json::from_slice(&lines.piece().await.unwrap()).unwrap();
     assert_eq!(first["change"]["state"], "ORDER_STATE_PENDING");
-    let request = Request::get(&watch).header("accept", "text/event-stream");
+    let request = Request::get(&watch)
+        .header("accept", "text/event-stream")
+        .header("accept-encoding", "gzip");
     let mut events = gateway.send(request.body(Bytes::new()).unwrap()).await;
     assert_eq!(events.header("content-type"), "text/event-stream");
+    assert!(events.headers.get("content-encoding").is_none(), "a stream is never compressed");
     let first = events.piece().await.unwrap();
     assert!(first.starts_with(b"data: {") && first.ends_with(b"}\n\n"), "{first:?}");
     let mut grpc = OrdersServiceClient::new(gateway.channel());

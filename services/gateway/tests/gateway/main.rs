@@ -2,13 +2,17 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod bindings;
+mod docs;
 mod drain;
+mod edge;
 mod grpc;
 mod json;
 mod limits;
 mod pages;
+mod rates;
 mod reflection;
 mod streams;
 mod support;
+mod tls;
 mod web;
 mod witness;

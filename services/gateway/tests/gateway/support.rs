@@ -1,6 +1,6 @@
 //! A gateway before a catalog and an orders service, each in this process on a database of its own.
 
-use std::{net::SocketAddr, sync::LazyLock};
+use std::{net::SocketAddr, path::PathBuf, sync::LazyLock};
 
 use bytes::Bytes;
 use clap::Parser as _;
@@ -32,6 +32,14 @@ impl Gateway {
         places: &[(&str, SocketAddr)],
         adjust: impl FnOnce(&mut gateway::Config),
     ) -> Self {
+        Self::try_with(places, adjust).await.unwrap()
+    }
+
+    /// The same, or why it does not start.
+    pub async fn try_with(
+        places: &[(&str, SocketAddr)],
+        adjust: impl FnOnce(&mut gateway::Config),
+    ) -> anyhow::Result<Self> {
         let place = |name: &str| {
             let known = places.iter().find(|(known, _)| *known == name);
             let at = known.map_or_else(|| NOWHERE.to_owned(), |(_, at)| at.to_string());
@@ -42,8 +50,8 @@ impl Gateway {
             ["catalog", "orders", "processor", "shipping"].map(place).join(";");
         config.service.log_level = "error".to_owned();
         adjust(&mut config);
-        let started = gateway::start(config).await.unwrap();
-        Self { at: started.grpc, service: started.service }
+        let started = gateway::start(config).await?;
+        Ok(Self { at: started.grpc, service: started.service })
     }
 
     pub fn channel(&self) -> Channel {
@@ -114,6 +122,30 @@ fn config_of(database: &Database, discovery: String) -> ServiceConfig {
         discovery,
         log_level: "error".to_owned(),
         ..ServiceConfig::default()
+    }
+}
+
+/// A directory that goes away with the test.
+pub struct Folder(pub PathBuf);
+
+impl Folder {
+    pub fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("gateway-{}", uuid()));
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    /// A file in it.
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

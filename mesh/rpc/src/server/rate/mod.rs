@@ -27,7 +27,7 @@ use tonic::Status;
 use super::{Gate, Refused};
 use crate::refusal::Refusal;
 pub(super) use gcra::{Due, arrive};
-use recent::Recent;
+pub use recent::Recent;
 
 /// Callers that are remembered.
 const MAX_KEYS: usize = 10_000;

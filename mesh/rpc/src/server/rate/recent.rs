@@ -6,22 +6,25 @@ use std::{collections::HashMap, hash::Hash, mem};
 /// what was old and not used since is forgotten. A least-recently-used map to within half its
 /// capacity, at the price of two lookups and no list.
 #[derive(Debug)]
-pub(super) struct Recent<K, V> {
+pub struct Recent<K, V> {
     young: HashMap<K, V>,
     old: HashMap<K, V>,
     capacity: usize,
 }
 
 impl<K: Eq + Hash, V: Copy> Recent<K, V> {
-    pub(super) fn new(capacity: usize) -> Self {
+    /// Holds nothing yet.
+    pub fn new(capacity: usize) -> Self {
         Self { young: HashMap::new(), old: HashMap::new(), capacity }
     }
 
-    pub(super) fn get(&self, key: &K) -> Option<V> {
+    /// The value of a key that is not forgotten.
+    pub fn get(&self, key: &K) -> Option<V> {
         self.young.get(key).or_else(|| self.old.get(key)).copied()
     }
 
-    pub(super) fn put(&mut self, key: K, value: V) {
+    /// Notes a value; its key is then the last to be forgotten.
+    pub fn put(&mut self, key: K, value: V) {
         if let Some(known) = self.young.get_mut(&key) {
             *known = value;
             return;
@@ -33,11 +36,18 @@ impl<K: Eq + Hash, V: Copy> Recent<K, V> {
         self.young.insert(key, value);
     }
 
-    pub(super) fn len(&self) -> usize {
+    /// How many keys it holds.
+    pub fn len(&self) -> usize {
         self.young.len() + self.old.len()
     }
 
-    pub(super) fn clear(&mut self) {
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Forgets all.
+    pub fn clear(&mut self) {
         self.young.clear();
         self.old.clear();
     }

@@ -82,12 +82,19 @@ struct Series {
 }
 
 enum Kind {
-    /// Labels of the calls that count.
-    Availability { calls: String },
-    /// The same, and the bound as a matcher.
-    Latency { calls: String, bound: String },
+    Availability {
+        asked: Asked,
+    },
+    /// With the bound as a matcher.
+    Latency {
+        asked: Asked,
+        bound: String,
+    },
     /// Labels of the step, and the bound as a matcher.
-    Saga { step: String, bound: String },
+    Saga {
+        step: String,
+        bound: String,
+    },
 }
 
 impl Series {
@@ -95,9 +102,9 @@ impl Series {
         let service = declaration.service.clone();
         let own = format!("job=\"{service}\",service=\"{service}\"");
         let kind = match &objective.what {
-            Indicator::Availability => Kind::Availability { calls: calls(declaration, &own)? },
+            Indicator::Availability => Kind::Availability { asked: Asked::of(declaration, &own)? },
             Indicator::Latency { bound } => {
-                Kind::Latency { calls: calls(declaration, &own)?, bound: boundary(*bound)? }
+                Kind::Latency { asked: Asked::of(declaration, &own)?, bound: boundary(*bound)? }
             }
             Indicator::Saga { step, bound } => {
                 Kind::Saga { step: format!("{own},step=\"{step}\""), bound: boundary(*bound)? }
@@ -109,13 +116,8 @@ impl Series {
     /// What counts, per second.
     fn all(&self, window: &str) -> String {
         match &self.kind {
-            Kind::Availability { calls } => {
-                format!("sum(rate(rpc_server_call_duration_seconds_count{{{calls}}}[{window}]))")
-            }
-            Kind::Latency { calls, .. } => format!(
-                "sum(rate(rpc_server_call_duration_seconds_count{{{calls},\
-                 rpc_response_status_code=\"OK\"}}[{window}]))"
-            ),
+            Kind::Availability { asked } => asked.rate("count", "", window),
+            Kind::Latency { asked, .. } => asked.rate("count", asked.good, window),
             Kind::Saga { step, .. } => {
                 format!("{}\n  + {}", reached(step, window), late(step, window))
             }
@@ -125,15 +127,16 @@ impl Series {
     /// What of it is not good, per second.
     fn bad(&self, window: &str) -> String {
         match &self.kind {
-            Kind::Availability { calls } => format!(
-                "(sum(rate(rpc_server_call_duration_seconds_count{{{calls},\
-                 rpc_response_status_code=~\"{FAULTS}\"}}[{window}])) or vector(0))"
-            ),
-            Kind::Latency { calls, bound } => format!(
-                "{}\n  - sum(rate(rpc_server_call_duration_seconds_bucket{{{calls},\
-                 rpc_response_status_code=\"OK\",{bound}}}[{window}]))",
-                self.all(window)
-            ),
+            Kind::Availability { asked } => {
+                let of = |faults: &String| {
+                    format!("({} or vector(0))", asked.rate("count", faults, window))
+                };
+                asked.faults.iter().map(of).collect::<Vec<_>>().join("\n  + ")
+            }
+            Kind::Latency { asked, bound } => {
+                let within = asked.rate("bucket", &format!("{},{bound}", asked.good), window);
+                format!("{}\n  - {within}", self.all(window))
+            }
             Kind::Saga { step, bound } => format!(
                 "{}\n  - (sum(rate(mesh_saga_step_reached_seconds_bucket{{{step},{bound}}}\
                  [{window}])) or vector(0))",
@@ -192,6 +195,8 @@ impl Series {
         let page = burns(Severity::Page);
         let ticket = format!("(\n{}\n)\nunless\n(\n{page}\n)", burns(Severity::Ticket));
         let name = match &self.kind {
+            Kind::Availability { asked } if asked.is_door() => "DoorFailing",
+            Kind::Latency { asked, .. } if asked.is_door() => "DoorSlow",
             Kind::Availability { .. } => "CallsFailing",
             Kind::Latency { .. } => "CallsSlow",
             Kind::Saga { .. } => "SagasSlow",
@@ -254,12 +259,57 @@ fn rounded(number: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
+/// What a service is asked, as a histogram of its own counts it.
+struct Asked {
+    histogram: &'static str,
+    /// Labels of what counts.
+    labels: String,
+    /// Those of what was answered as it was asked.
+    good: &'static str,
+    /// Those of its own failures, of each kind.
+    faults: Vec<String>,
+}
+
+/// What the door counts, whatever was spoken there.
+const DOOR: &str = "http_server_request_duration_seconds";
+
+impl Asked {
+    fn of(declaration: &Declaration, own: &str) -> Result<Self> {
+        let faults = format!("rpc_response_status_code=~\"{FAULTS}\"");
+        let Some(contract) = &declaration.contract else {
+            // It has no contract: it is the door to those of others. Of gRPC there the HTTP status says
+            // nothing, and of JSON there is no other.
+            return Ok(Self {
+                histogram: DOOR,
+                labels: format!("{own},kind=\"unary\""),
+                good: "http_response_status_code=\"200\",rpc_response_status_code=~\"OK|\"",
+                faults: vec!["http_response_status_code=~\"5..\"".to_owned(), faults],
+            });
+        };
+        Ok(Self {
+            histogram: "rpc_server_call_duration_seconds",
+            labels: calls(contract, own)?,
+            good: "rpc_response_status_code=\"OK\"",
+            faults: vec![faults],
+        })
+    }
+
+    fn is_door(&self) -> bool {
+        self.histogram == DOOR
+    }
+
+    /// How often per second it has these labels besides.
+    fn rate(&self, part: &str, more: &str, window: &str) -> String {
+        let Self { histogram, labels, .. } = self;
+        let comma = if more.is_empty() { "" } else { "," };
+        format!("sum(rate({histogram}_{part}{{{labels}{comma}{more}}}[{window}]))")
+    }
+}
+
 /// The labels of a service's calls that count: of its contract, and unary. How long a stream lasts
 /// and how it ends is its caller's wish.
-fn calls(declaration: &Declaration, own: &str) -> Result<String> {
+fn calls(contract: &str, own: &str) -> Result<String> {
     let pool = DescriptorPool::decode(shop::DESCRIPTORS).context("the contracts cannot be read")?;
-    let contract =
-        declaration.contract.as_ref().context("there is no contract that it could be about")?;
     let services = pool.services().filter(|it| it.parent_file().package_name() == contract);
     let methods: Vec<MethodDescriptor> =
         services.flat_map(|it| it.methods().collect::<Vec<_>>()).collect();

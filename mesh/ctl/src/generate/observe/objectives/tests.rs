@@ -60,6 +60,31 @@ fn streams_do_not_count_and_other_contracts_do_not_either() {
     assert_eq!(all, format!("sum(rate(rpc_server_call_duration_seconds_count{labels}[5m]))"));
 }
 
+/// What the door answers it has from others, in either of two ways.
+#[test]
+fn a_service_without_a_contract_is_the_door_to_those_of_others() {
+    let declared = |objective: &str| {
+        let text = format!("service = \"door\"\n\n[[objectives]]\n{objective}\nwindow = \"30d\"\n");
+        let groups = groups(&Declaration::parse(&text).unwrap(), &Clock::REAL).unwrap();
+        groups.into_iter().flat_map(|group| group.rules).collect::<Vec<_>>()
+    };
+    let labels = "job=\"door\",service=\"door\",kind=\"unary\"";
+    let count = format!("http_server_request_duration_seconds_count{{{labels}");
+
+    let made = declared("name = \"calls\"\nwhat = \"availability\"\ntarget = 0.999");
+    assert_eq!(record(&made, "slo:all:rate5m"), format!("sum(rate({count}}}[5m]))"));
+    let bad = record(&made, "slo:bad:rate5m");
+    for fault in ["http_response_status_code=~\"5..\"", "rpc_response_status_code=~\"UNKNOWN|"] {
+        assert!(bad.contains(&format!("(sum(rate({count},{fault}")), "{bad}");
+    }
+    let names: Vec<_> = made.into_iter().filter_map(Rule::alert).map(|it| it.name).collect();
+    assert_eq!(names, ["DoorFailing", "DoorFailing", "ServiceGone"]);
+
+    let slow = declared("name = \"fast\"\nwhat = \"latency\"\ntarget = 0.99\nbound = \"500ms\"");
+    let good = "http_response_status_code=\"200\",rpc_response_status_code=~\"OK|\",le=\"0.5\"";
+    assert!(record(&slow, "slo:bad:rate5m").contains(good), "{}", record(&slow, "slo:bad:rate5m"));
+}
+
 #[test]
 fn a_whole_bound_is_found_however_prometheus_writes_it() {
     let latency = |bound: &str| {
