@@ -5,6 +5,7 @@ mod api_reference;
 mod architecture;
 mod audit;
 mod bad_input;
+mod callers;
 mod catalog;
 mod checkout;
 mod contracts;

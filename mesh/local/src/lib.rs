@@ -22,6 +22,7 @@ mod service_keys;
 mod streams;
 mod supervise;
 mod user;
+mod user_keys;
 mod wheels;
 
 pub use ca::{Authority, CertificateFiles, Holder, Issued, Kept, NAMESPACE};
@@ -44,3 +45,4 @@ pub use service_keys::ServiceKeys;
 pub use streams::{connect_nats, ensure_streams};
 pub use supervise::{ProcessSpec, Status, Supervised};
 pub use user::User;
+pub use user_keys::UserKeys;

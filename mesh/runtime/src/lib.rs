@@ -48,7 +48,8 @@ pub mod telemetry;
 pub mod trace;
 
 pub use config::{
-    ConfigError, DnsName, LogFormat, Secret, ServiceConfig, Signal, Source, Target, parse_discovery,
+    ConfigError, DnsName, LogFormat, Secret, ServiceConfig, Signal, Source, Target, USER_AUDIENCE,
+    USER_ISSUER, parse_discovery,
 };
 pub use health::{Condition, ConditionReport, Health, Readiness, State};
 pub use process::{Started, main};

@@ -5,8 +5,9 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// What the call itself needs.
-const CALL: [HeaderName; 3] = [
+/// What the call itself needs, and who it is made for: each service verifies that itself.
+const CALL: [HeaderName; 4] = [
+    header::AUTHORIZATION,
     HeaderName::from_static("grpc-timeout"),
     HeaderName::from_static("grpc-encoding"),
     HeaderName::from_static("grpc-accept-encoding"),
@@ -48,7 +49,8 @@ pub(crate) fn size(headers: &HeaderMap) -> usize {
 pub(crate) fn allowed(text: &str) -> Result<HeaderName, String> {
     let name: HeaderName = text.trim().parse().map_err(|_| format!("`{text}` is no name"))?;
     let reserved = ["grpc-", "x-mesh-", "x-envoy-", "x-forwarded-", "trace", "baggage"];
-    let own = [header::CONTENT_TYPE, header::TE, header::HOST, header::CONNECTION];
+    let own =
+        [header::CONTENT_TYPE, header::TE, header::HOST, header::CONNECTION, header::AUTHORIZATION];
     let is_known = reserved.iter().any(|start| name.as_str().starts_with(start));
     if is_known || own.contains(&name) {
         return Err(format!(
@@ -84,7 +86,7 @@ mod tests {
         let sent = onwards(&headers, grpc.clone(), &[]);
         let mut names: Vec<_> = sent.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
-        assert_eq!(names, ["content-type", "grpc-timeout", "te"]);
+        assert_eq!(names, ["authorization", "content-type", "grpc-timeout", "te"]);
 
         let sent = onwards(&headers, grpc, &[header::ACCEPT_LANGUAGE]);
         assert_eq!(sent["accept-language"], "de");
