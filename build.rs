@@ -12,13 +12,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     // of the root package changes: README, docs/, tests/.
     println!("cargo::rerun-if-changed={PROTO_ROOT}");
     println!("cargo::rerun-if-changed=build.rs");
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("declarations.rs"), declarations()?)?;
 
     let mut compiler = protox::Compiler::new([PROTO_ROOT])?;
     compiler.include_imports(true).include_source_info(true);
     compiler.open_files(proto_files(PathBuf::from(PROTO_ROOT).join("shop"))?)?;
     // Encoded by the compiler, because only this form keeps custom options.
     let encoded = compiler.encode_file_descriptor_set();
-    fs::write(PathBuf::from(env::var("OUT_DIR")?).join("descriptors.bin"), &encoded)?;
+    fs::write(out.join("descriptors.bin"), &encoded)?;
 
     // Type names give every message its full proto name; an event's is its subject.
     let mut prost = tonic_prost_build::Config::new();
@@ -33,6 +35,23 @@ fn main() -> Result<(), Box<dyn Error>> {
         .emit_rerun_if_changed(false)
         .compile_fds_with_config(FileDescriptorSet::decode(&*encoded)?, prost)?;
     Ok(())
+}
+
+/// The texts of all `services/*/mesh.toml`, as a list in Rust.
+fn declarations() -> Result<String, Box<dyn Error>> {
+    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("services");
+    println!("cargo::rerun-if-changed={}", root.display());
+    let mut files = Vec::new();
+    for entry in fs::read_dir(root)? {
+        let file = entry?.path().join("mesh.toml");
+        if file.is_file() {
+            println!("cargo::rerun-if-changed={}", file.display());
+            files.push(file);
+        }
+    }
+    files.sort();
+    let texts = files.iter().map(|file| format!("include_str!({:?})", file.display().to_string()));
+    Ok(format!("&[{}]", texts.collect::<Vec<_>>().join(", ")))
 }
 
 /// Lists every `.proto` under `dir`, sorted so that generated code is stable.

@@ -8,5 +8,9 @@ mod generated {
 }
 pub use generated::shop::*;
 
+/// What every service declares about itself: the text of each `services/*/mesh.toml`. Who calls whom
+/// is a part of the contracts: access rules for services are about it.
+pub const DECLARATIONS: &[&str] = include!(concat!(env!("OUT_DIR"), "/declarations.rs"));
+
 /// Encoded `FileDescriptorSet` of `proto/`, comments and options included.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -49,6 +49,8 @@ fn every_reason_that_code_gives_is_on_the_page() {
         "mesh/rpc/src/fields.rs",
         "mesh/rpc/src/page.rs",
         "mesh/rpc/src/fault.rs",
+        "mesh/auth/src/verify/refused.rs",
+        "mesh/rpc/src/access/denied.rs",
         "mesh/rpc/src/peer/refusal.rs",
         "mesh/rpc/src/server/refusal.rs",
         "mesh/log/src/submit_error.rs",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mesh_policy::{Criticality, Idempotency, RequestId, Table};
 use prost::Message as _;
-use prost_reflect::{DescriptorPool, DynamicMessage, Value};
+use prost_reflect::{DescriptorPool, DynamicMessage, Kind, Value};
 use prost_types::{DescriptorProto, FileDescriptorProto, FileDescriptorSet};
 
 /// Places in a file descriptor, as `SourceCodeInfo` spells them.
@@ -149,6 +149,37 @@ fn every_rpc_that_changes_something_is_safe_to_repeat() {
             problems.push(format!("{}: has a request_id exactly if required", rpc.path));
         }
     }
+    report(&problems);
+}
+
+#[test]
+fn no_event_carries_what_a_person_is_known_by_or_a_secret() {
+    let mut pool = DescriptorPool::new();
+    pool.decode_file_descriptor_set(shop::DESCRIPTORS).unwrap();
+    let table = policies();
+    let (mut problems, mut events) = (Vec::new(), 0);
+    for event in pool.all_messages().filter(|it| it.parent_file().name().ends_with("/events.proto"))
+    {
+        events += 1;
+        let mut open = vec![event.clone()];
+        let mut seen = Vec::new();
+        while let Some(message) = open.pop() {
+            for field in message.fields() {
+                if let Some(what) = table.sensitivity(field.full_name()) {
+                    let (event, field) = (event.full_name(), field.full_name());
+                    problems.push(format!("{event}: {field} is {}", what.as_str()));
+                }
+                if let Kind::Message(inner) = field.kind()
+                    && !seen.contains(&inner)
+                {
+                    seen.push(inner.clone());
+                    open.push(inner);
+                }
+            }
+        }
+    }
+    assert!(events > 20);
+    assert!(table.sensitivity("shop.common.v1.Address.recipient").is_some());
     report(&problems);
 }
 

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use mesh_testkit::eventually;
-use meshctl::caller::Caller;
-use meshctl::demo::{self, Amount, Doors, Options, Tally};
+use meshctl::demo::{self, Amount, Options, Tally};
 use meshctl::operate::Desk;
 use shop::orders::v1::{ListOrdersRequest, OrderState};
 
+use crate::callers::{doors, operator};
 use crate::shop::{SERVICES, Shop};
 
 const ORDERS: u64 = 60;
@@ -16,7 +16,7 @@ const ORDERS: u64 = 60;
 async fn every_order_of_a_demo_settles_though_the_orders_service_is_killed() {
     let shop = Shop::open().await;
     let platform = &shop.platform;
-    let doors = Doors::find(|name| vec![platform.grpc(name)]);
+    let doors = doors(platform);
     let options = Options { amount: Amount::Orders(ORDERS), ..Options::default() };
     let tally = Arc::new(Tally::default());
 
@@ -37,7 +37,7 @@ async fn every_order_of_a_demo_settles_though_the_orders_service_is_killed() {
 
     // What customers see as settled is settled for the operator too, a moment later.
     let desk = Desk::open(
-        &Caller::default(),
+        &operator(platform),
         SERVICES.iter().map(|name| ((*name).to_owned(), vec![platform.grpc(name)])),
     );
     let desk = desk.unwrap();

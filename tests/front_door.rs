@@ -5,9 +5,11 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering::SeqCst},
 };
 
+use crate::callers::{Callers, Channel};
+use crate::shop::{GOOD_CARD, SERVICES, Shop, address, is_settled, uuid};
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use futures::future::join_all;
-use http::{Method, Request, header};
+use http::{HeaderValue, Method, Request, header};
 use mesh_testkit::{Answer, Platform, PlatformOptions, browse, eventually};
 use prost::Message;
 use serde_json::{Value, json};
@@ -19,9 +21,6 @@ use shop::{
     },
     processor::v1::{TokenizeCardRequest, cards_service_client::CardsServiceClient},
 };
-use tonic::transport::{Channel, Endpoint};
-
-use crate::shop::{GOOD_CARD, SERVICES, Shop, address, is_settled, uuid};
 
 const GATEWAY: &str = "gateway";
 const WEB: &str = "application/grpc-web+proto";
@@ -33,22 +32,34 @@ async fn open() -> Shop {
     Shop { platform: Platform::start(PlatformOptions::new(&all)).await }
 }
 
-fn door(shop: &Shop) -> SocketAddr {
-    shop.platform.grpc(GATEWAY)
+/// Where the gateway is, and what whoever goes through it shows.
+struct Door {
+    at: SocketAddr,
+    token: HeaderValue,
+}
+
+fn door(shop: &Shop) -> Door {
+    let token = Callers::of(&shop.platform).administrator();
+    Door { at: shop.platform.grpc(GATEWAY), token }
 }
 
 fn channel(shop: &Shop) -> Channel {
-    Endpoint::from_shared(shop.platform.uri(GATEWAY)).unwrap().connect_lazy()
+    Channel::to(&shop.platform, GATEWAY, shop.platform.uri(GATEWAY))
 }
 
-async fn tell(at: SocketAddr, method: Method, target: &str, body: &Value) -> Answer {
+async fn browse(door: &Door, mut request: Request<Bytes>) -> Answer {
+    request.headers_mut().insert(header::AUTHORIZATION, door.token.clone());
+    mesh_testkit::browse(door.at, request).await.unwrap()
+}
+
+async fn tell(at: &Door, method: Method, target: &str, body: &Value) -> Answer {
     let request = Request::builder().method(method).uri(target);
     let request = request.header(header::CONTENT_TYPE, "application/json");
-    browse(at, request.body(body.to_string().into()).unwrap()).await.unwrap()
+    browse(at, request.body(body.to_string().into()).unwrap()).await
 }
 
 /// A request in JSON that orders a piece, and its customer.
-async fn json_order(at: SocketAddr, sku: &str) -> Value {
+async fn json_order(at: &Door, sku: &str) -> Value {
     let customer = uuid();
     let line = json!({ "requestId": uuid(), "sku": sku, "quantity": 1 });
     let lines = format!("/v1/carts/{customer}/lines");
@@ -67,14 +78,14 @@ async fn json_order(at: SocketAddr, sku: &str) -> Value {
 }
 
 async fn by_json(shop: &Shop, sku: &str) -> Vec<String> {
-    let at = door(shop);
+    let at = &door(shop);
     let order = json_order(at, sku).await;
     let placed = tell(at, Method::POST, "/v1/orders", &order).await;
     assert_eq!(placed.status, 200);
     let placed = placed.json().await;
     let watch = format!("/v1/orders/{}:watch", placed["order"]["orderId"].as_str().unwrap());
     let request = Request::get(&watch).body(Bytes::new()).unwrap();
-    let mut lines = browse(at, request).await.unwrap();
+    let mut lines = browse(at, request).await;
     let (mut states, mut text) = (Vec::new(), Vec::new());
     while !states.ends_with(&["ORDER_STATE_CONFIRMED".to_owned()]) {
         text.extend(lines.piece().await.expect("the watch goes on until it is confirmed"));
@@ -128,14 +139,14 @@ async fn by_grpc(shop: &Shop, sku: &str) -> Vec<String> {
 }
 
 /// Calls by gRPC-Web, and answers with the answer while it comes.
-async fn web(at: SocketAddr, method: &str, message: &impl Message) -> Answer {
+async fn web(at: &Door, method: &str, message: &impl Message) -> Answer {
     let mut frame = BytesMut::new();
     frame.put_u8(0);
     frame.put_u32(u32::try_from(message.encoded_len()).unwrap());
     message.encode(&mut frame).unwrap();
     let request = Request::post(format!("/shop.orders.v1.OrdersService/{method}"));
     let request = request.header(header::CONTENT_TYPE, WEB).body(frame.freeze()).unwrap();
-    let answer = browse(at, request).await.unwrap();
+    let answer = browse(at, request).await;
     assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, WEB));
     answer
 }
@@ -160,13 +171,13 @@ async fn next<M: Message + Default>(answer: &mut Answer, seen: &mut BytesMut) ->
 
 async fn by_grpc_web(shop: &Shop, sku: &str) -> Vec<String> {
     let request = grpc_order(shop, sku).await;
-    let (mut answer, mut seen) = (web(door(shop), "PlaceOrder", &request).await, BytesMut::new());
+    let (mut answer, mut seen) = (web(&door(shop), "PlaceOrder", &request).await, BytesMut::new());
     let placed: PlaceOrderResponse = next(&mut answer, &mut seen).await.unwrap();
     let last = next::<PlaceOrderResponse>(&mut answer, &mut seen).await.unwrap_err();
     assert!(last.contains("grpc-status: 0"), "{last}");
     let order_id = placed.order.unwrap().order_id;
     let request = WatchOrderRequest { order_id, after_version: 0 };
-    let (mut answer, mut seen) = (web(door(shop), "WatchOrder", &request).await, BytesMut::new());
+    let (mut answer, mut seen) = (web(&door(shop), "WatchOrder", &request).await, BytesMut::new());
     let mut states = Vec::new();
     while !states.ends_with(&[OrderState::Confirmed]) {
         let change: WatchOrderResponse = next(&mut answer, &mut seen).await.unwrap();
@@ -186,8 +197,8 @@ async fn an_order_is_placed_and_watched_by_json_grpc_and_grpc_web() {
     for states in told {
         assert_eq!(states, ["ORDER_STATE_PENDING", "ORDER_STATE_CONFIRMED"]);
     }
-    let health = browse(door(&shop), Request::get("/health").body(Bytes::new()).unwrap()).await;
-    let health = health.unwrap().json().await;
+    let health = browse(&door(&shop), Request::get("/health").body(Bytes::new()).unwrap()).await;
+    let health = health.json().await;
     let services = health["services"].as_object().unwrap();
     assert_eq!(services.keys().collect::<Vec<_>>(), SERVICES, "{health}");
     assert!(services.values().all(|service| service["status"] != "unhealthy"), "{health}");
@@ -203,12 +214,12 @@ async fn an_order_is_placed_and_watched_by_json_grpc_and_grpc_web() {
 async fn a_gateway_that_dies_costs_its_connections_and_no_order() {
     let shop = open().await;
     let sku = shop.stocked(10).await;
-    let at = door(&shop);
+    let at = &door(&shop);
     let order = json_order(at, &sku).await;
     let placed = tell(at, Method::POST, "/v1/orders", &order).await.json().await;
     let order_id = placed["order"]["orderId"].as_str().unwrap().to_owned();
     let request = Request::get(format!("/v1/orders/{order_id}:watch")).body(Bytes::new()).unwrap();
-    let mut watch = browse(at, request).await.unwrap();
+    let mut watch = browse(at, request).await;
     assert!(watch.piece().await.is_some());
 
     shop.platform.service(GATEWAY).kill().await;

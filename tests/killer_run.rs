@@ -7,9 +7,10 @@ use std::{
 };
 
 use mesh_local::Signal;
-use meshctl::demo::{self, Amount, Doors, Options, Tally};
+use meshctl::demo::{self, Amount, Options, Tally};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 
+use crate::callers::doors;
 use crate::shop::{SERVICES, Shop};
 
 /// How long customers order.
@@ -24,7 +25,7 @@ async fn every_order_settles_while_services_and_servers_are_killed_and_stopped()
     let seed: u64 = rand::random();
     println!("seed {seed}");
     let shop = Shop::open_with(|options| options.isolated_postgres()).await;
-    let doors = Doors::find(|service| vec![shop.platform.grpc(service)]);
+    let doors = doors(&shop.platform);
     let options =
         Options { amount: Amount::During(RUN), concurrency: CUSTOMERS, seed, ..Options::default() };
 

@@ -24,11 +24,10 @@ use shop::{
     },
     shipping::v1::shipping_service_client::ShippingServiceClient,
 };
-use tonic::{
-    Status,
-    transport::{Channel, Endpoint},
-};
+use tonic::Status;
 use uuid::Uuid;
+
+use crate::callers::Channel;
 
 /// The services that keep something. The gateway does not, and runs where a scenario needs it.
 pub const SERVICES: &[&str] =
@@ -52,8 +51,9 @@ impl Shop {
         Self { platform: Platform::start(adjust(PlatformOptions::new(SERVICES))).await }
     }
 
-    fn channel(&self, service: &str) -> Channel {
-        Endpoint::from_shared(self.platform.uri(service)).unwrap().connect_lazy()
+    /// To the first replica of a service, as whoever may call it.
+    pub fn channel(&self, service: &str) -> Channel {
+        Channel::to(&self.platform, service, self.platform.uri(service))
     }
 
     pub fn catalog(&self) -> CatalogServiceClient<Channel> {
@@ -71,8 +71,7 @@ impl Shop {
     /// The orders service as one of its replicas serves it.
     pub fn orders_at(&self, replica: u32) -> OrdersServiceClient<Channel> {
         let address = self.platform.replica("orders", replica).grpc();
-        let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
-        OrdersServiceClient::new(endpoint.connect_lazy())
+        OrdersServiceClient::new(Channel::to(&self.platform, "orders", format!("http://{address}")))
     }
 
     /// The operator's view of the checkouts.

@@ -7,14 +7,14 @@ use shop::inventory::v1::{
     SetLowStockThresholdRequest, inventory_service_client::InventoryServiceClient,
 };
 
-use super::{channel, connect};
+use super::{connect, signed};
 use crate::shop::{persist, uuid};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_correction_of_the_books_that_a_crash_interrupts_is_made_once() {
     let platform = Platform::start(PlatformOptions::new(&["inventory"])).await;
     let keeper = platform.service("inventory");
-    let client = || InventoryServiceClient::new(channel(keeper.grpc()));
+    let client = || InventoryServiceClient::new(signed(&platform, "inventory", keeper.grpc()));
     let sku = "MUG".to_owned();
     let request = ReceiveStockRequest { request_id: uuid(), sku: sku.clone(), quantity: 100 };
     client().receive_stock(request).await.unwrap();

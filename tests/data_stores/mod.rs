@@ -8,13 +8,20 @@ mod races;
 
 use std::net::SocketAddr;
 
-use mesh_testkit::eventually;
+use mesh_testkit::{Platform, eventually};
 use sqlx::{PgConnection, PgPool};
 use tonic::transport::{Channel, Endpoint};
+
+use crate::callers;
 
 /// A channel to one replica.
 fn channel(address: SocketAddr) -> Channel {
     Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy()
+}
+
+/// The same for a service of a platform, as whoever may call it.
+fn signed(platform: &Platform, service: &str, address: SocketAddr) -> callers::Channel {
+    callers::Channel::to(platform, service, format!("http://{address}"))
 }
 
 async fn connect(url: &str) -> PgConnection {

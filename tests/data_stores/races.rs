@@ -13,10 +13,13 @@ use shop::{
     orders::v1::orders_service_client::OrdersServiceClient,
 };
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
-use tonic::{Code, Status, transport::Channel};
+use tonic::{Code, Status};
 
-use super::{blocked, channel, connect};
-use crate::shop::{GOOD_CARD, Shop, address, uuid};
+use super::{blocked, connect, signed};
+use crate::{
+    callers,
+    shop::{GOOD_CARD, Shop, address, uuid},
+};
 
 /// A table that nobody can write to until the test lets go.
 struct Barrier {
@@ -42,14 +45,14 @@ impl Barrier {
 /// Two replicas of the stock keeper, alone.
 struct Stock {
     platform: Platform,
-    replicas: [InventoryServiceClient<Channel>; 2],
+    replicas: [InventoryServiceClient<callers::Channel>; 2],
 }
 
 impl Stock {
     async fn open() -> Self {
         let options = PlatformOptions::new(&["inventory"]).replicas("inventory", 2);
         let platform = Platform::start(options).await;
-        let replica = |n| channel(platform.replica("inventory", n).grpc());
+        let replica = |n| signed(&platform, "inventory", platform.replica("inventory", n).grpc());
         let replicas = [0, 1].map(|n| InventoryServiceClient::new(replica(n)));
         Self { platform, replicas }
     }
@@ -216,7 +219,8 @@ async fn place_at_both(
     let barrier = Barrier::at(&shop.platform.superuser_url("orders"), "streams").await;
     let [one, other] = requests;
     let place = async |replica, request| {
-        let channel = channel(shop.platform.replica("orders", replica).grpc());
+        let channel =
+            signed(&shop.platform, "orders", shop.platform.replica("orders", replica).grpc());
         let answer = OrdersServiceClient::new(channel).place_order(request).await?;
         Ok(answer.into_inner().order.unwrap().order_id)
     };

@@ -3,16 +3,18 @@
 use std::{sync::LazyLock, time::Duration};
 
 use bytes::{Buf as _, BufMut as _, Bytes};
-use mesh_policy::{Idempotency, RequestId, Table};
+use mesh_policy::{Access, Idempotency, RequestId, Table};
 use prost::Message as _;
 use prost_reflect::{DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor};
 use serde_json::Value;
 use tonic::{
     Request, Status,
-    client::Grpc,
+    body::Body,
+    client::{Grpc, GrpcService},
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
     codegen::http::uri::PathAndQuery,
-    transport::Endpoint,
+    metadata::MetadataMap,
+    transport::{self, Endpoint},
 };
 
 use crate::shop::Shop;
@@ -43,6 +45,8 @@ pub struct Rpc {
     pub changes: bool,
     /// True if the request names itself by a `request_id`.
     pub has_request_id: bool,
+    /// Who may call it.
+    pub access: Access,
 }
 
 /// Every RPC that somebody serves, in the order of their names.
@@ -67,6 +71,7 @@ pub fn rpcs() -> Vec<Rpc> {
                 streams: method.is_server_streaming(),
                 changes: policy.idempotency != Idempotency::NoSideEffects,
                 has_request_id: policy.request_id == RequestId::Required,
+                access: policy.access.clone(),
                 path,
             }
         })
@@ -89,10 +94,34 @@ impl Rpc {
 
     /// Sends a request as bytes; returns the bytes of the (first) answer.
     pub async fn send(&self, shop: &Shop, request: Bytes) -> Result<Bytes, Status> {
+        self.send_by(shop.channel(&self.process), request, MetadataMap::new()).await
+    }
+
+    /// Sends a request with nothing but this metadata.
+    pub async fn send_with(
+        &self,
+        shop: &Shop,
+        request: Bytes,
+        metadata: MetadataMap,
+    ) -> Result<Bytes, Status> {
         let uri = shop.platform.uri(&self.process);
-        let mut client = Grpc::new(Endpoint::from_shared(uri).unwrap().connect_lazy());
+        let channel = Endpoint::from_shared(uri).unwrap().connect_lazy();
+        self.send_by(channel, request, metadata).await
+    }
+
+    async fn send_by<C>(
+        &self,
+        channel: C,
+        request: Bytes,
+        metadata: MetadataMap,
+    ) -> Result<Bytes, Status>
+    where
+        C: GrpcService<Body, ResponseBody = Body, Error = transport::Error>,
+    {
+        let mut client = Grpc::new(channel);
         client.ready().await.map_err(|error| Status::from_error(error.into()))?;
         let mut request = Request::new(futures::stream::iter([request]));
+        *request.metadata_mut() = metadata;
         request.set_timeout(PATIENCE);
         let path = PathAndQuery::try_from(format!("/{}", self.path)).unwrap();
         let mut answers = client.streaming(request, path, Raw).await?.into_inner();

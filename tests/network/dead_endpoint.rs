@@ -13,7 +13,7 @@ async fn with_one_of_three_replicas_dead_orders_go_on_and_no_call_fails() {
     let shop = Shop::open_with(|it| it.replicas("inventory", 3)).await;
     let orders = shop.platform.service("orders");
     let dead = shop.platform.replica("inventory", 1);
-    let customer = Customer::new().await;
+    let customer = Customer::of(&shop.platform).await;
     let load = Load::through(customer.channel("orders", &[orders.grpc()]), &shop).await;
 
     let faults = async {

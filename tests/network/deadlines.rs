@@ -25,7 +25,7 @@ async fn a_call_that_is_too_slow_ends_at_its_deadline_on_every_hop() {
     let shop = Shop::open().await;
     let sku = shop.stocked(10).await;
     let request = shop.order_of(&sku, 1, GOOD_CARD).await;
-    let customer = Customer::new().await;
+    let customer = Customer::of(&shop.platform).await;
     let door = customer.channel("orders", &[shop.platform.grpc("orders")]);
     let mut lock = locked_products(&shop).await;
 
@@ -53,7 +53,7 @@ async fn a_call_that_is_too_slow_ends_at_its_deadline_on_every_hop() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_that_is_too_slow_is_ended_in_the_database() {
     let shop = Shop::open().await;
-    let customer = Customer::new().await;
+    let customer = Customer::of(&shop.platform).await;
     let door = customer.channel("catalog", &[shop.platform.grpc("catalog")]);
     let watcher = PgPool::connect(&shop.platform.superuser_url("catalog")).await.unwrap();
     let mut lock = locked_products(&shop).await;
@@ -83,7 +83,7 @@ async fn a_stream_ends_at_its_deadline_on_both_sides() {
     let shop = Shop::open().await;
     let order = shop.simple_order().await;
     shop.comes_to(&order.order_id, OrderState::Confirmed).await;
-    let customer = Customer::new().await;
+    let customer = Customer::of(&shop.platform).await;
     let door = customer.channel("orders", &[shop.platform.grpc("orders")]);
 
     let begun = Instant::now();

@@ -31,7 +31,7 @@ async fn a_replica_that_fails_at_once_is_ejected_and_returns_when_it_is_healed()
     }
     failing.lead_to(sick.address);
     let orders = shop.platform.service("orders");
-    let customer = Customer::new().await;
+    let customer = Customer::of(&shop.platform).await;
     let load = Load::through(customer.channel("orders", &[orders.grpc()]), &shop).await;
 
     let faults = async {

@@ -37,7 +37,7 @@ async fn a_vanished_replica_is_found_by_keepalive_and_the_other_does_its_work() 
     }
     let [vanished, _] = &doors;
     let orders = shop.platform.service("orders");
-    let customer = Customer::new().await;
+    let customer = Customer::of(&shop.platform).await;
     let load = Load::through(customer.channel("orders", &[orders.grpc()]), &shop).await;
 
     let faults = async {

@@ -25,26 +25,29 @@ use mesh_runtime::{Service, ServiceConfig};
 use mesh_testkit::{Platform, ServiceProcess};
 use serde_json::Value;
 
+use crate::callers::Callers;
+
 /// A customer who calls as services do: by the contracts, with every layer of the mesh.
 struct Customer {
     policy: LivePolicy,
+    callers: Arc<Callers>,
     /// Of picks and pauses.
     seed: u64,
     _service: Service,
 }
 
 impl Customer {
-    async fn new() -> Self {
+    async fn of(platform: &Platform) -> Self {
         let service = Service::begin("customer", &ServiceConfig::default()).await.unwrap();
         let contracts = Table::from_descriptors(&[shop::DESCRIPTORS]).unwrap();
         let policy = LivePolicy::start(&service, Arc::new(contracts), None).unwrap();
         let seed = rand::random();
         println!("seed {seed}");
-        Self { policy, seed, _service: service }
+        Self { policy, callers: Callers::of(platform), seed, _service: service }
     }
 
     fn channel(&self, target: &str, addresses: &[SocketAddr]) -> Channel {
-        let channel = Channel::builder("customer", target).policy(&self.policy);
+        let channel = self.callers.builder(target).policy(&self.policy);
         channel.seed(self.seed).follow(&Endpoints::fixed(addresses))
     }
 }

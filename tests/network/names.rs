@@ -28,7 +28,7 @@ async fn new_endpoints_are_used_within_the_ttl_and_the_last_good_ones_are_kept()
         door.lead_to(shop.platform.replica("catalog", replica).grpc());
     }
     let orders = shop.platform.service("orders");
-    let customer = Customer::new().await;
+    let customer = Customer::of(&shop.platform).await;
     let load = Load::through(customer.channel("orders", &[orders.grpc()]), &shop).await;
     let asked = || names.asked(NAME, RecordType::SRV).len();
     let state = async || seen(orders, "catalog").await["state"].clone();

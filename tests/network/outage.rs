@@ -22,7 +22,7 @@ async fn a_total_outage_three_hops_away_is_not_amplified() {
     let down = StandIn::start::<ProcessorServiceServer<()>>().await;
     door.lead_to(down.address);
     let orders = shop.platform.service("orders");
-    let customer = Customer::new().await;
+    let customer = Customer::of(&shop.platform).await;
     let load = Load::through(customer.channel("orders", &[orders.grpc()]), &shop).await;
 
     let outage = async {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures::future::join_all;
-use mesh_rpc::{Channel, server::Criticality, timeout_request};
+use mesh_rpc::{Channel, discovery::Endpoints, server::Criticality, timeout_request};
 use shop::{
     common::v1::Money,
     processor::v1::{AuthorizeChargeRequest, processor_service_client::ProcessorServiceClient},
@@ -19,6 +19,7 @@ use tonic_health::pb::{
 
 use super::policy_file;
 use crate::{
+    callers::Callers,
     orders_and_money::ANSWERS_SLOWLY,
     shop::{Shop, uuid},
 };
@@ -39,7 +40,8 @@ async fn at_five_times_the_load_most_work_is_done_and_the_critical_comes_first()
     let shop = Shop::open_with(|it| it.env("processor", "MESH_POLICY", &policy)).await;
     let card = shop.card(ANSWERS_SLOWLY).await;
     let address = shop.platform.grpc("processor");
-    let door = Channel::new("customer", "processor", &[address]).unwrap();
+    let door =
+        Callers::of(&shop.platform).builder("processor").follow(&Endpoints::fixed(&[address]));
     let answered = [const { AtomicUsize::new(0) }; 3];
     let (shed, over) = (AtomicUsize::new(0), AtomicBool::new(false));
     let offered = OVER * PLACES * LASTS.as_secs() as usize / WORK.as_secs() as usize;

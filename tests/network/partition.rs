@@ -17,7 +17,7 @@ async fn after_a_partition_calls_resume_without_a_restart_and_money_is_right() {
     door.lead_to(shop.platform.grpc("payments"));
     let orders = shop.platform.service("orders");
     let started = starts(&shop.platform);
-    let customer = Customer::new().await;
+    let customer = Customer::of(&shop.platform).await;
     let load = Load::through(customer.channel("orders", &[orders.grpc()]), &shop).await;
 
     let faults = async {

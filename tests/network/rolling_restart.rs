@@ -19,7 +19,7 @@ async fn while_every_process_is_restarted_no_call_of_a_customer_fails() {
     })
     .await;
     let doors = [0, 1].map(|replica| shop.platform.replica("orders", replica).grpc());
-    let customer = Customer::new().await;
+    let customer = Customer::of(&shop.platform).await;
     let load = Load::through(customer.channel("orders", &doors), &shop).await;
 
     let restarts = async {

@@ -24,7 +24,7 @@ async fn a_replica_that_is_a_hundred_times_slower_gets_hardly_any_call() {
     }
     let [slow, _, _] = &doors;
     let orders = shop.platform.service("orders");
-    let customer = Customer::new().await;
+    let customer = Customer::of(&shop.platform).await;
     let load = Load::through(customer.channel("orders", &[orders.grpc()]), &shop).await;
 
     let watch = async {

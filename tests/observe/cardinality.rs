@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use mesh_local::Declaration;
 use mesh_policy::Table;
 use mesh_testkit::workspace;
-use meshctl::demo::{self, Amount, Doors, Options, Tally};
+use meshctl::demo::{self, Amount, Options, Tally};
 use tonic::{Code, codegen::http::uri::PathAndQuery, transport::Endpoint};
 use uuid::Uuid;
 
 use super::exposition::{Family, families};
+use crate::callers::doors;
 use crate::shop::{SERVICES, Shop, uuid};
 
 /// Codes that a call can end with.
@@ -29,7 +30,7 @@ const DURATIONS: [&str; 6] = ["duration", "age", "delay", "wait", "latency", "re
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_of_a_demo_name_no_customer_and_grow_only_with_the_contracts() {
     let shop = Shop::open().await;
-    let doors = Doors::find(|name| vec![shop.platform.grpc(name)]);
+    let doors = doors(&shop.platform);
     let options = Options { amount: Amount::Orders(40), ..Options::default() };
     let report = demo::run(&doors, options, Tally::default().into()).await.unwrap();
     assert!(report.confirmed > 0 && report.rejected > 0 && report.shipped > 0, "{report:?}");

@@ -36,6 +36,14 @@ what it shows has to be good: TOKEN_MALFORMED, TOKEN_EXPIRED, TOKEN_TOO_EARLY, T
 TOKEN_FORGED, TOKEN_ISSUER_UNKNOWN, TOKEN_FOR_ANOTHER; one from elsewhere is refused as
 PLAINTEXT_REFUSED. Health and reflection are answered to everybody.
 
+Who may call an RPC stands with it. A user shows a token in `authorization: Bearer …`, which
+`cargo mesh token` prints; without one, or with one that is worth nothing, the answer is UNAUTHENTICATED:
+TOKEN_MISSING, TOKEN_EXPIRED, which also ends a stream, TOKEN_REVOKED, TOKEN_KEY_UNKNOWN,
+TOKEN_ALGORITHM_REFUSED, REVOCATIONS_UNKNOWN, or one of those above. A caller who is known, and may not,
+is refused with PERMISSION_DENIED (ACCESS_DENIED); what belongs to somebody else is NOT_FOUND where the
+request does not say whose it is. Services and programs show who they are by their certificates, or by
+`x-mesh-service-token`.
+
 An RPC with a line `HTTP` is for customers: it is also reached at the gateway, whose one address speaks
 gRPC, gRPC-Web and HTTP/JSON at these paths, and describes them at `/openapi.json`.
 
@@ -160,6 +168,7 @@ fn write_method(
     page.push_str(&prose(&service.parent_file(), method.path()));
     let path = format!("{}/{}", service.full_name(), method.name());
     let policy = policies.method(&path).with_context(|| format!("{path} has no policy"))?;
+    write!(page, "\nMay be called by {}.\n", policy.access)?;
     write!(page, "\n{}.\n", rules(policy).join("; "))?;
     Ok(())
 }
@@ -331,6 +340,7 @@ mod tests {
             "needs a `request_id`; refused last under overload.",
             "changes nothing; a slow call may be sent to a second endpoint.",
             "answers with a stream",
+            "May be called by the user in `customer_id`, users with `orders.manage`.",
             "HTTP `GET /v1/orders/{order_id}:watch`.",
             "| `cart_etag` | string | 3 | The etag of the cart that is ordered. |",
             "list of [OrderLine](#shopordersv1orderline)",

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Result;
 use mesh_local::NAMESPACE;
@@ -10,14 +11,27 @@ use mesh_rpc::peer::token::ServiceKey;
 use mesh_rpc::tls::{Credentials, TlsFiles};
 use mesh_rpc::{Channel, Identity};
 use serde::{Deserialize, Serialize};
+use tonic::Request;
+
+use crate::users::{Users, Who};
 
 /// The name that this program calls under.
 pub const NAME: &str = "meshctl";
 
+/// Who this program is to the services: what it shows as a program, and the key that it signs users'
+/// tokens with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// What it shows.
+    pub shows: Evidence,
+    /// The private key for users' tokens; without it calls are nobody's.
+    pub users: Option<PathBuf>,
+}
+
 /// What this program shows to the services: files that `up` makes, readable by their owner only.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Caller {
+pub enum Evidence {
     /// Nothing: services in plaintext know it as somebody on this machine.
     #[default]
     Nobody,
@@ -35,20 +49,27 @@ pub enum Caller {
 }
 
 impl Caller {
-    /// Whether it has a certificate: then so do the services.
-    pub fn is_certified(&self) -> bool {
-        matches!(self, Caller::Certificate { .. })
-    }
-
     /// Reads the files. Certificates are read again when they change. Must be called inside a tokio
     /// runtime.
-    pub fn identity(&self) -> Result<Identity> {
+    pub fn channels(&self) -> Result<Channels> {
+        let users = self.users.as_deref().map(Users::read).transpose()?;
+        Ok(Channels { identity: self.shows.identity()?, users: users.map(Arc::new) })
+    }
+}
+
+impl Evidence {
+    /// Whether it is a certificate: then the services have some, too.
+    pub fn is_certified(&self) -> bool {
+        matches!(self, Evidence::Certificate { .. })
+    }
+
+    fn identity(&self) -> Result<Identity> {
         Ok(match self {
-            Caller::Nobody => Identity::default(),
-            Caller::Key(path) => {
+            Evidence::Nobody => Identity::default(),
+            Evidence::Key(path) => {
                 ServiceKey::read(format!("{NAMESPACE}/{NAME}").parse()?, path)?.into()
             }
-            Caller::Certificate { certificate, key, ca } => Credentials::follow(TlsFiles {
+            Evidence::Certificate { certificate, key, ca } => Credentials::follow(TlsFiles {
                 certificate: certificate.clone(),
                 key: key.clone(),
                 trust: ca.clone(),
@@ -58,9 +79,32 @@ impl Caller {
     }
 }
 
-/// A channel to the replicas of a service; it connects by itself.
-pub fn channel(identity: &Identity, service: &str, replicas: &[SocketAddr]) -> Result<Channel> {
-    anyhow::ensure!(!replicas.is_empty(), "`{service}` has no endpoints");
-    let channel = Channel::builder(NAME, service).identity(identity)?;
-    Ok(channel.follow(&Endpoints::fixed(replicas)))
+/// Channels to the services; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Channels {
+    identity: Identity,
+    users: Option<Arc<Users>>,
+}
+
+impl Channels {
+    /// A channel to the replicas of a service, which connects by itself. Its calls are the
+    /// administrator's, but those that are made [as somebody else](Channels::as_customer).
+    pub fn to(&self, service: &str, replicas: &[SocketAddr]) -> Result<Channel> {
+        anyhow::ensure!(!replicas.is_empty(), "`{service}` has no endpoints");
+        let mut channel = Channel::builder(NAME, service).identity(&self.identity)?;
+        if let Some(users) = self.users.clone() {
+            channel = channel.user(move || users.header(Who::Administrator).ok());
+        }
+        Ok(channel.follow(&Endpoints::fixed(replicas)))
+    }
+
+    /// Makes a call a customer's; nobody's if no tokens can be signed.
+    pub fn as_customer<T>(&self, customer: &str, mut request: Request<T>) -> Request<T> {
+        let token = self.users.as_ref().zip(customer.parse().ok());
+        let token = token.and_then(|(users, id)| users.header(Who::Customer(id)).ok());
+        if let Some(token) = token.as_ref().and_then(|it| it.to_str().ok()?.parse().ok()) {
+            request.metadata_mut().insert("authorization", token);
+        }
+        request
+    }
 }

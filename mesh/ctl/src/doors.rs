@@ -17,7 +17,7 @@ use shop::shipping::v1::shipping_service_client::ShippingServiceClient;
 use tonic::Status;
 use uuid::Uuid;
 
-use crate::caller::{Caller, channel};
+use crate::caller::{Caller, Channels};
 use crate::persist::Persistence;
 
 /// Products of one page.
@@ -59,6 +59,7 @@ impl Doors {
 /// Clients with one connection to every replica; cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Clients {
+    pub channels: Channels,
     pub catalog: CatalogServiceClient<Channel>,
     pub inventory: InventoryServiceClient<Channel>,
     pub carts: CartsServiceClient<Channel>,
@@ -71,8 +72,8 @@ pub(crate) struct Clients {
 impl Clients {
     /// Fails if a service has no door, or who calls cannot be told.
     pub fn new(doors: &Doors) -> Result<Clients> {
-        let identity = doors.caller.identity()?;
-        let channel = |name: &str, addresses: &[SocketAddr]| channel(&identity, name, addresses);
+        let channels = doors.caller.channels()?;
+        let channel = |name: &str, addresses: &[SocketAddr]| channels.to(name, addresses);
         let orders = channel("orders", &doors.orders)?;
         Ok(Clients {
             catalog: CatalogServiceClient::new(channel("catalog", &doors.catalog)?),
@@ -82,6 +83,7 @@ impl Clients {
             orders: OrdersServiceClient::new(orders),
             cards: CardsServiceClient::new(channel("processor", &doors.processor)?),
             shipping: ShippingServiceClient::new(channel("shipping", &doors.shipping)?),
+            channels,
         })
     }
 

@@ -50,6 +50,16 @@ It also ends what a killed `up` left.
 
 Exit codes: 0 nothing runs any more, 1 something could not be ended or removed.";
 
+pub const TOKEN: &str = "\
+Examples:
+  cargo mesh token                    the administrator's, who may do everything
+  cargo mesh token --customer ID      a customer's, whose carts and orders have this id
+  curl -H \"authorization: Bearer $(cargo mesh token --customer ID)\" ADDRESS/v1/orders
+
+It is signed with the key that `up` made in `.mesh/identity`, and good for 15 minutes.
+
+Exit codes: 0 a token was printed, 1 nothing is up.";
+
 pub const STATUS: &str = "\
 Examples:
   cargo mesh status

@@ -13,6 +13,7 @@ pub mod policy;
 pub mod services;
 pub mod top;
 pub mod traces;
+pub mod users;
 pub mod watch;
 
 mod persist;

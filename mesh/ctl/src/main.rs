@@ -16,7 +16,7 @@ use meshctl::services;
 
 use commands::{
     audit, bench, completions, demo, dlq, docs, down, endpoints, generate, graph, locks, logs,
-    policy, provision, sagas, serve, status, supervise, test, top, trace, up,
+    policy, provision, sagas, serve, status, supervise, test, token, top, trace, up,
 };
 
 // `serve` runs services in this process. Each thread counts for itself, for `bench rpc`.
@@ -78,6 +78,8 @@ enum Command {
     Provision(provision::Args),
     /// Writes what a shell needs to complete commands.
     Completions(completions::Args),
+    /// Prints a token for calls as a customer, or as the administrator.
+    Token(token::Args),
     /// Looks after the processes of `up --detach`.
     #[command(hide = true)]
     Supervise,
@@ -120,6 +122,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Docs(args) => docs::run(args).await,
         Command::Gen(args) => generate::run(args).await,
         Command::Graph(args) => graph::run(args).await,
+        Command::Token(args) => token::run(&args),
         Command::Supervise => supervise::run().await,
         Command::Serve(args) => serve::run(args).await,
     }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use mesh_rpc::{Channel, timeout_request};
-use meshctl::caller::channel;
 use shop::catalog::v1::catalog_service_client::CatalogServiceClient;
 use shop::catalog::v1::{ListProductsRequest, ProductState};
 use shop::inventory::v1::ReceiveStockRequest;
@@ -48,8 +47,8 @@ pub struct Customer {
 
 /// Fills the shop through its contracts. Safe to repeat.
 pub async fn seed(state: &State) -> Result<Shop> {
-    let identity = state.caller.identity()?;
-    let to = |service: &str| channel(&identity, service, &[state.grpc(service)?]);
+    let channels = state.caller().channels()?;
+    let to = |service: &str| channels.to(service, &[state.grpc(service)?]);
     let catalog = CatalogServiceClient::new(to("catalog")?);
     let skus = skus(catalog).await.context("cannot list the products")?;
     let inventory = InventoryServiceClient::new(to("inventory")?);

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use mesh_local::{Home, replace};
-use meshctl::caller::Caller;
+use meshctl::caller::{Caller, Evidence};
 use serde::{Deserialize, Serialize};
 
 use crate::output;
@@ -32,7 +33,10 @@ pub struct State {
     pub prometheus: Option<Server>,
     /// What this program shows to the services, and a script may.
     #[serde(default)]
-    pub caller: Caller,
+    pub caller: Evidence,
+    /// The private key with which users' tokens are signed, readable by its owner only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub users: Option<PathBuf>,
     /// Who keeps the traces of everything that runs, unless they go elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traces: Option<TraceDoor>,
@@ -109,6 +113,11 @@ impl State {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
             _ => Ok(()),
         }
+    }
+
+    /// Who this program is to the services.
+    pub fn caller(&self) -> Caller {
+        Caller { shows: self.caller.clone(), users: self.users.clone() }
     }
 
     /// Every process with its service's name and its number.

@@ -25,6 +25,7 @@ mod service_keys;
 mod streams;
 mod supervise;
 mod user;
+mod user_keys;
 mod wheels;
 
 pub use ca::{Authority, CertificateFiles, Holder, Issued, Kept, NAMESPACE};
@@ -50,3 +51,4 @@ pub use service_keys::ServiceKeys;
 pub use streams::{connect_nats, ensure_streams, ensure_streams_with};
 pub use supervise::{ProcessSpec, Status, Supervised};
 pub use user::User;
+pub use user_keys::UserKeys;

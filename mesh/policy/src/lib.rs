@@ -33,6 +33,7 @@
 //! ```
 #![warn(missing_docs)]
 
+mod access;
 mod code;
 mod effective;
 mod method;
@@ -43,6 +44,7 @@ mod table;
 mod time;
 pub mod values;
 
+pub use access::{Access, Callers, Owner, Sensitivity};
 pub use code::RetryCodes;
 pub use effective::{Effective, Row, Source};
 pub use method::{Criticality, Idempotency, Method, RequestId, Service};

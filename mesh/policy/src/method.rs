@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::RetryCodes;
+use crate::{Access, RetryCodes};
 
 /// How one RPC may be called.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Method {
     pub server_streaming: bool,
     /// Whether the client sends a stream.
     pub client_streaming: bool,
+    /// Who may call it.
+    pub access: Access,
 }
 
 impl Method {

@@ -36,6 +36,7 @@ pub(crate) fn method(
         criticality: criticality(&policy).map_err(contradiction)?,
         server_streaming: descriptor.is_server_streaming(),
         client_streaming: descriptor.is_client_streaming(),
+        access: crate::access::read::access(pool, descriptor, &path)?,
         path: Arc::clone(&path),
     };
     let has_field = descriptor.input().get_field_by_name("request_id").is_some();
@@ -116,7 +117,7 @@ fn check(method: &Method, has_request_id: bool) -> Result<(), &'static str> {
     rules.into_iter().find(|(broken, _)| *broken).map_or(Ok(()), |(_, why)| Err(why))
 }
 
-fn extension(
+pub(crate) fn extension(
     pool: &DescriptorPool,
     name: &str,
     options: &DynamicMessage,

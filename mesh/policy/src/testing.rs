@@ -41,6 +41,7 @@ pub(crate) fn compile(declarations: &str) -> Vec<u8> {
 pub(crate) fn method_set(service: &str, signature: &str, level: &str, policy: &str) -> Vec<u8> {
     compile(&format!(
         "service Tested {{ option (mesh.v1.service) = {service};
+           option (mesh.v1.default_access) = {{public: true}};
            rpc Call{signature} {{
              option idempotency_level = {level};
              option (mesh.v1.method) = {policy};

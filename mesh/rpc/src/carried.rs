@@ -3,9 +3,11 @@
 //! Of W3C [baggage](https://www.w3.org/TR/baggage/) the entries whose keys the service allows
 //! (`BAGGAGE`): whatever else a stranger puts there ends here. Of a
 //! [trace](https://www.w3.org/TR/trace-context/) its `tracestate`, unchanged, if the call came with a
-//! trace at all. Both are bounded as these documents say; what is longer is left out whole.
+//! trace at all. Both are bounded as these documents say; what is longer is left out whole. And the
+//! token of its user, so that whoever is called next can see for itself on whose behalf: calls that no
+//! user waits for, such as a saga's, are made outside of any call and carry none.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 use mesh_runtime::{correlation, trace};
 
 use crate::guard;
@@ -23,6 +25,7 @@ const MAX_TRACESTATE: usize = 512;
 pub(crate) struct Carried {
     baggage: Option<HeaderValue>,
     tracestate: Option<HeaderValue>,
+    authorization: Option<HeaderValue>,
 }
 
 impl Carried {
@@ -35,7 +38,13 @@ impl Carried {
             }
             _ => None,
         };
-        Self { baggage, tracestate: tracestate.and_then(|state| state.parse().ok()) }
+        let authorization = headers.get(AUTHORIZATION).cloned().map(|mut token| {
+            // Neither shown in logs nor kept in a connection's table of headers.
+            token.set_sensitive(true);
+            token
+        });
+        let tracestate = tracestate.and_then(|state| state.parse().ok());
+        Self { baggage, tracestate, authorization }
     }
 }
 
@@ -43,8 +52,11 @@ impl Carried {
 /// trace that is there already. What the caller wrote itself stays.
 pub(crate) fn inject(headers: &mut HeaderMap) {
     correlation::inject(headers);
-    let carried = guard::carried(|it| (it.baggage.clone(), it.tracestate.clone()));
-    let Some((baggage, tracestate)) = carried else { return };
+    let carried = guard::carried(Clone::clone);
+    let Some(Carried { baggage, tracestate, authorization }) = carried else { return };
+    if let Some(token) = authorization {
+        headers.entry(AUTHORIZATION).or_insert(token);
+    }
     if let Some(baggage) = baggage {
         headers.entry(BAGGAGE).or_insert(baggage);
     }
@@ -130,6 +142,14 @@ mod tests {
         assert!(goes_on(&whole[1..], &[]).is_empty(), "there is no trace");
         let long = format!("a={}", "x".repeat(MAX_TRACESTATE));
         assert!(goes_on(&[whole[0], ("tracestate", &long)], &[]).is_empty());
+    }
+
+    #[test]
+    fn the_users_token_goes_on_unseen() {
+        let sent = goes_on(&[("authorization", "Bearer t")], &[]);
+
+        assert_eq!(sent["authorization"], "Bearer t");
+        assert!(sent["authorization"].is_sensitive());
     }
 
     #[test]

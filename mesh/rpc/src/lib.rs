@@ -32,7 +32,8 @@
 //! (`mesh/v1/policy.proto`); an operator's file may turn values within it ([`policy`]).
 //!
 //! Who calls is said by an [`Identity`]: a certificate, with which every connection is mutual TLS, or a
-//! key that signs a token for each call.
+//! key that signs a token for each call. Who may do what is in the contract as well, and each server
+//! checks it ([`access`]).
 //!
 //! What surrounds a call is made of layers that can each be used alone, by any client that can say
 //! how to send a request once: [`deadline`], [`bulkhead`], [`retry`] or [`hedge`] within a
@@ -41,6 +42,7 @@
 //! nevertheless. [`attempt`] shows them together.
 #![warn(missing_docs)]
 
+pub mod access;
 pub mod attempt;
 pub mod balance;
 pub mod budget;
@@ -74,6 +76,7 @@ pub mod tls;
 mod transport;
 mod turn;
 
+pub use access::Access;
 pub use client::{Channel, ChannelBuilder, ClientBody, Discovery};
 pub use deadline::{Deadline, timeout_request};
 pub use fault::{Fault, error_metadata, reason, status};

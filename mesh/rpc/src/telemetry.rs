@@ -161,6 +161,7 @@ pub(crate) fn server_span(service: &'static str, method: &str) -> Span {
         rpc.response.status_code = Empty,
         service,
         mesh.peer = Empty,
+        enduser.id = Empty,
         request_id = Empty,
         correlation_id = Empty,
         order_id = Empty,

@@ -49,7 +49,8 @@ pub mod telemetry;
 pub mod trace;
 
 pub use config::{
-    ConfigError, DnsName, LogFormat, Secret, ServiceConfig, Signal, Source, Target, parse_discovery,
+    ConfigError, DnsName, LogFormat, Secret, ServiceConfig, Signal, Source, Target, USER_AUDIENCE,
+    USER_ISSUER, parse_discovery,
 };
 pub use errand::Errand;
 pub use health::{Condition, ConditionReport, Health, Readiness, State};

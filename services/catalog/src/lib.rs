@@ -10,7 +10,7 @@ mod wire;
 
 use mesh_events::Relay;
 use mesh_log::Gather;
-use mesh_rpc::{Identity, Server, policy::LivePolicy};
+use mesh_rpc::{Access, Identity, Server, policy::LivePolicy};
 use mesh_runtime::{Service, Started};
 use shop::catalog::v1::catalog_service_server::CatalogServiceServer;
 
@@ -24,6 +24,7 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
     let service = Service::begin("catalog", &config.service).await?;
     let policy = LivePolicy::of_service(&service, &config.service, &[shop::DESCRIPTORS])?;
     let identity = Identity::of_service(&service, &config.service)?;
+    let access = Access::of_service(&service, &config.service, &identity, shop::DECLARATIONS)?;
     let db = mesh_log::connect(&service, &config.service, &MIGRATIONS).await?;
     let nats = mesh_events::connect(&service, &config.service).await?;
     Relay::start(&service, &db, &nats, "catalog");
@@ -32,6 +33,7 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
     let grpc = Server::new(&service, &[shop::DESCRIPTORS])
         .policy(&policy)
         .identity(&identity)
+        .access(&access)
         .add(CatalogServiceServer::new(api::Api { db, read }))
         .serve(config.service.listen_addr)
         .await?;

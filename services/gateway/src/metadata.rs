@@ -5,7 +5,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// What the call itself needs; who makes it each service sees for itself.
+/// What the call itself needs, and who it is made for: each service verifies that itself.
 const CALL: [HeaderName; 4] = [
     header::AUTHORIZATION,
     HeaderName::from_static("grpc-timeout"),
@@ -49,7 +49,8 @@ pub(crate) fn size(headers: &HeaderMap) -> usize {
 pub(crate) fn allowed(text: &str) -> Result<HeaderName, String> {
     let name: HeaderName = text.trim().parse().map_err(|_| format!("`{text}` is no name"))?;
     let reserved = ["grpc-", "x-mesh-", "x-envoy-", "x-forwarded-", "trace", "baggage"];
-    let own = [header::CONTENT_TYPE, header::TE, header::HOST, header::CONNECTION];
+    let own =
+        [header::CONTENT_TYPE, header::TE, header::HOST, header::CONNECTION, header::AUTHORIZATION];
     let is_known = reserved.iter().any(|start| name.as_str().starts_with(start));
     if is_known || own.contains(&name) {
         return Err(format!(

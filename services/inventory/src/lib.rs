@@ -13,7 +13,7 @@ mod wire;
 
 use mesh_events::{Consumer, Relay};
 use mesh_log::Gather;
-use mesh_rpc::{Identity, Server, policy::LivePolicy};
+use mesh_rpc::{Access, Identity, Server, policy::LivePolicy};
 use mesh_runtime::{Service, Started};
 
 pub use config::Config;
@@ -26,6 +26,7 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
     let service = Service::begin("inventory", &config.service).await?;
     let policy = LivePolicy::of_service(&service, &config.service, &[shop::DESCRIPTORS])?;
     let identity = Identity::of_service(&service, &config.service)?;
+    let access = Access::of_service(&service, &config.service, &identity, shop::DECLARATIONS)?;
     let db = mesh_log::connect(&service, &config.service, &MIGRATIONS).await?;
     let nats = mesh_events::connect(&service, &config.service).await?;
     Relay::start(&service, &db, &nats, "inventory");
@@ -40,6 +41,7 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
     let grpc = Server::new(&service, &[shop::DESCRIPTORS, mesh_proto::DESCRIPTORS])
         .policy(&policy)
         .identity(&identity)
+        .access(&access)
         .add(api::inventory_service(db.clone(), desk))
         .add(mesh_events::dead_letters_service(&service, &db, vec![shipments]))
         .serve(config.service.listen_addr)

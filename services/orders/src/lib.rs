@@ -15,7 +15,7 @@ mod wire;
 
 use mesh_events::{Consumer, Relay};
 use mesh_log::{Gather, Projection, Streams};
-use mesh_rpc::{Discovery, Identity, Server, policy::LivePolicy};
+use mesh_rpc::{Access, Discovery, Identity, Server, policy::LivePolicy};
 use mesh_runtime::{Service, Started};
 use mesh_saga::Engine;
 
@@ -34,6 +34,7 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
     let service = Service::begin("orders", &config.service).await?;
     let policy = LivePolicy::of_service(&service, &config.service, &[shop::DESCRIPTORS])?;
     let identity = Identity::of_service(&service, &config.service)?;
+    let access = Access::of_service(&service, &config.service, &identity, shop::DECLARATIONS)?;
     let db = mesh_log::connect(&service, &config.service, &MIGRATIONS).await?;
     let nats = mesh_events::connect(&service, &config.service).await?;
     Relay::start(&service, &db, &nats, "orders");
@@ -71,6 +72,7 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
     let grpc = Server::new(&service, &[shop::DESCRIPTORS, mesh_proto::DESCRIPTORS])
         .policy(&policy)
         .identity(&identity)
+        .access(&access)
         .add(api::orders_service(orders.clone(), &service))
         .add(api::order_queries_service(orders))
         .add(api::carts_service(read_carts, carts))

@@ -16,7 +16,7 @@ mod wire;
 
 use mesh_events::Relay;
 use mesh_log::Gather;
-use mesh_rpc::{Discovery, Identity, policy::LivePolicy};
+use mesh_rpc::{Access, Discovery, Identity, policy::LivePolicy};
 use mesh_runtime::{Service, Started};
 use sqlx::migrate::Migrator;
 
@@ -30,6 +30,7 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
     let service = Service::begin("payments", &config.service).await?;
     let policy = LivePolicy::of_service(&service, &config.service, &[shop::DESCRIPTORS])?;
     let identity = Identity::of_service(&service, &config.service)?;
+    let access = Access::of_service(&service, &config.service, &identity, shop::DECLARATIONS)?;
     let discovery: Discovery = config.service.discovery.parse()?;
     let discovery = discovery.policy(&policy).identity(&identity);
     let processor = processor::Processor::new(discovery.channel(&service, "processor")?);
@@ -43,6 +44,7 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
     let grpc = mesh_rpc::Server::new(&service, &[shop::DESCRIPTORS])
         .policy(&policy)
         .identity(&identity)
+        .access(&access)
         .add(api::payments_service(payments))
         .serve(config.service.listen_addr)
         .await?;

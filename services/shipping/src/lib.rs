@@ -10,7 +10,7 @@ mod wire;
 
 use mesh_events::Relay;
 use mesh_log::{Gather, Watchers};
-use mesh_rpc::{Identity, Server, policy::LivePolicy};
+use mesh_rpc::{Access, Identity, Server, policy::LivePolicy};
 use mesh_runtime::{Service, Started};
 use shop::shipping::v1::shipping_service_server::ShippingServiceServer;
 
@@ -24,6 +24,7 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
     let service = Service::begin("shipping", &config.service).await?;
     let policy = LivePolicy::of_service(&service, &config.service, &[shop::DESCRIPTORS])?;
     let identity = Identity::of_service(&service, &config.service)?;
+    let access = Access::of_service(&service, &config.service, &identity, shop::DECLARATIONS)?;
     let db = mesh_log::connect(&service, &config.service, &MIGRATIONS).await?;
     let nats = mesh_events::connect(&service, &config.service).await?;
     Relay::start(&service, &db, &nats, "shipping");
@@ -35,6 +36,7 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
     let grpc = Server::new(&service, &[shop::DESCRIPTORS])
         .policy(&policy)
         .identity(&identity)
+        .access(&access)
         .add(ShippingServiceServer::new(api::Api { db, writer, watchers, draining }))
         .serve(config.service.listen_addr)
         .await?;

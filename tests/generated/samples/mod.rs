@@ -6,7 +6,7 @@ mod operators;
 mod orders;
 mod payments;
 mod processor;
-mod shipping;
+pub mod shipping;
 
 use serde_json::{Value, json};
 

@@ -42,10 +42,14 @@ pub async fn sample(shop: &Shop, method: &str) -> Value {
     }
 }
 
-fn shipment(request_id: &str) -> Value {
+/// Whose the shipments are.
+pub const CUSTOMER: &str = "c0000000-0000-4000-8000-000000000001";
+
+pub fn shipment(request_id: &str) -> Value {
     json!({
         "requestId": request_id,
         "orderId": uuid(),
+        "customerId": CUSTOMER,
         "address": {
             "recipient": "Ada Lovelace",
             "lines": ["Analytical Street 1"],

@@ -14,8 +14,8 @@ use shop::catalog::v1::{ListProductsRequest, catalog_service_client::CatalogServ
 use shop::orders::v1::OrderState;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::sleep;
-use tonic::transport::Channel;
 
+use crate::callers::Channel;
 use crate::shop::{GOOD_CARD, Shop};
 use operator::Operator;
 

@@ -109,7 +109,7 @@ pub(super) fn doors(state: &State) -> Doors {
         let instances = state.services.get(name).into_iter().flatten();
         instances.map(|instance| instance.grpc).collect()
     });
-    Doors { caller: state.caller.clone(), ..doors }
+    Doors { caller: state.caller(), ..doors }
 }
 
 /// Shows how far it is, until it is dropped.

@@ -78,7 +78,7 @@ impl How {
         let keeps = |all: &[Instance]| all.iter().any(|it| !it.database_url.is_empty());
         let services = state.services.into_iter().filter(|(name, all)| wanted(name) && keeps(all));
         Desk::open(
-            &state.caller,
+            &state.caller(),
             services.map(|(name, instances)| {
                 (name, instances.into_iter().map(|instance| instance.grpc).collect())
             }),

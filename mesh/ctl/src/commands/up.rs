@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use mesh_local::{Progress, Prometheus, Servers, tail};
-use meshctl::caller::Caller;
+use meshctl::caller::Evidence;
 use serde_json::json;
 use tokio::process::{Child, Command};
 
@@ -295,10 +295,10 @@ fn welcome(project: &Project, state: &State, shop: &Shop) {
 }
 
 /// What grpcurl needs to be told to reach a service.
-fn flags(caller: &Caller, service: &str) -> String {
+fn flags(caller: &Evidence, service: &str) -> String {
     match caller {
-        Caller::Nobody | Caller::Key(_) => "-plaintext".to_owned(),
-        Caller::Certificate { certificate, key, ca } => format!(
+        Evidence::Nobody | Evidence::Key(_) => "-plaintext".to_owned(),
+        Evidence::Certificate { certificate, key, ca } => format!(
             "-cacert {} -cert {} -key {} -authority {service}",
             from_here(ca),
             from_here(certificate),

@@ -7,9 +7,9 @@
 pub mod broker;
 pub mod clients;
 pub mod cluster;
+pub mod compose;
 pub mod istio;
 pub mod k8s;
-pub mod compose;
 pub mod observe;
 mod yaml;
 

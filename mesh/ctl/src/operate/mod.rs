@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tonic::{Code, Request, Status};
 
-use crate::caller::{Caller, channel};
+use crate::caller::Caller;
 use crate::persist::said;
 
 pub use dead_letters::{dead_letter_json, reason_word};
@@ -84,10 +84,10 @@ impl Desk {
         caller: &Caller,
         services: impl IntoIterator<Item = (String, Vec<SocketAddr>)>,
     ) -> Result<Desk> {
-        let identity = caller.identity()?;
+        let channels = caller.channels()?;
         let mut counters = Vec::new();
         for (service, addresses) in services {
-            let channel = channel(&identity, &service, &addresses)?;
+            let channel = channels.to(&service, &addresses)?;
             counters.push(Counter {
                 service,
                 sagas: SagasServiceClient::new(channel.clone()),

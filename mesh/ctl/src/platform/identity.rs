@@ -4,12 +4,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
-use mesh_local::{Authority, CertificateFiles, Holder, Home, Issued, Kept, ServiceKeys};
-use meshctl::caller::{self, Caller};
+use mesh_local::{Authority, CertificateFiles, Holder, Home, Issued, Kept, ServiceKeys, UserKeys};
+use meshctl::caller::{self, Evidence};
 
-/// The identities of everything that runs. Certificates are replaced for as long as it lives.
+/// The identities of everything that runs, and the key of its users. Certificates are replaced for as
+/// long as it lives.
 #[derive(Debug)]
-pub(super) enum Identities {
+pub(super) struct Identities {
+    services: Services,
+    users: UserKeys,
+}
+
+/// Who the services are.
+#[derive(Debug)]
+enum Services {
     /// Mutual TLS.
     Certificates(Certificates),
     /// Plaintext on loopback.
@@ -18,7 +26,7 @@ pub(super) enum Identities {
 
 /// Certificates of one local authority.
 #[derive(Debug)]
-pub(super) struct Certificates {
+struct Certificates {
     authority: Arc<Authority>,
     services: Vec<(String, Issued)>,
     kept: Vec<Kept>,
@@ -31,8 +39,10 @@ impl Identities {
         let mut names: Vec<&str> = services.iter().map(String::as_str).collect();
         names.push(caller::NAME);
         let dir = home.path("identity");
+        let users = UserKeys::open(&dir)?;
         if !mtls {
-            return Ok(Identities::Tokens(ServiceKeys::open(&dir, &names)?));
+            let services = Services::Tokens(ServiceKeys::open(&dir, &names)?);
+            return Ok(Identities { services, users });
         }
         let authority = Arc::new(Authority::open(&dir)?);
         let mut made = Certificates { authority, services: Vec::new(), kept: Vec::new() };
@@ -41,25 +51,25 @@ impl Identities {
             made.keep(Holder::Service(name.to_owned()), Some(&issued), || {});
             made.services.push((name.to_owned(), issued));
         }
-        Ok(Identities::Certificates(made))
+        Ok(Identities { services: Services::Certificates(made), users })
     }
 
     /// Who signs certificates, if connections are encrypted.
     pub(super) fn authority(&self) -> Option<&Authority> {
-        match self {
-            Identities::Certificates(certificates) => Some(&certificates.authority),
-            Identities::Tokens(_) => None,
+        match &self.services {
+            Services::Certificates(certificates) => Some(&certificates.authority),
+            Services::Tokens(_) => None,
         }
     }
 
     /// What meshctl shows to the services.
-    pub(super) fn caller(&self) -> Caller {
-        match self {
-            Identities::Tokens(keys) => Caller::Key(keys.private(caller::NAME)),
-            Identities::Certificates(certificates) => {
-                certificates.files(caller::NAME).map_or(Caller::Nobody, |files| {
+    pub(super) fn caller(&self) -> Evidence {
+        match &self.services {
+            Services::Tokens(keys) => Evidence::Key(keys.private(caller::NAME)),
+            Services::Certificates(certificates) => {
+                certificates.files(caller::NAME).map_or(Evidence::Nobody, |files| {
                     let (certificate, key, ca) = (files.certificate, files.key, files.trust);
-                    Caller::Certificate { certificate, key, ca }
+                    Evidence::Certificate { certificate, key, ca }
                 })
             }
         }
@@ -72,28 +82,38 @@ impl Identities {
         issued: Option<&Issued>,
         after: impl Fn() + Send + 'static,
     ) {
-        if let Identities::Certificates(certificates) = self {
+        if let Services::Certificates(certificates) = &mut self.services {
             certificates.keep(holder, issued, after);
         }
     }
 
-    /// The settings that tell a service who it is.
+    /// The key with which users' tokens are signed.
+    pub(super) fn users(&self) -> &UserKeys {
+        &self.users
+    }
+
+    /// The settings that tell a service who it is, and who others are.
     pub(super) fn settings(&self, service: &str) -> Vec<(&'static str, String)> {
         let text = |path: PathBuf| path.display().to_string();
-        match self {
-            Identities::Tokens(keys) => vec![
+        let mut settings =
+            vec![("USER_KEYS", text(self.users.public())), ("OPERATORS", caller::NAME.to_owned())];
+        match &self.services {
+            Services::Tokens(keys) => settings.extend([
                 ("SERVICE_KEY", text(keys.private(service))),
                 ("SERVICE_KEYS", text(keys.public())),
-            ],
-            Identities::Certificates(certificates) => {
-                let Some(files) = certificates.files(service) else { return Vec::new() };
-                vec![
-                    ("TLS_CERT", text(files.certificate)),
-                    ("TLS_KEY", text(files.key)),
-                    ("TLS_CA", text(files.trust)),
-                ]
+            ]),
+            Services::Certificates(certificates) => {
+                let files = certificates.files(service).into_iter();
+                settings.extend(files.flat_map(|files| {
+                    [
+                        ("TLS_CERT", text(files.certificate)),
+                        ("TLS_KEY", text(files.key)),
+                        ("TLS_CA", text(files.trust)),
+                    ]
+                }));
             }
         }
+        settings
     }
 }
 

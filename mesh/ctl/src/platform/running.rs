@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -10,7 +10,7 @@ use mesh_local::{
     Declaration, Durability, Home, Nats, Ports, Postgres, Progress, Servers, Signal, Supervised,
     broker_users, derived_password, ensure_database, ensure_streams, leaves_first,
 };
-use meshctl::caller::{self, Caller};
+use meshctl::caller::{self, Evidence};
 use meshctl::traces::{Door, Limits};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -97,6 +97,7 @@ impl Running {
             around: around.databases,
             prometheus: observed_at,
             caller: identities.caller(),
+            users: identities.users().private(),
             traces: traces.as_ref().map(|door| TraceDoor { address: door.address() }),
         };
         let state = report.state(&postgres.url(), &nats.url(caller::NAME));
@@ -255,7 +256,8 @@ struct Report {
     around: BTreeMap<String, String>,
     /// Where Prometheus answers, if it runs.
     prometheus: Option<String>,
-    caller: Caller,
+    caller: Evidence,
+    users: PathBuf,
     traces: Option<TraceDoor>,
 }
 
@@ -272,6 +274,7 @@ impl Report {
                 .as_ref()
                 .map(|url| Server { url: url.clone(), pid: pid(self.watched.len() - 1) }),
             caller: self.caller.clone(),
+            users: Some(self.users.clone()),
             traces: self.traces.clone(),
         };
         for place in &self.places {

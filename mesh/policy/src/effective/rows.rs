@@ -89,6 +89,7 @@ fn facts(contract: &Method) -> Vec<Row> {
         fact("retry_codes", json!(contract.retry_codes.to_string())),
         fact("hedging", json!(contract.hedging)),
         fact("criticality", json!(contract.criticality.as_str())),
+        fact("access", json!(contract.access.to_string())),
     ]
 }
 

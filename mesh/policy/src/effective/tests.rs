@@ -16,6 +16,7 @@ fn contracts() -> Arc<Table> {
     let set = compile(
         "service Shelf {
            option (mesh.v1.service) = {owner: \"testers\", concurrency: 64};
+           option (mesh.v1.default_access) = {public: true};
            rpc Read(Bare) returns (Answer) {
              option idempotency_level = NO_SIDE_EFFECTS;
              option (mesh.v1.method) = {default_deadline: {seconds: 2}, max_deadline: {seconds: 30},
@@ -36,6 +37,7 @@ fn contracts() -> Arc<Table> {
          }
          service Free {
            option (mesh.v1.service) = {owner: \"testers\"};
+           option (mesh.v1.default_access) = {public: true};
            rpc Follow(Bare) returns (stream Answer) {
              option (mesh.v1.method) = {default_deadline: {seconds: 60}, max_deadline: {seconds: 60}};
            }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use http::HeaderValue;
 use mesh_policy::Effective;
 use opentelemetry::StringValue;
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use tokio_util::sync::CancellationToken;
 
-use super::{Channel, Shared, methods::Methods};
+use super::{Channel, Shared, UserToken, methods::Methods};
 use crate::{
     Identity,
     balance::{Balancer, Connect, Followed, Options, Tcp},
@@ -42,6 +43,7 @@ pub struct ChannelBuilder {
     policy: Option<LivePolicy>,
     identity: Identity,
     connect: Box<dyn Connect>,
+    user: Option<Arc<UserToken>>,
     seed: u64,
 }
 
@@ -49,7 +51,7 @@ impl ChannelBuilder {
     pub(super) fn new(caller: &'static str, target: &str) -> Self {
         let (target, identity) = (Arc::from(target), Identity::default());
         let connect = Box::new(Tcp);
-        Self { caller, target, policy: None, identity, connect, seed: rand::random() }
+        Self { caller, target, policy: None, identity, connect, user: None, seed: rand::random() }
     }
 
     /// Follows the policy in force: the contract's facts about each method, and the values for this
@@ -68,6 +70,16 @@ impl ChannelBuilder {
         self.connect = identity.connect(&self.target)?;
         self.identity = identity.clone();
         Ok(self)
+    }
+
+    /// Calls as a user, in calls that show no user's token by themselves and are not made for the user
+    /// of another call: each asks `token` for its `authorization` header.
+    pub fn user(
+        mut self,
+        token: impl Fn() -> Option<HeaderValue> + Send + Sync + 'static,
+    ) -> Self {
+        self.user = Some(Arc::new(token));
+        self
     }
 
     /// Connects this way, in place of the identity's.
@@ -106,6 +118,7 @@ impl ChannelBuilder {
             target: target.clone(),
             endpoints: endpoints.clone(),
             identity: self.identity,
+            user: self.user,
             balancer: Balancer::new(&self.target, Followed::from(endpoints), options, self.connect),
             bulkhead: Bulkhead::named(Arc::clone(&self.target), values.bulkhead),
             retries: Retries::new(values.budget, Arc::clone(&jitter)),

@@ -2,7 +2,11 @@
 
 use std::{pin::pin, sync::Arc};
 
-use http::{HeaderMap, Method, Request, Response, Uri, Version, request::Parts};
+use http::{
+    HeaderMap, Method, Request, Response, Uri, Version,
+    header::{AUTHORIZATION, Entry},
+    request::Parts,
+};
 use mesh_runtime::trace::{self, TraceContext};
 use tokio::time::Instant;
 use tonic::{Status, body::Body};
@@ -109,6 +113,12 @@ impl Shared {
         self.identity.attach(self.target.as_str(), request.headers_mut());
         trace::inject(head.trace, request.headers_mut());
         carried::inject(request.headers_mut());
+        if let Some(user) = &self.user
+            && let Entry::Vacant(vacant) = request.headers_mut().entry(AUTHORIZATION)
+            && let Some(token) = user()
+        {
+            vacant.insert(token);
+        }
         Ok(pick.send(request).await?.map(Body::new))
     }
 }

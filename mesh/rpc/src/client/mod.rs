@@ -16,7 +16,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use opentelemetry::StringValue;
 use serde_json::Value;
 use tokio_util::sync::DropGuard;
@@ -45,10 +45,14 @@ pub struct Channel {
     shared: Arc<Shared>,
 }
 
+/// Says who the user is, in a header.
+type UserToken = dyn Fn() -> Option<HeaderValue> + Send + Sync;
+
 struct Shared {
     target: StringValue,
     endpoints: Endpoints,
     identity: Identity,
+    user: Option<Arc<UserToken>>,
     balancer: Balancer,
     bulkhead: Bulkhead,
     retries: Retries,

@@ -66,6 +66,9 @@ pub enum Refusal {
     Stopping,
     /// The callee does not believe who calls; the status' [`reason`](crate::reason) says more.
     Unauthenticated,
+    /// The callee knows who calls, and that they may not; the status' [`reason`](crate::reason) is
+    /// this one's.
+    AccessDenied,
     /// The callee has no such service.
     ServiceUnknown,
     /// The call's metadata is larger than the callee reads.
@@ -78,6 +81,8 @@ pub enum Refusal {
     DeadlineExceeded,
     /// The callee stopped while it worked on the call.
     Stopped,
+    /// The user's token expired while the callee streamed its answer.
+    TokenExpired,
 }
 
 /// Whether a handler may have begun with a call that was refused.
@@ -89,7 +94,7 @@ enum Handler {
 
 impl Refusal {
     /// All of them: those of the caller's side first, those with which a call has been begun last.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::CircuitOpen,
         Self::NoEndpoint,
         Self::Bulkhead,
@@ -100,12 +105,14 @@ impl Refusal {
         Self::RateLimited,
         Self::Stopping,
         Self::Unauthenticated,
+        Self::AccessDenied,
         Self::ServiceUnknown,
         Self::MetadataTooLarge,
         Self::MessageTooLarge,
         Self::MessageMalformed,
         Self::DeadlineExceeded,
         Self::Stopped,
+        Self::TokenExpired,
     ];
 
     /// The list.
@@ -113,7 +120,9 @@ impl Refusal {
     /// Too much is RESOURCE_EXHAUSTED and not UNAVAILABLE, which proxies repeat by default: more
     /// calls are the last thing that an overloaded server needs.
     fn row(self) -> (&'static str, Code, Handler, &'static str) {
-        use Code::{DeadlineExceeded, ResourceExhausted, Unavailable, Unimplemented};
+        use Code::{
+            DeadlineExceeded, PermissionDenied, ResourceExhausted, Unavailable, Unimplemented,
+        };
         use Handler::{MayHaveBegun, NotBegun};
         match self {
             Self::CircuitOpen => ("CIRCUIT_OPEN", Unavailable, NotBegun, "every endpoint fails"),
@@ -140,6 +149,9 @@ impl Refusal {
             Self::Stopping => ("STOPPING", Unavailable, NotBegun, "the server is stopping"),
             Self::Unauthenticated => {
                 ("UNAUTHENTICATED", Code::Unauthenticated, NotBegun, "nobody knows the caller")
+            }
+            Self::AccessDenied => {
+                ("ACCESS_DENIED", PermissionDenied, NotBegun, "the caller may not do this")
             }
             Self::ServiceUnknown => {
                 ("SERVICE_UNKNOWN", Unimplemented, NotBegun, "no such service here")
@@ -169,6 +181,12 @@ impl Refusal {
             Self::Stopped => {
                 ("STOPPED", Unavailable, MayHaveBegun, "the server stopped before it had answered")
             }
+            Self::TokenExpired => (
+                "TOKEN_EXPIRED",
+                Code::Unauthenticated,
+                MayHaveBegun,
+                "the user's token has expired: refresh it, and ask again",
+            ),
         }
     }
 
@@ -198,6 +216,8 @@ impl Refusal {
         !matches!(
             self,
             Self::Unauthenticated
+                | Self::AccessDenied
+                | Self::TokenExpired
                 | Self::ServiceUnknown
                 | Self::MetadataTooLarge
                 | Self::MessageTooLarge

@@ -150,6 +150,7 @@ mod tests {
 
     fn method(idempotency: Idempotency, request_id: RequestId) -> Method {
         Method {
+            access: mesh_policy::Access::PUBLIC,
             path: Arc::from("echo.v1.EchoService/Say"),
             default_deadline: Duration::from_secs(1),
             max_deadline: Duration::from_secs(1),

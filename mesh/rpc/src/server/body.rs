@@ -13,7 +13,10 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 use http_body::{Body as _, Frame, SizeHint};
-use tokio::{task::AbortHandle, time::sleep_until};
+use tokio::{
+    task::AbortHandle,
+    time::{Instant, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, body::Body};
 use tracing::Span;
@@ -66,6 +69,7 @@ impl ServerBody {
     async fn new(inner: Body, watch: Watch<'_>) -> Self {
         let Watch { record, span, scope, passes, deadline, stops } = watch;
         let done = inner.is_end_stream();
+        let expires = if done { None } else { passes.expires() };
         let mut source =
             Source { inner, record, span, scope, passes, done, last: None, waker: None };
         let mut this = Self::empty();
@@ -76,9 +80,9 @@ impl ServerBody {
             source.end();
         } else {
             let live = Arc::new(Live(Mutex::new(source)));
-            if deadline.is_some() || stops.iter().any(Option::is_some) {
-                let watching =
-                    watch_over(Arc::downgrade(&live), deadline, stops.map(Option::<&_>::cloned));
+            let stops = stops.map(Option::<&_>::cloned);
+            if deadline.is_some() || expires.is_some() || stops.iter().any(Option::is_some) {
+                let watching = watch_over(Arc::downgrade(&live), deadline, expires, stops);
                 this.watcher = Some(tokio::spawn(watching).abort_handle());
             }
             this.live = Some(live);
@@ -277,16 +281,16 @@ impl Source {
 async fn watch_over(
     live: Weak<Live>,
     deadline: Option<Deadline>,
+    expires: Option<Instant>,
     [one, other]: [Option<CancellationToken>; 2],
 ) {
-    let overdue = async {
-        match deadline {
-            Some(deadline) => sleep_until(deadline.instant()).await,
-            None => std::future::pending().await,
-        }
+    let until = async |instant: Option<Instant>| match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
     };
     let refusal = tokio::select! {
-        () = overdue => Refusal::DeadlineExceeded,
+        () = until(deadline.map(|deadline| deadline.instant())) => Refusal::DeadlineExceeded,
+        () = until(expires) => Refusal::TokenExpired,
         () = cancelled(one) => Refusal::Stopped,
         () = cancelled(other) => Refusal::Stopped,
     };

@@ -9,11 +9,13 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
+    time::SystemTime,
 };
 
 use futures::FutureExt as _;
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
+use mesh_auth::{SKEW, User};
 use mesh_runtime::{correlation, trace};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -44,8 +46,8 @@ const ENVOY_ATTEMPTS: HeaderName = HeaderName::from_static("x-envoy-attempt-coun
 /// Names, values and 32 bytes for each pair (RFC 9113 §6.5.2). Other gRPC servers read 8 or 16 KiB.
 const MAX_METADATA: usize = 32 << 10;
 
-/// Answers one call: telemetry, panics, drain, deadline, shedding, identity,
-/// rates, bulkhead, handler.
+/// Answers one call: telemetry, panics, drain, deadline, shedding, identity, rates, access,
+/// bulkhead, handler.
 pub(super) async fn answer(
     stack: Arc<Stack>,
     connection: Arc<Connection>,
@@ -98,11 +100,19 @@ pub(super) struct Passes {
     drain: Option<TaskTrackerToken>,
     place: Option<Permit>,
     service: Option<BulkheadPermit>,
+    /// The user who makes the call, if it is one's.
+    user: Option<Arc<User>>,
 }
 
 impl Passes {
     fn begin(underway: Underway) -> Self {
         Self { underway: Some(underway), ..Self::default() }
+    }
+
+    /// When the user's token ends, as this process counts time.
+    pub(super) fn expires(&self) -> Option<Instant> {
+        let left = self.user.as_ref()?.expires().duration_since(SystemTime::now());
+        Some(Instant::now() + left.unwrap_or_default() + SKEW)
     }
 
     /// Notes that the call was answered, and not given up by its caller.
@@ -193,6 +203,10 @@ async fn admitted(
         passes.place = Some(stack.shed.enter(class, plan.deadline).await?);
         identify(stack, plan, &mut request)?;
         stack.rate.check(request.extensions())?;
+        if let Some(rule) = &method.rule {
+            request = stack.access.admit(rule, request).await?;
+            passes.user = request.extensions().get().map(Arc::clone);
+        }
         passes.service = method.bulkhead.as_ref().map(Bulkhead::enter).transpose()?;
         if class != Criticality::default() {
             request.extensions_mut().insert(class);

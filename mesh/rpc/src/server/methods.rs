@@ -13,7 +13,9 @@ use super::{
     Bulkhead, Bulkheads, Classify, Criticality, Limits,
     routes::{Route, Routes},
 };
-use crate::{method::OTHER, policy::LivePolicy, telemetry::Durations};
+use crate::{
+    Access, access::Rule, method::OTHER, policy::LivePolicy, telemetry::Durations,
+};
 
 /// RPCs that belong to no contract of the platform, for the metrics.
 const INFRASTRUCTURE: [&str; 4] = [
@@ -42,6 +44,8 @@ pub(super) struct Method {
     pub(super) limits: Option<Limits>,
     /// How much its calls matter at most.
     pub(super) criticality: Criticality,
+    /// Who may call it; none if everybody may.
+    pub(super) rule: Option<Rule>,
     /// Who answers it; none if nobody does.
     pub(super) route: Option<Route>,
     pub(super) bulkhead: Option<Bulkhead>,
@@ -54,6 +58,7 @@ pub(super) struct Methods {
     routes: Routes,
     bulkheads: Bulkheads,
     classify: Arc<Classify>,
+    access: Access,
     known: RwLock<Known>,
     /// What all that nobody knows are counted as.
     other: Arc<Durations>,
@@ -72,12 +77,13 @@ impl Methods {
         routes: Routes,
         bulkheads: Bulkheads,
         classify: Arc<Classify>,
+        access: Access,
         policy: Option<&LivePolicy>,
     ) -> Self {
         let policy = policy.map(LivePolicy::follow);
         let known = RwLock::new(Known { policy, methods: HashMap::new() });
         let other = Arc::new(Durations::server(service.clone(), OTHER.into()));
-        Self { service, table, routes, bulkheads, classify, known, other }
+        Self { service, table, routes, bulkheads, classify, access, known, other }
     }
 
     /// The method at `package.Service/Method`. Costs a hash of its name.
@@ -116,8 +122,17 @@ impl Methods {
             OTHER => Arc::clone(&self.other),
             _ => Arc::new(Durations::server(self.service.clone(), name.clone())),
         };
+        let rule = match (contract, kind) {
+            (Some(contract), _) => self.access.rule(contract),
+            // What the generated server does not have it says itself.
+            (None, Kind::Other) if infrastructure.is_none() && self.table.service(service).is_none() => {
+                self.access.nobody()
+            }
+            _ => None,
+        };
         Method {
             name,
+            rule,
             kind,
             durations,
             limits: contract.map(|contract| known.limits(contract)),

@@ -5,8 +5,8 @@
 //! call which is dropped; [`CatchPanicLayer`] is inside it, so that panics are counted;
 //! [`DrainGate`] costs least; [`DeadlineLayer`] turns dead calls away before they cost anything,
 //! and bounds all that follows, queues too; [`Shed`] protects what comes next, which is work;
-//! [`RateLimit`] needs to know who calls; [`Bulkhead`] is held by what is really worked on. What
-//! must not be dropped in the middle runs under a [`shield()`].
+//! [`RateLimit`] needs to know who calls; [`Access`] turns away whom the
+//! contract does not let in; [`Bulkhead`] is held by what is really worked on. What must not be dropped in the middle runs under a [`shield()`].
 
 mod accept;
 mod body;
@@ -55,6 +55,7 @@ pub use limits::{LimitRow, ServerLimits};
 pub use panic::{CatchPanic, CatchPanicLayer};
 pub use rate::{Limited, RateLimit, RateNumbers, Recent};
 pub use refusal::Refused;
+pub(crate) use refusal::refused;
 pub use shed::{Permit, Shed, ShedNumbers};
 pub use shield::{Overran, shield, shield_for};
 pub use socket::Socket;
@@ -63,7 +64,7 @@ pub use transport::{Accepted, Acceptor, Io, Plaintext};
 pub use crate::criticality::Criticality;
 
 use crate::{
-    Identity,
+    Access, Identity,
     peer::{Authenticator, Peer},
     policy::LivePolicy,
 };
@@ -86,6 +87,7 @@ pub struct Server {
     bounds: Vec<(&'static str, usize)>,
     rate: RateLimit,
     authenticator: Option<Authenticator>,
+    access: Access,
     acceptor: Arc<dyn Acceptor>,
     seed: u64,
     limits: Option<ServerLimits>,
@@ -109,6 +111,7 @@ impl Server {
             bounds: Vec::new(),
             rate: RateLimit::new(|extensions| extensions.get().map(Peer::shared_key)),
             authenticator: None,
+            access: Access::default(),
             acceptor: Arc::new(Plaintext),
             seed: rand::random(),
             limits: None,
@@ -198,6 +201,15 @@ impl Server {
         }
     }
 
+    /// Checks the contracts' access rules. Without it, or with one that knows nobody, everybody may do
+    /// everything.
+    ///
+    /// What is public is answered whoever asks, and so are health and reflection.
+    pub fn access(mut self, access: &Access) -> Self {
+        self.access = access.clone();
+        self
+    }
+
     /// Finds the authenticated caller in a request's extensions, for rates. Without it, that is the
     /// [`Peer`]; callers without one share one rate.
     pub fn callers(
@@ -280,6 +292,7 @@ impl Server {
             self.routes,
             limits.bulkheads,
             self.criticality,
+            self.access.clone(),
             self.policy.as_ref(),
         );
         let stack = Stack {
@@ -287,6 +300,7 @@ impl Server {
             baggage: self.service.baggage().to_vec(),
             methods,
             authenticator: self.authenticator,
+            access: self.access,
             acceptor: self.acceptor,
             random: Mutex::new(SmallRng::seed_from_u64(self.seed)),
             gate: DrainGate::new(),
@@ -328,6 +342,7 @@ struct Stack {
     baggage: Vec<String>,
     methods: Methods,
     authenticator: Option<Authenticator>,
+    access: Access,
     acceptor: Arc<dyn Acceptor>,
     random: Mutex<SmallRng>,
     gate: DrainGate,

@@ -73,7 +73,7 @@ impl From<Refused> for Status {
 }
 
 /// Turns a call away without a word on when to come back.
-pub(super) fn refused(refusal: Refusal) -> Status {
+pub(crate) fn refused(refusal: Refusal) -> Status {
     Refused::from(refusal).into()
 }
 

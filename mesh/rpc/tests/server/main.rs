@@ -2,6 +2,8 @@
 //! peers, and the end.
 
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod connections;
 #[cfg(test)]
 mod drain;

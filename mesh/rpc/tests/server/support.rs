@@ -61,6 +61,7 @@ pub struct Handlers {
     down: Arc<dyn Fn(String) -> Messages + Send + Sync>,
     up: Arc<dyn Fn(Streaming<Echo>) -> Answer + Send + Sync>,
     both: Arc<dyn Fn(Streaming<Echo>) -> Messages + Send + Sync>,
+    asked: Arc<dyn Fn(&Request<Echo>) + Send + Sync>,
 }
 
 impl Default for Handlers {
@@ -79,6 +80,7 @@ impl Default for Handlers {
                 .boxed()
             }),
             both: Arc::new(|requests| requests.boxed()),
+            asked: Arc::new(|_| ()),
         }
     }
 }
@@ -89,6 +91,12 @@ impl Handlers {
         F: Future<Output = Result<Echo, Status>> + Send + 'static,
     {
         self.call = Arc::new(move |text| handler(text).boxed());
+        self
+    }
+
+    /// Looks at each unary request before it is answered.
+    pub fn asked(mut self, look: impl Fn(&Request<Echo>) + Send + Sync + 'static) -> Self {
+        self.asked = Arc::new(look);
         self
     }
 
@@ -133,7 +141,7 @@ impl tower::Service<http::Request<Body>> for Handlers {
         async move {
             let method = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
             let answer = match method.as_str() {
-                "Down" => {
+                "Down" | "Follow" => {
                     let down = |request: Request<Echo>| {
                         ready(Ok::<_, Status>(Response::new((this.down)(
                             request.into_inner().text,
@@ -155,6 +163,7 @@ impl tower::Service<http::Request<Body>> for Handlers {
                 }
                 _ => {
                     let call = |request: Request<Echo>| {
+                        (this.asked)(&request);
                         (this.call)(request.into_inner().text)
                             .map(|answer| answer.map(Response::new))
                     };
@@ -239,14 +248,30 @@ impl Client {
     }
 
     pub async fn call(&self, request: Request<Echo>) -> Result<String, Status> {
+        self.unary("Call", request).await
+    }
+
+    pub async fn unary(
+        &self,
+        method: &'static str,
+        request: Request<Echo>,
+    ) -> Result<String, Status> {
         let codec = ProstCodec::<Echo, Echo>::default();
-        let response = self.grpc().unary(request, Self::path("Call"), codec).await?;
+        let response = self.grpc().unary(request, Self::path(method), codec).await?;
         Ok(response.into_inner().text)
     }
 
     pub async fn down(&self, request: Request<Echo>) -> Result<Streaming<Echo>, Status> {
+        self.stream("Down", request).await
+    }
+
+    pub async fn stream(
+        &self,
+        method: &'static str,
+        request: Request<Echo>,
+    ) -> Result<Streaming<Echo>, Status> {
         let codec = ProstCodec::<Echo, Echo>::default();
-        let stream = self.grpc().server_streaming(request, Self::path("Down"), codec).await;
+        let stream = self.grpc().server_streaming(request, Self::path(method), codec).await;
         stream.map(Response::into_inner)
     }
 }

@@ -14,6 +14,11 @@ pub use parse::{Target, parse_discovery};
 pub use secret::Secret;
 pub use source::{DnsName, Source};
 
+/// Who signs users in, unless it is configured otherwise.
+pub const USER_ISSUER: &str = "https://users.mesh.local";
+/// Whom users' tokens are for, unless it is configured otherwise.
+pub const USER_AUDIENCE: &str = "mesh";
+
 /// Settings of every service. Flatten it into the service's own configuration.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ServiceConfig {
@@ -79,6 +84,23 @@ pub struct ServiceConfig {
     /// `spiffe://cluster.local/ns/shop/sa/orders`; callers have to be of the same namespace
     #[arg(long, env = "SPIFFE_ID", requires = "sidecar_addr")]
     pub spiffe_id: Option<String>,
+
+    /// The public keys of whoever signs users in, a JWKS file that is reread when it changes; without
+    /// it no user's token is believed
+    #[arg(long, env = "USER_KEYS")]
+    pub user_keys: Option<PathBuf>,
+
+    /// Who signs users in, as their tokens say it (`iss`)
+    #[arg(long, env = "USER_ISSUER", default_value = USER_ISSUER)]
+    pub user_issuer: String,
+
+    /// Whom users' tokens are for (`aud`)
+    #[arg(long, env = "USER_AUDIENCE", default_value = USER_AUDIENCE)]
+    pub user_audience: String,
+
+    /// Programs of operators: who calls under one of these names may do what operators may
+    #[arg(long, env = "OPERATORS", value_name = "NAME,…", value_delimiter = ',')]
+    pub operators: Vec<String>,
 
     /// Which version of the service this is, as its signals and `/healthz` say it
     #[arg(long, env = "SERVICE_VERSION", default_value = env!("CARGO_PKG_VERSION"))]
@@ -150,6 +172,10 @@ impl Default for ServiceConfig {
             service_keys: None,
             sidecar_addr: None,
             spiffe_id: None,
+            user_keys: None,
+            user_issuer: USER_ISSUER.to_owned(),
+            user_audience: USER_AUDIENCE.to_owned(),
+            operators: Vec::new(),
             service_version: env!("CARGO_PKG_VERSION").to_owned(),
             otlp_endpoint: None,
             otlp_signals: Signal::ALL.to_vec(),

@@ -7,7 +7,7 @@ mod start;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use mesh_local::{Home, tail};
+use mesh_local::{Home, ServiceKeys, UserKeys, tail};
 
 use crate::{Database, IsolatedNats, IsolatedPostgres};
 
@@ -31,6 +31,8 @@ pub struct Platform {
     nats: IsolatedNats,
     postgres: Option<IsolatedPostgres>,
     home: Home,
+    service_keys: ServiceKeys,
+    user_keys: UserKeys,
     // Dropped last, after the processes that use them.
     _owned: Vec<Database>,
 }
@@ -76,6 +78,17 @@ impl Platform {
     /// The same as a URI, for a tonic endpoint.
     pub fn uri(&self, name: &str) -> String {
         format!("http://{}", self.grpc(name))
+    }
+
+    /// The keys with which services sign who they are, the operator's program (`meshctl`), and a
+    /// `stranger` whom no service declares.
+    pub fn service_keys(&self) -> &ServiceKeys {
+        &self.service_keys
+    }
+
+    /// The key with which users' tokens are signed.
+    pub fn user_keys(&self) -> &UserKeys {
+        &self.user_keys
     }
 
     /// Every service's addresses, as the services themselves are given them (`DISCOVERY`).

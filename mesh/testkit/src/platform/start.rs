@@ -7,16 +7,19 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use mesh_local::{
-    Declaration, Home, ProcessSpec, Signal, Supervised, broker_users, ensure_streams, free_port,
-    leaves_first,
+    Declaration, Home, ProcessSpec, ServiceKeys, Signal, Supervised, UserKeys, broker_users,
+    ensure_streams, free_port, leaves_first,
 };
 
 use super::{Platform, PlatformOptions, ServiceProcess};
 use crate::isolated::own_home;
 use crate::{Database, build, isolated_postgres, nats_with, paths, superuser_url};
 
-/// The user of the broker that makes streams and reads all, as `up` has it.
+/// Who looks after the platform, and at the broker makes streams and reads all, as `up` has it.
 pub(super) const OPERATOR: &str = "meshctl";
+
+/// Who calls besides the services: an operator's program, and one that nobody declares.
+const CALLERS: [&str; 2] = [OPERATOR, "stranger"];
 
 /// Where one replica of a service listens.
 struct Place {
@@ -65,6 +68,12 @@ pub(super) async fn start(options: PlatformOptions) -> Result<Platform> {
     let places = places(&leaves_first(&declarations), &options)?;
     let discovery = discovery(&places);
     let home = own_home()?;
+    let identities = home.path("identity");
+    let mut names = every_service()?;
+    names.extend(CALLERS.map(str::to_owned));
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let service_keys = ServiceKeys::make(&identities, &names)?;
+    let user_keys = UserKeys::open(&identities)?;
     let mut platform = Platform {
         services: Vec::new(),
         databases,
@@ -74,6 +83,8 @@ pub(super) async fn start(options: PlatformOptions) -> Result<Platform> {
         nats,
         postgres,
         home,
+        service_keys,
+        user_keys,
         _owned: owned,
     };
     for place in places {
@@ -105,6 +116,18 @@ fn declarations(services: &[String]) -> Result<Vec<Declaration>> {
         Declaration::parse(&text).with_context(|| file.display().to_string())
     };
     services.iter().map(read).collect()
+}
+
+/// All that have a declaration: a test calls as one that its platform does not run.
+fn every_service() -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(paths::workspace().join("services"))? {
+        let entry = entry?;
+        if entry.path().join("mesh.toml").is_file() {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    Ok(names)
 }
 
 fn places(order: &[String], options: &PlatformOptions) -> Result<Vec<Place>> {
@@ -163,6 +186,10 @@ fn spec(
         ("WORKER_THREADS".to_owned(), "1".to_owned()),
         ("LOG_FORMAT".to_owned(), "json".to_owned()),
         ("DRAIN".to_owned(), "5s".to_owned()),
+        ("SERVICE_KEY".to_owned(), text(&platform.service_keys.private(service))),
+        ("SERVICE_KEYS".to_owned(), text(&platform.service_keys.public())),
+        ("USER_KEYS".to_owned(), text(&platform.user_keys.public())),
+        ("OPERATORS".to_owned(), OPERATOR.to_owned()),
     ];
     if let Some((_, url)) = platform.databases.iter().find(|(name, _)| name == service) {
         env.push(("DATABASE_URL".to_owned(), url.clone()));
@@ -186,6 +213,10 @@ fn spec(
         user: None,
         stop: Signal::TERM,
     })
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
 }
 
 fn unique_of(home: &Home) -> String {

@@ -1,5 +1,6 @@
 //! `shop.orders.v1.OrdersService`.
 
+use mesh_rpc::access::only_of;
 use mesh_runtime::Service;
 use shop::orders::v1::{
     CancelOrderRequest, CancelOrderResponse, GetOrderRequest, GetOrderResponse, PlaceOrderRequest,
@@ -46,7 +47,8 @@ impl OrdersService for Api {
         &self,
         request: Request<CancelOrderRequest>,
     ) -> Result<Response<CancelOrderResponse>, Status> {
-        let command = wire::cancel_order(request.get_ref()).map_err(to_status)?;
+        let whose = only_of(&request);
+        let command = wire::cancel_order(request.get_ref(), whose).map_err(to_status)?;
         let shown = app::cancel_order(&self.orders, command).await.map_err(to_status)?;
         Ok(Response::new(CancelOrderResponse { order: Some(wire::order(&shown)) }))
     }
@@ -55,8 +57,9 @@ impl OrdersService for Api {
         &self,
         request: Request<GetOrderRequest>,
     ) -> Result<Response<GetOrderResponse>, Status> {
-        let (id, version) = wire::get_order(request.get_ref()).map_err(to_status)?;
-        let shown = app::get_order(&self.orders, id, version).await.map_err(to_status)?;
+        let whose = only_of(&request);
+        let (wanted, version) = wire::get_order(request.get_ref(), whose).map_err(to_status)?;
+        let shown = app::get_order(&self.orders, wanted, version).await.map_err(to_status)?;
         Ok(Response::new(GetOrderResponse { order: Some(wire::order(&shown)) }))
     }
 
@@ -64,8 +67,9 @@ impl OrdersService for Api {
         &self,
         request: Request<WatchOrderRequest>,
     ) -> Result<Response<Self::WatchOrderStream>, Status> {
-        let (id, after) = wire::watch_order(request.get_ref()).map_err(to_status)?;
-        let changes = watch::changes(&self.orders, id, after, self.draining.clone()).await?;
+        let whose = only_of(&request);
+        let (wanted, after) = wire::watch_order(request.get_ref(), whose).map_err(to_status)?;
+        let changes = watch::changes(&self.orders, wanted, after, self.draining.clone()).await?;
         Ok(Response::new(changes))
     }
 }

@@ -1,5 +1,6 @@
 //! `shop.orders.v1.OrderQueriesService`.
 
+use mesh_rpc::access::only_of;
 use shop::orders::v1::{
     ListOrderEventsRequest, ListOrderEventsResponse, ListOrdersRequest, ListOrdersResponse,
     order_queries_service_server::{OrderQueriesService, OrderQueriesServiceServer},
@@ -30,7 +31,8 @@ impl OrderQueriesService for Api {
         request: Request<ListOrdersRequest>,
     ) -> Result<Response<ListOrdersResponse>, Status> {
         let (filter, after, size) = wire::list_orders(request.get_ref()).map_err(to_status)?;
-        let page = app::list_orders(&self.orders, filter, after, size).await.map_err(to_status)?;
+        let page = app::list_orders(&self.orders, filter, only_of(&request), after, size).await;
+        let page = page.map_err(to_status)?;
         Ok(Response::new(wire::orders_page(request.get_ref(), &page)))
     }
 
@@ -38,8 +40,9 @@ impl OrderQueriesService for Api {
         &self,
         request: Request<ListOrderEventsRequest>,
     ) -> Result<Response<ListOrderEventsResponse>, Status> {
-        let (id, after, size) = wire::list_order_events(request.get_ref()).map_err(to_status)?;
-        let page = app::list_order_events(&self.orders, id, after, size).await;
+        let asked = wire::list_order_events(request.get_ref(), only_of(&request));
+        let (wanted, after, size) = asked.map_err(to_status)?;
+        let page = app::list_order_events(&self.orders, wanted, after, size).await;
         let page = page.map_err(to_status)?;
         Ok(Response::new(wire::order_events_page(request.get_ref(), &page)))
     }

@@ -5,11 +5,10 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
-use uuid::Uuid;
 
 use super::status::to_status;
 use crate::{
-    app::{Chapter, Error, Orders, Story},
+    app::{Chapter, Error, Orders, Story, Wanted},
     wire,
 };
 
@@ -21,13 +20,13 @@ type Answer = Result<WatchOrderResponse, Status>;
 /// Streams every change after a version, in order, until the order can change no more.
 pub async fn changes(
     orders: &Orders,
-    id: Uuid,
+    wanted: Wanted,
     after: i32,
     draining: CancellationToken,
 ) -> Result<ReceiverStream<Answer>, Status> {
     // Subscribed before the first look, so that nothing falls between the two.
-    let subscription = orders.engine.streams().watch(id);
-    let mut story = Story::new(id);
+    let subscription = orders.engine.streams().watch(wanted.order);
+    let mut story = Story::new(wanted);
     let beginning = story.go_on(orders).await.map_err(to_status)?;
     if beginning.is_empty() {
         return Err(to_status(Error::NotFound));

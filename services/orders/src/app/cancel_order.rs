@@ -2,9 +2,8 @@
 
 use futures::FutureExt as _;
 use mesh_log::{Outcome, SubmitError, requests};
-use uuid::Uuid;
 
-use super::{Error, Orders, Shown, get_order};
+use super::{Error, Orders, Shown, Wanted, get_order};
 use crate::{
     checkout,
     store::{RequestSeen, decode},
@@ -15,7 +14,7 @@ const ATTEMPTS: usize = 16;
 
 /// Asks for an order to be given up.
 pub struct CancelOrder {
-    pub order: Uuid,
+    pub wanted: Wanted,
     pub key: requests::Key,
     /// Digest of the request as it was sent.
     pub digest: [u8; 16],
@@ -23,14 +22,16 @@ pub struct CancelOrder {
 
 /// Records that an order is given up; the checkout then turns back.
 pub async fn cancel_order(orders: &Orders, command: CancelOrder) -> Result<Shown, Error> {
-    tracing::Span::current().record("order_id", tracing::field::display(command.order));
+    let id = command.wanted.order;
+    tracing::Span::current().record("order_id", tracing::field::display(id));
     for _ in 0..ATTEMPTS {
         if let Some(shown) = earlier(orders, &command).await? {
             return Ok(shown);
         }
         let streams = orders.engine.streams();
-        let stored = streams.load(command.order).await?.ok_or(Error::NotFound)?;
-        let kept = decode(command.order, stored.version, &stored.state).ok_or(Error::Unreadable)?;
+        let stored = streams.load(id).await?.ok_or(Error::NotFound)?;
+        let kept = decode(id, stored.version, &stored.state).ok_or(Error::Unreadable)?;
+        command.wanted.check(&kept.order)?;
         let event = match kept.order.cancel() {
             Ok(Some(event)) => event,
             Ok(None) => match note(orders, &command, stored.version).await {
@@ -38,7 +39,7 @@ pub async fn cancel_order(orders: &Orders, command: CancelOrder) -> Result<Shown
                 Err(Error::NotDone(error)) if is_taken(&error) => continue,
                 noted => {
                     noted?;
-                    return get_order(orders, command.order, Some(stored.version)).await;
+                    return get_order(orders, command.wanted, Some(stored.version)).await;
                 }
             },
             // The same request may have been accepted since it was looked up.
@@ -50,9 +51,9 @@ pub async fn cancel_order(orders: &Orders, command: CancelOrder) -> Result<Shown
         change.owner = orders.engine.owner();
         match streams.commit(change).await? {
             Outcome::Accepted(at) | Outcome::Already(at) => {
-                tracing::info!(order_id = %command.order, "order cancel requested");
+                tracing::info!(order_id = %id, "order cancel requested");
                 let order = kept.order.clone();
-                orders.engine.drive(command.order, kept);
+                orders.engine.drive(id, kept);
                 return Ok(Shown { order, created: stored.created_at, updated: at });
             }
             // The checkout moved on meanwhile, or the request came twice at once.
@@ -70,14 +71,14 @@ async fn earlier(orders: &Orders, command: &CancelOrder) -> Result<Option<Shown>
     match seen.get(&command.key) {
         None => Ok(None),
         Some(seen) if seen.digest != command.digest => Err(Error::ContentDiffers),
-        Some(seen) => get_order(orders, command.order, Some(seen.version)).await.map(Some),
+        Some(seen) => get_order(orders, command.wanted, Some(seen.version)).await.map(Some),
     }
 }
 
 /// Remembers a request that found the order being given up already: its repeat is answered alike,
 /// whatever has become of the order by then.
 async fn note(orders: &Orders, command: &CancelOrder, version: i32) -> Result<(), Error> {
-    let seen = requests::Seen { digest: command.digest, thing: command.order, version };
+    let seen = requests::Seen { digest: command.digest, thing: command.wanted.order, version };
     let keys = [(command.key, seen)];
     mesh_log::transact(&orders.db, "cancel_again", move |tx| {
         async move { Ok(requests::record(tx, &keys).await?) }.boxed()

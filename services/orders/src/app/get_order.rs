@@ -19,20 +19,44 @@ pub struct Shown {
     pub updated: OffsetDateTime,
 }
 
+/// An order that is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    pub order: Uuid,
+    /// Whose it has to be; anybody's if nobody is named.
+    pub only_of: Option<Uuid>,
+}
+
+impl Wanted {
+    /// Keeps an order of somebody else's from whoever asks: to them it is not there.
+    pub fn check(&self, order: &Order) -> Result<(), Error> {
+        match self.only_of {
+            Some(user) if user != order.placement.customer => Err(Error::NotFound),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Returns an order as it is, or as it was at a version.
-pub async fn get_order(orders: &Orders, id: Uuid, version: Option<i32>) -> Result<Shown, Error> {
+pub async fn get_order(
+    orders: &Orders,
+    wanted: Wanted,
+    version: Option<i32>,
+) -> Result<Shown, Error> {
+    let id = wanted.order;
     match version {
-        Some(version) => order_at(orders, id, version).await,
+        Some(version) => order_at(orders, wanted, version).await,
         None => {
             let stored = orders.engine.streams().load(id).await?.ok_or(Error::NotFound)?;
             let kept = decode(id, stored.version, &stored.state).ok_or(Error::Unreadable)?;
+            wanted.check(&kept.order)?;
             Ok(Shown { order: kept.order, created: stored.created_at, updated: stored.updated_at })
         }
     }
 }
 
-async fn order_at(orders: &Orders, id: Uuid, version: i32) -> Result<Shown, Error> {
-    let mut story = Story::new(id);
+async fn order_at(orders: &Orders, wanted: Wanted, version: i32) -> Result<Shown, Error> {
+    let mut story = Story::new(wanted);
     for chapter in story.go_on(orders).await? {
         if chapter.shown.order.version == version {
             return Ok(chapter.shown);
@@ -47,7 +71,7 @@ async fn order_at(orders: &Orders, id: Uuid, version: i32) -> Result<Shown, Erro
 
 /// An order's events, read as they come.
 pub struct Story {
-    id: Uuid,
+    wanted: Wanted,
     now: Option<Shown>,
 }
 
@@ -61,8 +85,8 @@ pub struct Chapter {
 
 impl Story {
     /// The story of an order, from its beginning.
-    pub fn new(id: Uuid) -> Self {
-        Self { id, now: None }
+    pub fn new(wanted: Wanted) -> Self {
+        Self { wanted, now: None }
     }
 
     /// Version of the order after what was read; 0 if nothing was.
@@ -77,8 +101,10 @@ impl Story {
 
     /// Reads what has happened since the last time.
     pub async fn go_on(&mut self, orders: &Orders) -> Result<Vec<Chapter>, Error> {
-        let recorded = orders.engine.streams().events(self.id, self.version()).await?;
-        recorded.into_iter().map(|row| self.turn(row)).collect()
+        let recorded = orders.engine.streams().events(self.wanted.order, self.version()).await?;
+        let chapters = recorded.into_iter().map(|row| self.turn(row)).collect();
+        self.now.as_ref().map_or(Ok(()), |shown| self.wanted.check(&shown.order))?;
+        chapters
     }
 
     fn turn(&mut self, row: Recorded) -> Result<Chapter, Error> {
@@ -89,7 +115,8 @@ impl Story {
                 Shown { order, created, updated: row.at }
             }
             None => {
-                let order = Order::fold(self.id, [event.clone()]).ok_or(Error::Unreadable)?;
+                let order =
+                    Order::fold(self.wanted.order, [event.clone()]).ok_or(Error::Unreadable)?;
                 Shown { order, created: row.at, updated: row.at }
             }
         };

@@ -10,7 +10,7 @@ use mesh_log::{Database, Gather, SubmitError};
 
 pub use cancel_order::{CancelOrder, cancel_order};
 pub use carts::{Carts, ChangeCart, Wish};
-pub use get_order::{Chapter, Shown, Story, get_order};
+pub use get_order::{Chapter, Shown, Story, Wanted, get_order};
 pub use place_order::{PlaceOrder, place_order};
 pub use queries::{Paged, list_order_events, list_orders};
 

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Chapter, Error, Orders, Story};
+use super::{Chapter, Error, Orders, Story, Wanted};
 use crate::store::{self, Filter, Listed, Place};
 
 /// One page of a list, and where the next one begins if there is one.
@@ -11,13 +11,20 @@ pub struct Paged<T, P> {
     pub next: Option<P>,
 }
 
-/// Orders behind a place in the list, newest first.
+/// Orders behind a place in the list, newest first. Where they have to be `only_of` one user, these are
+/// listed if no customer is named, and of another's there are none.
 pub async fn list_orders(
     orders: &Orders,
-    filter: Filter,
+    mut filter: Filter,
+    only_of: Option<Uuid>,
     after: Option<Place>,
     size: usize,
 ) -> Result<Paged<Listed, Place>, Error> {
+    if let Some(user) = only_of
+        && *filter.customer.get_or_insert(user) != user
+    {
+        return Ok(Paged { items: Vec::new(), next: None });
+    }
     // One more tells whether there is another page.
     let limit = i64::try_from(size).unwrap_or(i64::MAX).saturating_add(1);
     let found = store::list(orders.db.pool(), filter, after, limit).await?;
@@ -27,11 +34,11 @@ pub async fn list_orders(
 /// What happened to an order and is public, after a version, oldest first.
 pub async fn list_order_events(
     orders: &Orders,
-    id: Uuid,
+    wanted: Wanted,
     after: i32,
     size: usize,
 ) -> Result<Paged<Chapter, i32>, Error> {
-    let mut told = Story::new(id).go_on(orders).await?;
+    let mut told = Story::new(wanted).go_on(orders).await?;
     if told.is_empty() {
         return Err(Error::NotFound);
     }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use mesh_rpc::{reason, timeout_request};
+use mesh_rpc::{access::on_behalf_of, reason, timeout_request};
 use mesh_saga::Answer;
 use prost::Message as _;
 use shop::{
@@ -70,7 +70,7 @@ async fn act(checkout: &Checkout, order: &Order, action: Action) -> Result<(), F
                 reservation_id: reservation(order),
             };
             let mut inventory = checkout.neighbours.inventory.clone();
-            inventory.commit_reservation(within(request)).await?;
+            inventory.commit_reservation(within(order, request)).await?;
             Ok(())
         }
         Action::CapturePayment => {
@@ -79,7 +79,7 @@ async fn act(checkout: &Checkout, order: &Order, action: Action) -> Result<(), F
                 payment_id: payment(order),
                 amount: None,
             };
-            checkout.neighbours.payments.clone().capture_payment(within(request)).await?;
+            checkout.neighbours.payments.clone().capture_payment(within(order, request)).await?;
             Ok(())
         }
         Action::ReleaseShipment => {
@@ -87,7 +87,7 @@ async fn act(checkout: &Checkout, order: &Order, action: Action) -> Result<(), F
                 request_id: key(order.id, Step::Do(action)),
                 shipment_id: shipment(order),
             };
-            checkout.neighbours.shipping.clone().release_shipment(within(request)).await?;
+            checkout.neighbours.shipping.clone().release_shipment(within(order, request)).await?;
             Ok(())
         }
     }
@@ -104,7 +104,7 @@ async fn reserve_stock(checkout: &Checkout, order: &Order) -> Result<(), Failed>
         lines: order.placement.lines.iter().map(line).collect(),
         hold: Some(prost_types::Duration { seconds: checkout.hold_seconds.into(), nanos: 0 }),
     };
-    checkout.neighbours.inventory.clone().reserve_stock(within(request)).await?;
+    checkout.neighbours.inventory.clone().reserve_stock(within(order, request)).await?;
     Ok(())
 }
 
@@ -116,7 +116,7 @@ async fn authorize_payment(checkout: &Checkout, order: &Order) -> Result<(), Fai
         amount: Some(money::to_wire(order.placement.total)),
         card_token: private.card_token.ok_or(Failed::Forgotten("card token"))?,
     };
-    checkout.neighbours.payments.clone().authorize_payment(within(request)).await?;
+    checkout.neighbours.payments.clone().authorize_payment(within(order, request)).await?;
     Ok(())
 }
 
@@ -127,9 +127,10 @@ async fn create_shipment(checkout: &Checkout, order: &Order) -> Result<(), Faile
         request_id: shipment(order),
         order_id: order.id.to_string(),
         address: Some(address.ok_or(Failed::Forgotten("address"))?),
+        customer_id: order.placement.customer.to_string(),
         ..shipping::CreateShipmentRequest::default()
     };
-    checkout.neighbours.shipping.clone().create_shipment(within(request)).await?;
+    checkout.neighbours.shipping.clone().create_shipment(within(order, request)).await?;
     Ok(())
 }
 
@@ -140,22 +141,22 @@ async fn undo_action(checkout: &Checkout, order: &Order, undo: Undo) -> Result<(
         Undo::Payment => {
             let payment_id = payment(order);
             let request = payments::UndoPaymentRequest { request_id, payment_id };
-            neighbours.payments.clone().undo_payment(within(request)).await?;
+            neighbours.payments.clone().undo_payment(within(order, request)).await?;
         }
         Undo::Sale => {
             let reservation_id = reservation(order);
             let request = inventory::RestockReservationRequest { request_id, reservation_id };
-            neighbours.inventory.clone().restock_reservation(within(request)).await?;
+            neighbours.inventory.clone().restock_reservation(within(order, request)).await?;
         }
         Undo::Shipment => {
             let shipment_id = shipment(order);
             let request = shipping::CancelShipmentRequest { request_id, shipment_id };
-            neighbours.shipping.clone().cancel_shipment(within(request)).await?;
+            neighbours.shipping.clone().cancel_shipment(within(order, request)).await?;
         }
         Undo::Hold => {
             let reservation_id = reservation(order);
             let request = inventory::ReleaseReservationRequest { request_id, reservation_id };
-            neighbours.inventory.clone().release_reservation(within(request)).await?;
+            neighbours.inventory.clone().release_reservation(within(order, request)).await?;
         }
     }
     Ok(())
@@ -167,7 +168,7 @@ async fn refund_loss(checkout: &Checkout, order: &Order) -> Result<(), Failed> {
         payment_id: payment(order),
         amount: Some(money::to_wire(order.placement.total)),
     };
-    checkout.neighbours.payments.clone().refund_payment(within(request)).await?;
+    checkout.neighbours.payments.clone().refund_payment(within(order, request)).await?;
     Ok(())
 }
 
@@ -199,8 +200,11 @@ fn detail(status: &Status) -> String {
     named.iter().find_map(|name| mesh_rpc::error_metadata(status, name)).unwrap_or_default()
 }
 
-fn within<T>(request: T) -> Request<T> {
-    timeout_request(request, CALL)
+/// A call that the service makes by itself, for the order's customer.
+fn within<T>(order: &Order, request: T) -> Request<T> {
+    let mut request = timeout_request(request, CALL);
+    on_behalf_of(&mut request, order.placement.customer);
+    request
 }
 
 fn reservation(order: &Order) -> String {

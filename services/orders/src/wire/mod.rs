@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    app::{CancelOrder, PlaceOrder, Shown},
+    app::{CancelOrder, PlaceOrder, Shown, Wanted},
     domain::{Line, Order, OrderEvent, Reason, Standing, State},
     store::Private,
 };
@@ -38,28 +38,39 @@ pub fn place_order(request: &proto::PlaceOrderRequest) -> Result<PlaceOrder, Inv
     fields.finish(PlaceOrder { request_id, customer, cart_version, private, digest })
 }
 
-pub fn cancel_order(request: &proto::CancelOrderRequest) -> Result<CancelOrder, Invalid> {
+pub fn cancel_order(
+    request: &proto::CancelOrderRequest,
+    only_of: Option<Uuid>,
+) -> Result<CancelOrder, Invalid> {
     let mut fields = Fields::default();
     let request_id = fields.uuid("request_id", &request.request_id);
     let order = fields.uuid("order_id", &request.order_id);
     let key = Key::new("shop.orders.v1.OrdersService/CancelOrder", "", request_id);
-    fields.finish(CancelOrder { order, key, digest: digest(request) })
+    let wanted = Wanted { order, only_of };
+    fields.finish(CancelOrder { wanted, key, digest: digest(request) })
 }
 
 /// The order that is asked for, and the version if one is.
-pub fn get_order(request: &proto::GetOrderRequest) -> Result<(Uuid, Option<i32>), Invalid> {
+pub fn get_order(
+    request: &proto::GetOrderRequest,
+    only_of: Option<Uuid>,
+) -> Result<(Wanted, Option<i32>), Invalid> {
     let mut fields = Fields::default();
     let order = fields.uuid("order_id", &request.order_id);
     fields.number("as_of_version", request.as_of_version.into(), 0..=i32::MAX.into());
-    fields.finish((order, Some(request.as_of_version).filter(|version| *version > 0)))
+    let version = Some(request.as_of_version).filter(|version| *version > 0);
+    fields.finish((Wanted { order, only_of }, version))
 }
 
 /// The order that is watched, and the version that the caller knows.
-pub fn watch_order(request: &proto::WatchOrderRequest) -> Result<(Uuid, i32), Invalid> {
+pub fn watch_order(
+    request: &proto::WatchOrderRequest,
+    only_of: Option<Uuid>,
+) -> Result<(Wanted, i32), Invalid> {
     let mut fields = Fields::default();
     let order = fields.uuid("order_id", &request.order_id);
     fields.number("after_version", request.after_version.into(), 0..=i32::MAX.into());
-    fields.finish((order, request.after_version))
+    fields.finish((Wanted { order, only_of }, request.after_version))
 }
 
 /// An etag is a version in decimal; callers need not know.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{state, timestamp, told};
 use crate::{
-    app::{Chapter, Paged},
+    app::{Chapter, Paged, Wanted},
     domain::{Standing, State},
     store::{Filter, Listed, Place},
 };
@@ -34,7 +34,8 @@ pub fn list_orders(
 /// The order that is asked about, the version that the page comes after, and how large it is.
 pub fn list_order_events(
     request: &proto::ListOrderEventsRequest,
-) -> Result<(Uuid, i32, usize), Invalid> {
+    only_of: Option<Uuid>,
+) -> Result<(Wanted, i32, usize), Invalid> {
     let mut fields = Fields::default();
     let order = fields.uuid("order_id", &request.order_id);
     let page = fields.page(&events_query(request), request.page_size, &request.page_token);
@@ -42,7 +43,7 @@ pub fn list_order_events(
     if after.is_err() {
         fields.refuse_page_token();
     }
-    fields.finish((order, after.unwrap_or_default(), page.size))
+    fields.finish((Wanted { order, only_of }, after.unwrap_or_default(), page.size))
 }
 
 pub fn orders_page(

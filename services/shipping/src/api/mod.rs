@@ -5,7 +5,7 @@ mod status;
 mod track;
 
 use mesh_log::{Database, Gather, Watchers};
-use mesh_rpc::Invalid;
+use mesh_rpc::{Invalid, access::only_of};
 use shop::shipping::v1::{
     CancelShipmentRequest, CancelShipmentResponse, CreateShipmentRequest, CreateShipmentResponse,
     GetShipmentRequest, GetShipmentResponse, ListShipmentsRequest, ListShipmentsResponse,
@@ -96,7 +96,8 @@ impl ShippingService for Api {
         request: Request<GetShipmentRequest>,
     ) -> Result<Response<GetShipmentResponse>, Status> {
         let id = wire::get_shipment(request.get_ref()).map_err(to_status)?;
-        let shipment = store::get(self.db.pool(), id).await.map_err(to_status)?;
+        let shipment =
+            store::get(self.db.pool(), id, only_of(&request)).await.map_err(to_status)?;
         let shipment = shipment.ok_or(Refusal::NotFound).map_err(to_status)?;
         Ok(Response::new(GetShipmentResponse { shipment: Some(wire::shipment(&shipment)) }))
     }
@@ -107,7 +108,8 @@ impl ShippingService for Api {
     ) -> Result<Response<ListShipmentsResponse>, Status> {
         let page = wire::list_shipments(request.get_ref()).map_err(to_status)?;
         let limit = i64::try_from(page.size + 1).expect("pages are small");
-        let listed = store::list(self.db.pool(), page.listed, page.after, limit).await;
+        let listed =
+            store::list(self.db.pool(), page.listed, only_of(&request), page.after, limit).await;
         Ok(Response::new(wire::shipments_page(listed.map_err(to_status)?, &page)))
     }
 
@@ -117,7 +119,9 @@ impl ShippingService for Api {
     ) -> Result<Response<Self::TrackShipmentStream>, Status> {
         let from = wire::track_shipment(request.get_ref()).map_err(to_status)?;
         let (db, draining) = (self.db.pool().clone(), self.draining.clone());
-        Ok(Response::new(track::entries(db, &self.watchers, from, draining).await?))
+        Ok(Response::new(
+            track::entries(db, &self.watchers, from, only_of(&request), draining).await?,
+        ))
     }
 
     async fn record_carrier_update(

@@ -21,11 +21,12 @@ pub async fn entries(
     db: Pool,
     watchers: &Watchers,
     (id, after): (Uuid, i32),
+    only_of: Option<Uuid>,
     draining: CancellationToken,
 ) -> Result<ReceiverStream<Answer>, Status> {
     // Subscribed before the first look, so that nothing falls between the two.
     let subscription = watchers.subscribe(id);
-    let mut track = Track::new(id, after);
+    let mut track = Track::new(id, after, only_of);
     let beginning = go_on(&mut track, &db).await.map_err(to_status)?;
     let (sender, receiver) = mpsc::channel(BUFFER);
     tokio::spawn(async move {

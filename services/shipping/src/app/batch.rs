@@ -97,9 +97,10 @@ impl Batch {
         let now = entry.now;
         let changed = match (&command.action, &mut entry.row) {
             (Action::Create { .. }, Some(_)) => return Err(Refusal::CancelledBeforeArrival),
-            (Action::Create { order_id, address, parcel }, row @ None) => {
+            (Action::Create { order_id, customer_id, address, parcel }, row @ None) => {
                 let terms = quote(address.country, *parcel)?;
-                let shipment = Shipment::create(id, *order_id, terms, now);
+                let mut shipment = Shipment::create(id, *order_id, terms, now);
+                shipment.customer_id = *customer_id;
                 let (digest, address) = (Some(command.digest), Some(address.clone()));
                 *row = Some(Row { shipment, digest, address });
                 true

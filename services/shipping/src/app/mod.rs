@@ -27,7 +27,7 @@ pub struct Command {
 
 /// What a command asks for. `key` is the request's, for commands that create nothing under it.
 pub enum Action {
-    Create { order_id: Uuid, address: Address, parcel: Parcel },
+    Create { order_id: Uuid, customer_id: Option<Uuid>, address: Address, parcel: Parcel },
     Release { key: Key },
     Cancel { key: Key },
     Report { key: Key, report: Report },

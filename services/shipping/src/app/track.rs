@@ -14,19 +14,21 @@ const PAGE: i64 = 100;
 /// Reads a parcel's way piece by piece, each entry once and in order.
 pub struct Track {
     shipment: Uuid,
+    /// Whose it has to be; anybody's if nobody is named.
+    only_of: Option<Uuid>,
     after: i32,
     over: bool,
 }
 
 impl Track {
     /// A track that begins behind the entry with the sequence `after`.
-    pub fn new(shipment: Uuid, after: i32) -> Self {
-        Self { shipment, after, over: false }
+    pub fn new(shipment: Uuid, after: i32, only_of: Option<Uuid>) -> Self {
+        Self { shipment, only_of, after, over: false }
     }
 
     /// What follows; nothing if there is nothing new. Costs one round trip, or two.
     pub async fn go_on(&mut self, db: &Pool) -> sqlx::Result<Result<Vec<Entry>, Refusal>> {
-        let Some(shipment) = store::get(db, self.shipment).await? else {
+        let Some(shipment) = store::get(db, self.shipment, self.only_of).await? else {
             return Ok(Err(Refusal::NotFound));
         };
         if self.after > shipment.last_sequence() {

@@ -14,10 +14,12 @@ pub enum Listed {
     In { state: State },
 }
 
-/// Returns the first `limit` shipments after a place in the list. Marks are not among them.
+/// Returns the first `limit` shipments after a place in the list, of a customer if one is named. Marks
+/// are not among them.
 pub async fn list(
     db: &Pool,
     listed: Listed,
+    only_of: Option<Uuid>,
     after: Option<(OffsetDateTime, Uuid)>,
     limit: i64,
 ) -> sqlx::Result<Vec<Shipment>> {
@@ -29,6 +31,7 @@ pub async fn list(
             columns!(),
             " FROM shipments
              WHERE order_id = $1 AND ($2::text IS NULL OR state = $2) AND (created_at, id) > ($3, $4)
+               AND ($6::uuid IS NULL OR customer_id = $6)
              ORDER BY created_at, id LIMIT $5",
         ))
         .bind(order_id)
@@ -38,6 +41,7 @@ pub async fn list(
             columns!(),
             " FROM shipments
              WHERE state = $1 AND order_id IS NOT NULL AND (created_at, id) > ($2, $3)
+               AND ($5::uuid IS NULL OR customer_id = $5)
              ORDER BY created_at, id LIMIT $4",
         ))
         .bind(state.as_str()),
@@ -46,6 +50,7 @@ pub async fn list(
         .bind(created)
         .bind(id)
         .bind(limit)
+        .bind(only_of)
         .fetch_all(&mut *db.read().await?)
         .traced("SELECT shipments")
         .await?;

@@ -8,7 +8,7 @@ use crate::domain::{Address, Parcel, Shipment, Speed, State, Terms, Zone};
 /// The columns that a [`Row`] is read from.
 macro_rules! columns {
     () => {
-        "id, digest, order_id, state, version, created_at, released_at, dispatched_at, ended_at,
+        "id, digest, order_id, customer_id, state, version, created_at, released_at, dispatched_at, ended_at,
          speed, weight_grams, zone, currency, price_minor, positions"
     };
 }
@@ -28,6 +28,7 @@ impl sqlx::FromRow<'_, PgRow> for Row {
         let shipment = Shipment {
             id: row.try_get("id")?,
             order_id: row.try_get("order_id")?,
+            customer_id: row.try_get("customer_id")?,
             state: state(row.try_get("state")?)?,
             version: row.try_get("version")?,
             created: row.try_get("created_at")?,

@@ -11,15 +11,15 @@ WITH c AS MATERIALIZED (
   SELECT *
   FROM unnest($1::uuid[], $2::bytea[], $3::uuid[], $4::text[], $5::int[],
               $6::timestamptz[], $7::timestamptz[], $8::timestamptz[], $17::text[],
-              $18::int[], $19::text[], $20::text[], $21::bigint[], $16::bool[])
+              $18::int[], $19::text[], $20::text[], $21::bigint[], $22::uuid[], $16::bool[])
        AS c(id, digest, order_id, state, version, released_at, dispatched_at, ended_at,
-            speed, weight_grams, zone, currency, price_minor, new)
+            speed, weight_grams, zone, currency, price_minor, customer_id, new)
 ), made AS (
   INSERT INTO shipments
     (id, digest, order_id, state, version, released_at, dispatched_at, ended_at, speed,
-     weight_grams, zone, currency, price_minor)
+     weight_grams, zone, currency, price_minor, customer_id)
   SELECT id, digest, order_id, state, version, released_at, dispatched_at, ended_at, speed,
-         weight_grams, zone, currency, price_minor
+         weight_grams, zone, currency, price_minor, customer_id
   FROM c WHERE new ORDER BY id
 ), addressed AS (
   INSERT INTO shipment_addresses
@@ -81,6 +81,7 @@ pub async fn save(
         .bind(column(changed, |row| row.shipment.terms.map(|terms| terms.zone.as_str())))
         .bind(column(changed, |row| row.shipment.terms.map(|terms| terms.price.currency.as_str())))
         .bind(column(changed, |row| row.shipment.terms.map(|terms| terms.price.minor)))
+        .bind(column(changed, |row| row.shipment.customer_id))
         .execute(tx)
         .traced("UPDATE shipments")
         .await?;

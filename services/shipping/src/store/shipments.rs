@@ -34,9 +34,13 @@ pub async fn lock(tx: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<(Vec<Row>
     Ok((locked, now))
 }
 
-/// Returns the shipment with this id.
-pub async fn get(db: &Pool, id: Uuid) -> sqlx::Result<Option<Shipment>> {
-    let query = concat!("SELECT ", columns!(), " FROM shipments WHERE id = $1");
-    let row: Option<Row> = sqlx::query_as(query).bind(id).fetch_optional(db).await?;
+/// Returns the shipment with this id, if it is this customer's where one is named.
+pub async fn get(db: &Pool, id: Uuid, only_of: Option<Uuid>) -> sqlx::Result<Option<Shipment>> {
+    let query = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM shipments WHERE id = $1 AND ($2::uuid IS NULL OR customer_id = $2)"
+    );
+    let row: Option<Row> = sqlx::query_as(query).bind(id).bind(only_of).fetch_optional(db).await?;
     Ok(row.map(|row| row.shipment))
 }

@@ -14,7 +14,6 @@ use uuid::Uuid;
 use super::{SAMPLES, Side};
 use crate::bench::load::Load;
 use crate::bench::{PATIENCE, prepare};
-use crate::caller::channel;
 
 /// More products than the catalog has.
 const PRODUCTS: u64 = 100;
@@ -46,8 +45,8 @@ async fn deliver(side: &Side) -> Result<()> {
     let shipments: Vec<Uuid> =
         waited(side, "shipping", SAMPLES, "SELECT id FROM shipments WHERE state = 'RELEASED'")
             .await?;
-    let identity = side.subject.doors.caller.identity()?;
-    let shipping = ShippingServiceClient::new(channel(&identity, "shipping", &side.shipping)?);
+    let channels = side.subject.doors.caller.channels()?;
+    let shipping = ShippingServiceClient::new(channels.to("shipping", &side.shipping)?);
     for shipment in shipments {
         for state in [ShipmentState::Dispatched, ShipmentState::Delivered] {
             let request = RecordCarrierUpdateRequest {

@@ -8,13 +8,16 @@ use std::convert::Infallible;
 use std::future::ready;
 use std::hint::black_box;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt as _, Full};
-use mesh_policy::values;
+use mesh_auth::{Grant, Signer, SigningKey, Verifier};
+use mesh_policy::{Callers, Table, values};
 use mesh_rpc::attempt::Call;
 use mesh_rpc::balance::{Balancer, State, Tcp, Tried};
 use mesh_rpc::bulkhead::Bulkhead;
@@ -23,7 +26,7 @@ use mesh_rpc::replay::Replay;
 use mesh_rpc::resend::Resend;
 use mesh_rpc::retry::{Retries, Rule};
 use mesh_rpc::server::{self, Gate as _};
-use mesh_rpc::{Code, Deadline, guard};
+use mesh_rpc::{Access, Code, Deadline, guard};
 use mesh_runtime::trace::{self, TraceContext};
 use opentelemetry::KeyValue;
 use serde::Serialize;
@@ -31,6 +34,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tower::{Service, service_fn};
 use tracing::{Instrument as _, Span};
+use uuid::Uuid;
 
 use crate::bench::growth::median;
 use crate::demo::rounded;
@@ -198,6 +202,7 @@ async fn servers() -> Vec<Layer> {
         around("server deadline", &server::DeadlineLayer::new(move |_| Some(limits))).await,
         around("server shed", &shed.layer()).await,
         around("server rate", &rate.layer()).await,
+        access().await,
         around("server bulkhead", &server::Bulkhead::new(256).layer()).await,
         layer(
             "server guard",
@@ -213,6 +218,34 @@ async fn servers() -> Vec<Layer> {
         )
         .await,
     ]
+}
+
+/// A rule for users, and a token that was seen before.
+async fn access() -> Layer {
+    let signer = Signer::new(TARGET, TARGET, SigningKey::generate().expect("there is randomness"));
+    let users = Verifier::new(TARGET, TARGET);
+    users.replace_keys(&signer.jwks());
+    let access = Access::new(TARGET, Some(Arc::new(users)), Callers::default(), &[]);
+    let table = Table::from_descriptors(&[mesh_echo::DESCRIPTORS]).expect("it is in order");
+    let mut method = table.method(METHOD).expect("it is there").clone();
+    method.access = mesh_policy::Access { signed_in: true, ..Default::default() };
+    let rule = access.rule(&method).expect("not everybody may");
+    let token = signer.sign(&Grant::new(Uuid::nil(), Uuid::nil())).expect("it can be signed");
+    let header = HeaderValue::from_str(&format!("Bearer {}", token.expose()));
+    let header = header.expect("a token is ASCII");
+    let request = || {
+        let mut request = Request::new(Body::empty());
+        request.headers_mut().insert(AUTHORIZATION, header.clone());
+        request
+    };
+    let admit = async || {
+        let admitted = access.admit(&rule, request()).await;
+        let _ = black_box(admitted.expect("it is good").extensions().len());
+    };
+    let plain = async || {
+        let _ = black_box(request().extensions().len());
+    };
+    layer("server access, a user's", admit, plain).await
 }
 
 /// Measures a server's layer around a service that answers at once.

@@ -12,6 +12,8 @@ pub struct Shipment {
     pub id: Uuid,
     /// `None` in a mark: whoever cancels knows the shipment's id only.
     pub order_id: Option<Uuid>,
+    /// Who may see it besides those who handle it, if that was said.
+    pub customer_id: Option<Uuid>,
     pub state: State,
     /// Counts the states that it was in, from 1.
     pub version: i32,
@@ -84,11 +86,12 @@ impl Shipment {
 
     fn first(id: Uuid, state: State, now: OffsetDateTime) -> Self {
         let (created, version) = (now, 1);
-        let (order_id, terms, positions) = (None, None, 0);
+        let (order_id, customer_id, terms, positions) = (None, None, None, 0);
         let (released, dispatched, ended) = (None, None, None);
         Self {
             id,
             order_id,
+            customer_id,
             state,
             version,
             created,

@@ -1,0 +1,34 @@
+//! `token`: says who a call is made by.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use meshctl::users::{Users, Who};
+use uuid::Uuid;
+
+use crate::output;
+use crate::project::Project;
+use crate::state::State;
+
+/// Whose token.
+#[derive(Debug, clap::Args)]
+#[command(after_help = crate::help::TOKEN)]
+pub struct Args {
+    /// A customer's, by their id.
+    #[arg(long, value_name = "ID", conflicts_with = "admin")]
+    customer: Option<Uuid>,
+    /// The administrator's, as without any option.
+    #[arg(long)]
+    admin: bool,
+}
+
+/// Prints a token that is good for 15 minutes.
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let state = State::load(&Project::find()?.home)?;
+    let key = state.users.with_context(|| {
+        format!("the shop that is up knows no users: `{} down` first", output::program())
+    })?;
+    let who = args.customer.map_or(Who::Administrator, Who::Customer);
+    println!("{}", Users::read(&key)?.token(who)?.expose());
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,96 @@
+//! Which service declares that it calls what.
+
+use std::collections::{HashMap, HashSet};
+
+use serde::Deserialize;
+
+use crate::Error;
+
+/// The calls that services declare in their `mesh.toml`.
+///
+/// ```
+/// use mesh_policy::Callers;
+///
+/// let orders = r#"
+///     service = "orders"
+///     [[calls]]
+///     service = "payments"
+///     methods = ["CapturePayment"]
+///     why = "an order is paid"
+/// "#;
+/// let callers = Callers::declared([orders])?;
+///
+/// assert!(callers.may("orders", "payments", "CapturePayment"));
+/// assert!(!callers.may("catalog", "payments", "CapturePayment"));
+/// # Ok::<(), mesh_policy::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Callers {
+    /// By callee and method.
+    calls: HashMap<(String, String), HashSet<String>>,
+}
+
+/// What of a `mesh.toml` matters here.
+#[derive(Deserialize)]
+struct Declaration {
+    service: String,
+    #[serde(default)]
+    calls: Vec<Call>,
+}
+
+#[derive(Deserialize)]
+struct Call {
+    service: String,
+    methods: Vec<String>,
+}
+
+impl Callers {
+    /// Reads the texts of `mesh.toml` files.
+    ///
+    /// # Errors
+    /// One of them cannot be read.
+    pub fn declared<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, Error> {
+        let mut callers = Self::default();
+        for text in texts {
+            let declared: Declaration =
+                toml::from_str(text).map_err(|error| Error::Declaration(error.to_string()))?;
+            for call in declared.calls {
+                for method in call.methods {
+                    let key = (call.service.clone(), method);
+                    callers.calls.entry(key).or_default().insert(declared.service.clone());
+                }
+            }
+        }
+        Ok(callers)
+    }
+
+    /// Whether `caller` declares that it calls this method of the service `callee`.
+    pub fn may(&self, caller: &str, callee: &str, method: &str) -> bool {
+        self.of(callee, method).is_some_and(|callers| callers.contains(caller))
+    }
+
+    /// Who declares to call this method of the service `callee`; nobody if nobody does.
+    pub fn of(&self, callee: &str, method: &str) -> Option<&HashSet<String>> {
+        self.calls.get(&(callee.to_owned(), method.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_declaration_that_cannot_be_read_is_refused() {
+        let error = Callers::declared(["service = 1"]).unwrap_err();
+
+        assert!(matches!(error, Error::Declaration(_)), "{error}");
+    }
+
+    #[test]
+    fn who_declares_nothing_calls_nobody() {
+        let callers = Callers::declared(["service = \"catalog\""]).unwrap();
+
+        assert_eq!(callers, Callers::default());
+        assert!(callers.of("orders", "GetOrder").is_none());
+    }
+}
