@@ -218,6 +218,16 @@ It installs nothing and changes nothing.
 
 Exit codes: 0 everything needed is here, 1 something is missing.";
 
+pub const STREAMS: &str = "\
+Examples:
+  NATS_URL=nats://admin:…@broker:4222 meshctl streams --replicas 3
+  meshctl streams --nats-url \"$URL\" --json | jq '.streams'
+
+For a broker that `up` does not run, as the Job of k8s/generated/jobs does. Safe to run again: a stream that
+is there is brought to what is declared, and keeps its messages.
+
+Exit codes: 0 every stream is as declared, 1 the broker cannot be reached or refuses.";
+
 pub const COMPLETIONS: &str = "\
 Shells complete a program by its own name: `meshctl`, not `cargo mesh`. So install it with
 `cargo install --path mesh/ctl`; in the checkout it does the same as `cargo mesh`. Then:

@@ -16,7 +16,7 @@ use meshctl::services;
 
 use commands::{
     audit, bench, completions, demo, dlq, docs, down, endpoints, generate, graph, locks, logs,
-    policy, sagas, serve, status, supervise, test, top, trace, up,
+    policy, sagas, serve, status, streams, supervise, test, top, trace, up,
 };
 
 // `serve` runs services in this process. Each thread counts for itself, for `bench rpc`.
@@ -70,10 +70,12 @@ enum Command {
     Test(test::Args),
     /// Writes pages that are made from the sources.
     Docs(docs::Args),
-    /// Writes rules, alerts and dashboards from what the services declare.
+    /// Writes manifests, rules, alerts and clients' settings from what the services declare.
     Gen(generate::Args),
     /// Shows who calls whom and who hears of whom, draws it, and says what of it is unwise.
     Graph(graph::Args),
+    /// Makes a broker's streams what the services declare.
+    Streams(streams::Args),
     /// Writes what a shell needs to complete commands.
     Completions(completions::Args),
     /// Looks after the processes of `up --detach`.
@@ -117,6 +119,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Docs(args) => docs::run(args).await,
         Command::Gen(args) => generate::run(args).await,
         Command::Graph(args) => graph::run(args).await,
+        Command::Streams(args) => streams::run(args).await,
         Command::Supervise => supervise::run().await,
         Command::Serve(args) => serve::run(args).await,
     }

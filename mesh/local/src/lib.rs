@@ -43,6 +43,6 @@ pub use rustix::process::Signal;
 pub use scale::{Exposure, Scale};
 pub use servers::{Servers, Source};
 pub use service_keys::ServiceKeys;
-pub use streams::{connect_nats, ensure_streams};
+pub use streams::{connect_nats, ensure_streams, ensure_streams_on};
 pub use supervise::{ProcessSpec, Status, Supervised};
 pub use user::User;

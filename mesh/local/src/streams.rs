@@ -15,6 +15,15 @@ const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 /// Creates the stream of every service that publishes, or brings it to what is declared. Safe to
 /// run again.
 pub async fn ensure_streams(url: &str, declarations: &[Declaration]) -> Result<()> {
+    ensure_streams_on(url, declarations, 1).await
+}
+
+/// As [`ensure_streams`], for a cluster of brokers: each stream is kept on so many of them.
+pub async fn ensure_streams_on(
+    url: &str,
+    declarations: &[Declaration],
+    replicas: usize,
+) -> Result<()> {
     let jetstream = jetstream::new(connect_nats(url).await?);
     for declaration in declarations.iter().filter(|d| !d.publishes.is_empty()) {
         let config = stream::Config {
@@ -26,7 +35,7 @@ pub async fn ensure_streams(url: &str, declarations: &[Declaration]) -> Result<(
             discard: stream::DiscardPolicy::New,
             max_age: MAX_AGE,
             duplicate_window: DUPLICATE_WINDOW,
-            num_replicas: 1,
+            num_replicas: replicas,
             ..stream::Config::default()
         };
         jetstream

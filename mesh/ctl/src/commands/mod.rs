@@ -21,6 +21,7 @@ pub mod sagas;
 mod search;
 pub mod serve;
 pub mod status;
+pub mod streams;
 pub mod supervise;
 pub mod test;
 pub mod top;
