@@ -2,12 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use mesh_policy::Table;
 use serde_json::{Value, json};
 
-use super::world::{World, items, selects};
+use super::world::{CONTRACTS, World, items, selects};
 
-pub const READS: &[&str] = &["AuthorizationPolicy", "PeerAuthentication"];
 const GRPC: &str = "50051";
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
@@ -17,22 +15,28 @@ type Caller = Option<String>;
 pub fn faults(world: &World) -> Vec<String> {
     let mut faults = Vec::new();
     let callers = callers(world);
-    let table = Table::from_descriptors(&[shop::DESCRIPTORS, mesh_proto::DESCRIPTORS]).unwrap();
     // And somebody who has no policy of its own.
     let services = world.graph.services.iter().map(String::as_str).chain(["stranger"]);
     for service in services {
         let policies = policies(world, service);
-        let explicit =
-            |policy: &&Value| policy["spec"] == json!({}) || policy["spec"]["action"] == "ALLOW";
-        if !policies.iter().all(explicit) {
-            faults.push(format!("{service}: a policy does not say what it does"));
+        if !policies.iter().all(|policy| is_explicit(policy)) {
+            faults.push(format!("{service}: a policy does not say what it does, or to whom"));
         }
-        let paths = paths(world, service, &table);
+        let (paths, declared) = (paths(world, service), declared(world, service));
         for caller in &callers {
             for path in &paths {
                 for (method, port) in [("POST", GRPC), ("GET", GRPC), ("POST", "9090")] {
                     let is = is_allowed(&policies, caller, method, path, port);
-                    let should = should_be_allowed(world, service, caller, method, path, port);
+                    let should = port == GRPC
+                        && match caller {
+                            None => false,
+                            // A door is open for whatever comes by the ingress.
+                            Some(caller) if is_public(world, service) => *caller == ingress(world),
+                            Some(caller) => {
+                                method == "POST"
+                                    && declared.contains(&(caller.clone(), path.clone()))
+                            }
+                        };
                     if is != should {
                         let who = caller.as_deref().unwrap_or("somebody in plaintext");
                         let verdict = if is { "may" } else { "may not" };
@@ -45,10 +49,36 @@ pub fn faults(world: &World) -> Vec<String> {
     faults
 }
 
+/// What denies all says nothing; every other policy says everything.
+fn is_explicit(policy: &Value) -> bool {
+    let spec = &policy["spec"];
+    let said = spec["action"] == "ALLOW" && spec["selector"]["matchLabels"]["app"].is_string();
+    *spec == json!({}) || said
+}
+
+fn is_public(world: &World, service: &str) -> bool {
+    let exposure = world.declared(service).map(|declared| declared.exposure);
+    exposure == Some(mesh_local::Exposure::Public)
+}
+
+/// Who may ask a service what.
+fn declared(world: &World, service: &str) -> BTreeSet<(String, String)> {
+    let mut declared = BTreeSet::new();
+    for edge in world.graph.calls.iter().filter(|edge| edge.to == service) {
+        let caller = id("shop", &edge.from);
+        let paths = edge.names.iter().map(|name| (caller.clone(), format!("/{name}")));
+        declared.extend(paths);
+        if is_public(world, &edge.from) {
+            declared.insert((caller, HEALTH.to_owned()));
+        }
+    }
+    declared
+}
+
 /// What there is to ask of a service: its contract, what every service answers, and what none has.
-fn paths(world: &World, service: &str, table: &Table) -> BTreeSet<String> {
+fn paths(world: &World, service: &str) -> BTreeSet<String> {
     let contract = world.declared(service).and_then(|declared| declared.contract.as_deref());
-    let its = table.methods().filter(|method| {
+    let its = CONTRACTS.methods().filter(|method| {
         let package = method.service().rsplit_once('.').map(|(package, _)| package);
         package == contract || package == Some("mesh.operator.v1")
     });
@@ -73,29 +103,6 @@ fn id(namespace: &str, account: &str) -> String {
 
 fn ingress(world: &World) -> String {
     id(&world.ingress.namespace, &world.ingress.service_account)
-}
-
-fn should_be_allowed(
-    world: &World,
-    service: &str,
-    caller: &Caller,
-    method: &str,
-    path: &str,
-    port: &str,
-) -> bool {
-    let (Some(caller), true) = (caller, port == GRPC) else { return false };
-    let is_public = |name: &str| {
-        let exposure = world.declared(name).map(|declared| declared.exposure);
-        exposure == Some(mesh_local::Exposure::Public)
-    };
-    if is_public(service) {
-        return *caller == ingress(world);
-    }
-    let mut edges = world.graph.calls.iter();
-    let mine = edges.find(|edge| edge.to == service && id("shop", &edge.from) == *caller);
-    let Some(edge) = mine.filter(|_| method == "POST") else { return false };
-    edge.names.iter().any(|name| path.strip_prefix('/') == Some(name))
-        || (path == HEALTH && is_public(&edge.from))
 }
 
 /// The policies that a service's pods are under.

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use mesh_policy::Table;
-
 use super::rules::Must::{Be, Count, Elsewhere, Fit, Say};
-use super::rules::{Rule, Seen, rule};
+use super::rules::{Rule, Seen, is_service, rule};
+use super::world::CONTRACTS;
 
 const AUTHORIZATION: &str = "AuthorizationPolicy";
 const CERTIFICATE: &str = "Certificate";
@@ -34,7 +33,7 @@ pub const RULES: &[Rule] = &[
     rule(AUTHORIZATION, "spec/rules/*/to/*/operation/methods/*?", Elsewhere),
     rule(AUTHORIZATION, "spec/rules/*/to/*/operation/paths/*?", Elsewhere),
     rule(AUTHORIZATION, "spec/rules/*/to/*/operation/ports/*?", Elsewhere),
-    rule(AUTHORIZATION, "spec/selector/matchLabels/app?", Fit(Seen::is_service)),
+    rule(AUTHORIZATION, "spec/selector/matchLabels/app?", Fit(is_service)),
     rule(TOKENS, "apiVersion", Say("security.istio.io/v1")),
     rule(TOKENS, "kind", Elsewhere),
     rule(TOKENS, "metadata/name", Elsewhere),
@@ -43,7 +42,7 @@ pub const RULES: &[Rule] = &[
     rule(TOKENS, "spec/jwtRules/*/forwardOriginalToken", Be("true")),
     rule(TOKENS, "spec/jwtRules/*/issuer", Say("https://shop.example.com")),
     rule(TOKENS, "spec/jwtRules/*/jwksUri", Say("https://shop.example.com/.well-known/jwks.json")),
-    rule(TOKENS, "spec/selector/matchLabels/app", Fit(Seen::is_service)),
+    rule(TOKENS, "spec/selector/matchLabels/app", Fit(is_service)),
     rule(TELEMETRY, "apiVersion", Say("telemetry.istio.io/v1")),
     rule(TELEMETRY, "kind", Elsewhere),
     rule(TELEMETRY, "metadata/name", Say("default")),
@@ -102,7 +101,7 @@ pub const RULES: &[Rule] = &[
     rule(SIDECAR, "metadata/namespace", Elsewhere),
     rule(SIDECAR, "spec/egress/*/hosts/*", Elsewhere),
     rule(SIDECAR, "spec/outboundTrafficPolicy/mode", Say("REGISTRY_ONLY")),
-    rule(SIDECAR, "spec/workloadSelector/labels/app", Fit(Seen::is_service)),
+    rule(SIDECAR, "spec/workloadSelector/labels/app", Fit(is_service)),
     rule(GATEWAY, "apiVersion", Say("networking.istio.io/v1")),
     rule(GATEWAY, "kind", Elsewhere),
     rule(GATEWAY, "metadata/name", Elsewhere),
@@ -148,9 +147,8 @@ fn is_bulkhead(seen: &Seen<'_>) -> bool {
 /// The sidecar never ends a call that the application would not have ended before, and ends it soon
 /// after.
 fn is_beyond_every_deadline(seen: &Seen<'_>) -> bool {
-    let table = Table::from_descriptors(&[shop::DESCRIPTORS, mesh_proto::DESCRIPTORS]).unwrap();
     let mut longest = Duration::ZERO;
-    for method in table.methods() {
+    for method in CONTRACTS.methods() {
         let package = method.service().rsplit_once('.').map(|(package, _)| package);
         // What is public passes everybody's calls on.
         if seen.is_public() && package.is_some_and(|it| it.starts_with("shop."))

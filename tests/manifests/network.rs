@@ -5,8 +5,6 @@ use serde_json::{Value, json};
 
 use super::world::{World, items, selects};
 
-pub const READS: &[&str] = &["NetworkPolicy"];
-
 /// What can be reached somewhere: calls, the operators' port, databases (and their operator's and
 /// metrics' ports), the broker (and its own), signals, certificates, names, the API, anything else.
 const PORTS: [u16; 13] =
@@ -17,6 +15,8 @@ struct Pod {
     name: String,
     namespace: String,
     labels: Value,
+    /// Its namespace's.
+    around: Value,
 }
 
 const PROTOCOLS: [&str; 2] = ["TCP", "UDP"];
@@ -59,6 +59,7 @@ fn pods(world: &World) -> Vec<Pod> {
         name: name.to_owned(),
         namespace: namespace.to_owned(),
         labels,
+        around: json!({ "kubernetes.io/metadata.name": namespace }),
     };
     let mut pods: Vec<Pod> = Vec::new();
     for declared in &world.declarations {
@@ -70,6 +71,7 @@ fn pods(world: &World) -> Vec<Pod> {
         }
     }
     let ingress = &world.ingress;
+    pods.push(pod("streams", "shop", json!({ "app": "streams" })));
     pods.push(pod("nats", "shop", json!({ "app": "nats" })));
     pods.push(pod("stranger", "shop", json!({ "app": "stranger" })));
     pods.push(pod("stranger elsewhere", "default", json!({ "app": "orders", "version": "v1" })));
@@ -117,6 +119,7 @@ fn should_be_open(world: &World, from: &Pod, to: &Pod, port: u16, protocol: &str
             to.name == "nats" && !(from.publishes.is_empty() && from.subscribes.is_empty())
         }
         (Some(from), 50051) => from.calls.iter().any(|call| call.service == to.name),
+        (None, 4222) => from.name == "streams" && to.name == "nats",
         (None, 6222) => from.name == "nats" && to.name == "nats",
         (None, 50051) => {
             let exposure = service(to).map(|declared| declared.exposure);
@@ -178,10 +181,7 @@ fn opened(rule: &Value) -> Ports {
 
 fn is_peer(peer: &Value, own: &Pod, other: &Pod) -> bool {
     let namespace = match peer.get("namespaceSelector") {
-        Some(selector) => {
-            let labels = json!({ "kubernetes.io/metadata.name": other.namespace });
-            means(selector, &labels)
-        }
+        Some(selector) => means(selector, &other.around),
         None => own.namespace == other.namespace,
     };
     let known = peer.get("podSelector").is_some() || peer.get("namespaceSelector").is_some();

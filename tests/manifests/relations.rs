@@ -8,35 +8,17 @@ use serde_json::{Value, json};
 
 use super::world::{World, items};
 
-pub const READS: &[&str] = &[
-    "AuthorizationPolicy",
-    "Certificate",
-    "Cluster",
-    "Deployment",
-    "DestinationRule",
-    "Gateway",
-    "HorizontalPodAutoscaler",
-    "Ingress",
-    "Kustomization",
-    "Namespace",
-    "NetworkPolicy",
-    "PeerAuthentication",
-    "PodDisruptionBudget",
-    "RequestAuthentication",
-    "ScheduledBackup",
-    "Service",
-    "ServiceAccount",
-    "ServiceMonitor",
-    "Sidecar",
-    "Telemetry",
-    "VirtualService",
-];
-
 const GRPC: u64 = 50051;
 const ADMIN: u64 = 9090;
 
 pub fn faults(world: &World) -> Vec<String> {
     let mut faults = inventory(world);
+    if !makes_streams(world) {
+        faults.push("the Job that makes streams".to_owned());
+    }
+    if !world.objects.iter().filter(|it| it["kind"] == "NetworkPolicy").all(has_directions) {
+        faults.push("a NetworkPolicy is about other directions".to_owned());
+    }
     for declared in &world.declarations {
         let mut look = |what: &str, is_so: bool| {
             if !is_so {
@@ -67,7 +49,9 @@ fn inventory(world: &World) -> Vec<String> {
         ("NetworkPolicy", "deny-all"),
         ("NetworkPolicy", "names"),
         ("NetworkPolicy", "nats-clients"),
+        ("NetworkPolicy", "streams"),
         ("PeerAuthentication", "default"),
+        ("ServiceAccount", "streams"),
         ("ServiceMonitor", "services"),
         ("Telemetry", "default"),
     ] {
@@ -101,12 +85,16 @@ fn inventory(world: &World) -> Vec<String> {
             for kind in ["Gateway", "Ingress", "RequestAuthentication"] {
                 add(kind, service);
             }
-            let namespace = &world.ingress.namespace;
-            expected.insert(format!("Certificate {namespace}/{service}-certificate"));
         }
     }
+    for door in world.declarations.iter().filter(|it| it.exposure == Exposure::Public) {
+        let (namespace, service) = (&world.ingress.namespace, &door.service);
+        expected.insert(format!("Certificate {namespace}/{service}-certificate"));
+    }
     expected.insert("Namespace /shop".to_owned());
-    let generated = world.objects.iter().filter(|object| object["kind"] != "Kustomization");
+    // A Job's name says what is declared, and has no meaning of its own.
+    let generated =
+        world.objects.iter().filter(|it| it["kind"] != "Kustomization" && it["kind"] != "Job");
     let name = |object: &Value| {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let meta = &object["metadata"];
@@ -116,6 +104,34 @@ fn inventory(world: &World) -> Vec<String> {
     let missing = expected.difference(&found).map(|name| format!("{name} is missing"));
     let strange = found.difference(&expected).map(|name| format!("{name}: what is it?"));
     missing.chain(strange).collect()
+}
+
+/// A policy closes what it says nothing of, so that it says of what it is.
+fn has_directions(policy: &Value) -> bool {
+    let name = policy["metadata"]["name"].as_str().unwrap_or_default();
+    let directions = match name {
+        "names" => json!(["Egress"]),
+        "nats-clients" => json!(["Ingress"]),
+        _ => json!(["Egress", "Ingress"]),
+    };
+    let everybody = ["names", "deny-all"].contains(&name);
+    policy["spec"]["policyTypes"] == directions
+        && (policy["spec"]["podSelector"] == json!({})) == everybody
+}
+
+fn makes_streams(world: &World) -> bool {
+    let jobs: Vec<_> = world.of("Job").collect();
+    let [job] = jobs[..] else { return false };
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let digest = text(&job["metadata"]["name"]).strip_prefix("streams-").map(str::len);
+    let pod = &job["spec"]["template"]["spec"];
+    let container = &pod["containers"][0];
+    let url = json!({ "secretKeyRef": { "key": "url", "name": "streams-nats" } });
+    digest == Some(8)
+        && job["metadata"]["namespace"] == "shop"
+        && items(&pod["containers"]).count() == 1
+        && container["args"] == json!(["provision", "streams", "--stream-replicas", "3"])
+        && container["env"] == json!([{ "name": "NATS_URL", "valueFrom": url }])
 }
 
 fn has_settings(world: &World, declared: &Declaration) -> bool {
@@ -183,9 +199,9 @@ fn is_routed(world: &World, declared: &Declaration) -> bool {
         _ => (vec![own], Value::Null),
     };
     let http: Vec<_> = items(&spec["http"]).collect();
-    let to: Vec<_> = items(&http[0]["route"]).map(|it| &it["destination"]["subset"]).collect();
+    let [all] = http[..] else { return false };
+    let to: Vec<_> = items(&all["route"]).map(|it| &it["destination"]["subset"]).collect();
     rule["spec"]["subsets"] == json!(subsets)
-        && http.len() == 1
         && to == [&json!(declared.versions[0])]
         && spec["hosts"] == json!(hosts)
         && spec.get("gateways").unwrap_or(&Value::Null) == &gateways

@@ -2,6 +2,7 @@
 //! its value. What only makes sense beside other objects is left to those who look at all of them.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use mesh_local::Declaration;
 use serde_json::Value;
@@ -45,14 +46,14 @@ impl Seen<'_> {
         self.value.as_str().unwrap_or_default()
     }
 
-    /// The service's name.
-    pub fn is_service(&self) -> bool {
-        self.text() == self.service.service
-    }
-
     pub fn is_public(&self) -> bool {
         self.service.exposure == mesh_local::Exposure::Public
     }
+}
+
+/// The name of the service whose object it is.
+pub fn is_service(seen: &Seen<'_>) -> bool {
+    seen.text() == seen.service.service
 }
 
 pub const fn rule(kind: &'static str, place: &'static str, must: Must) -> Rule {
@@ -66,17 +67,19 @@ impl Rule {
     }
 }
 
-pub fn faults(world: &World) -> Vec<String> {
-    let all = istio_rules::RULES.iter().chain(workload_rules::RULES);
+static RULES: LazyLock<BTreeMap<&str, Vec<&Rule>>> = LazyLock::new(|| {
     let mut rules: BTreeMap<&str, Vec<&Rule>> = BTreeMap::new();
-    for rule in all {
+    for rule in istio_rules::RULES.iter().chain(workload_rules::RULES) {
         rules.entry(rule.kind).or_default().push(rule);
     }
-    let of = |object: &Value| of_object(world, object, &rules);
-    world.objects.iter().filter(|object| object["kind"] != "Kustomization").flat_map(of).collect()
-}
+    rules
+});
 
-fn of_object(world: &World, object: &Value, rules: &BTreeMap<&str, Vec<&Rule>>) -> Vec<String> {
+/// What is wrong with one object, whatever the others say.
+pub fn faults(world: &World, object: &Value) -> Vec<String> {
+    if object["kind"] == "Kustomization" {
+        return Vec::new();
+    }
     let mut values = Vec::new();
     let lists = collect(object, "", &mut values);
     let kind = object["kind"].as_str().unwrap_or_default();
@@ -84,7 +87,7 @@ fn of_object(world: &World, object: &Value, rules: &BTreeMap<&str, Vec<&Rule>>) 
     let Some(service) = owner(world, name) else {
         return vec![format!("{kind}/{name}: nobody's")];
     };
-    let rules = rules.get(kind).map(Vec::as_slice).unwrap_or_default();
+    let rules = RULES.get(kind).map(Vec::as_slice).unwrap_or_default();
     let mut faults = Vec::new();
     for (place, value) in &values {
         let mut mine = rules.iter().filter(|rule| rule.is_about(place));
@@ -150,12 +153,13 @@ fn collect<'a>(
 
 /// Whose object has this name; those of all services count as the first one's.
 fn owner<'a>(world: &'a World, name: &str) -> Option<&'a Declaration> {
-    const SHARED: [&str; 7] =
-        ["deny-all", "default", "shop", "services", "names", "nats-clients", "policy"];
+    const SHARED: [&str; 8] =
+        ["streams", "deny-all", "default", "shop", "services", "names", "nats-clients", "policy"];
     let is_its = |declared: &&Declaration| match name.strip_prefix(&*declared.service) {
         Some(rest) => rest.is_empty() || rest.starts_with('-'),
         None => false,
     };
-    let shared = || world.declarations.first().filter(|_| SHARED.contains(&name));
+    let is_shared = SHARED.contains(&name) || name.starts_with("streams-");
+    let shared = || world.declarations.first().filter(|_| is_shared);
     world.declarations.iter().find(is_its).or_else(shared)
 }

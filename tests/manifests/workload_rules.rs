@@ -4,7 +4,7 @@ use mesh_runtime::ServiceConfig;
 use serde_json::json;
 
 use super::rules::Must::{Be, Count, Elsewhere, Fit, Say};
-use super::rules::{Rule, Seen, rule};
+use super::rules::{Rule, Seen, is_service, rule};
 
 const ACCOUNT: &str = "ServiceAccount";
 const BACKUP: &str = "ScheduledBackup";
@@ -12,6 +12,7 @@ const BUDGET: &str = "PodDisruptionBudget";
 const DATABASE: &str = "Cluster";
 const DEPLOYMENT: &str = "Deployment";
 const INGRESS: &str = "Ingress";
+const JOB: &str = "Job";
 const MONITOR: &str = "ServiceMonitor";
 const NAMESPACE: &str = "Namespace";
 const NETWORK: &str = "NetworkPolicy";
@@ -65,12 +66,12 @@ pub const RULES: &[Rule] = &[
     rule(DEPLOYMENT, "kind", Elsewhere),
     rule(DEPLOYMENT, "metadata/name", Elsewhere),
     rule(DEPLOYMENT, "metadata/namespace", Elsewhere),
-    rule(DEPLOYMENT, "metadata/labels/app", Fit(Seen::is_service)),
+    rule(DEPLOYMENT, "metadata/labels/app", Fit(is_service)),
     rule(DEPLOYMENT, "metadata/labels/version", Fit(is_own_version)),
     rule(DEPLOYMENT, "spec/minReadySeconds", Be("5")),
     rule(DEPLOYMENT, "spec/progressDeadlineSeconds", Be("300")),
     rule(DEPLOYMENT, "spec/revisionHistoryLimit", Be("5")),
-    rule(DEPLOYMENT, "spec/selector/matchLabels/app", Fit(Seen::is_service)),
+    rule(DEPLOYMENT, "spec/selector/matchLabels/app", Fit(is_service)),
     rule(DEPLOYMENT, "spec/selector/matchLabels/version", Fit(is_own_version)),
     rule(DEPLOYMENT, "spec/strategy/rollingUpdate/maxSurge", Be("1")),
     rule(DEPLOYMENT, "spec/strategy/rollingUpdate/maxUnavailable", Be("0")),
@@ -98,7 +99,7 @@ pub const RULES: &[Rule] = &[
         "spec/template/metadata/annotations/traffic.sidecar.istio.io/excludeOutboundPorts",
         Say("4222,4317,5432"),
     ),
-    rule(DEPLOYMENT, "spec/template/metadata/labels/app", Fit(Seen::is_service)),
+    rule(DEPLOYMENT, "spec/template/metadata/labels/app", Fit(is_service)),
     rule(DEPLOYMENT, "spec/template/metadata/labels/version", Fit(is_own_version)),
     rule(DEPLOYMENT, "spec/template/spec/automountServiceAccountToken", Be("false")),
     rule(DEPLOYMENT, "spec/template/spec/enableServiceLinks", Be("false")),
@@ -111,13 +112,13 @@ pub const RULES: &[Rule] = &[
         "spec/template/spec/securityContext/seccompProfile/type",
         Say("RuntimeDefault"),
     ),
-    rule(DEPLOYMENT, "spec/template/spec/serviceAccountName", Fit(Seen::is_service)),
+    rule(DEPLOYMENT, "spec/template/spec/serviceAccountName", Fit(is_service)),
     rule(DEPLOYMENT, "spec/template/spec/terminationGracePeriodSeconds", Fit(is_long_enough)),
     rule(DEPLOYMENT, "spec/template/spec/topologySpreadConstraints", Count(2)),
     rule(
         DEPLOYMENT,
         "spec/template/spec/topologySpreadConstraints/*/labelSelector/matchLabels/app",
-        Fit(Seen::is_service),
+        Fit(is_service),
     ),
     rule(
         DEPLOYMENT,
@@ -149,7 +150,7 @@ pub const RULES: &[Rule] = &[
     rule(
         DEPLOYMENT,
         "spec/template/spec/containers/*/envFrom/*/configMapRef/name",
-        Fit(Seen::is_service),
+        Fit(is_service),
     ),
     rule(
         DEPLOYMENT,
@@ -162,7 +163,7 @@ pub const RULES: &[Rule] = &[
         }),
     ),
     rule(DEPLOYMENT, "spec/template/spec/containers/*/lifecycle/preStop/sleep/seconds", Be("5")),
-    rule(DEPLOYMENT, "spec/template/spec/containers/*/name", Fit(Seen::is_service)),
+    rule(DEPLOYMENT, "spec/template/spec/containers/*/name", Fit(is_service)),
     rule(DEPLOYMENT, "spec/template/spec/containers/*/ports/*/containerPort", Elsewhere),
     rule(DEPLOYMENT, "spec/template/spec/containers/*/ports/*/name", Elsewhere),
     rule(DEPLOYMENT, "spec/template/spec/containers/*/livenessProbe/failureThreshold", Be("3")),
@@ -204,21 +205,9 @@ pub const RULES: &[Rule] = &[
         "spec/template/spec/containers/*/resources/requests/memory",
         Fit(|seen| seen.text() == format!("{}Mi", seen.service.scale.memory_mib)),
     ),
-    rule(
-        DEPLOYMENT,
-        "spec/template/spec/containers/*/securityContext/allowPrivilegeEscalation",
-        Be("false"),
-    ),
-    rule(
-        DEPLOYMENT,
-        "spec/template/spec/containers/*/securityContext/capabilities/drop/*",
-        Say("ALL"),
-    ),
-    rule(
-        DEPLOYMENT,
-        "spec/template/spec/containers/*/securityContext/readOnlyRootFilesystem",
-        Be("true"),
-    ),
+    rule(DEPLOYMENT, CONTAINER[0], Be("false")),
+    rule(DEPLOYMENT, CONTAINER[1], Say("ALL")),
+    rule(DEPLOYMENT, CONTAINER[2], Be("true")),
     rule(DEPLOYMENT, "spec/template/spec/containers/*/volumeMounts/*/mountPath", Say("/etc/mesh")),
     rule(DEPLOYMENT, "spec/template/spec/containers/*/volumeMounts/*/name", Say("policy")),
     rule(DEPLOYMENT, "spec/template/spec/containers/*/volumeMounts/*/readOnly", Be("true")),
@@ -226,21 +215,21 @@ pub const RULES: &[Rule] = &[
     rule(SERVICE, "kind", Elsewhere),
     rule(SERVICE, "metadata/name", Elsewhere),
     rule(SERVICE, "metadata/namespace", Elsewhere),
-    rule(SERVICE, "metadata/labels/app", Fit(Seen::is_service)),
+    rule(SERVICE, "metadata/labels/app", Fit(is_service)),
     rule(SERVICE, "metadata/labels/shopmesh.dev/monitored?", Say("true")),
     rule(SERVICE, "spec/clusterIP?", Say("None")),
     rule(SERVICE, "spec/ports/*/appProtocol", Elsewhere),
     rule(SERVICE, "spec/ports/*/name", Elsewhere),
     rule(SERVICE, "spec/ports/*/port", Elsewhere),
     rule(SERVICE, "spec/ports/*/targetPort", Elsewhere),
-    rule(SERVICE, "spec/selector/app", Fit(Seen::is_service)),
+    rule(SERVICE, "spec/selector/app", Fit(is_service)),
     rule(SERVICE, "spec/type?", Say("ClusterIP")),
     rule(BUDGET, "apiVersion", Say("policy/v1")),
     rule(BUDGET, "kind", Elsewhere),
     rule(BUDGET, "metadata/name", Elsewhere),
     rule(BUDGET, "metadata/namespace", Elsewhere),
     rule(BUDGET, "spec/maxUnavailable", Be("1")),
-    rule(BUDGET, "spec/selector/matchLabels/app", Fit(Seen::is_service)),
+    rule(BUDGET, "spec/selector/matchLabels/app", Fit(is_service)),
     rule(BUDGET, "spec/unhealthyPodEvictionPolicy", Say("AlwaysAllow")),
     rule(SCALER, "apiVersion", Say("autoscaling/v2")),
     rule(SCALER, "kind", Elsewhere),
@@ -267,8 +256,8 @@ pub const RULES: &[Rule] = &[
     rule(DATABASE, "metadata/namespace", Elsewhere),
     rule(DATABASE, "spec/affinity/podAntiAffinityType", Say("preferred")),
     rule(DATABASE, "spec/affinity/topologyKey", Say("kubernetes.io/hostname")),
-    rule(DATABASE, "spec/bootstrap/initdb/database", Fit(Seen::is_service)),
-    rule(DATABASE, "spec/bootstrap/initdb/owner", Fit(Seen::is_service)),
+    rule(DATABASE, "spec/bootstrap/initdb/database", Fit(is_service)),
+    rule(DATABASE, "spec/bootstrap/initdb/owner", Fit(is_service)),
     rule(DATABASE, "spec/enablePDB", Be("true")),
     rule(DATABASE, "spec/imageName", Say("ghcr.io/cloudnative-pg/postgresql:17.6")),
     rule(DATABASE, "spec/inheritedMetadata/annotations/sidecar.istio.io/inject", Say("false")),
@@ -295,6 +284,32 @@ pub const RULES: &[Rule] = &[
     rule(BACKUP, "spec/immediate", Be("true")),
     rule(BACKUP, "spec/method", Say("barmanObjectStore")),
     rule(BACKUP, "spec/schedule", Say("0 0 3 * * *")),
+    rule(JOB, "apiVersion", Say("batch/v1")),
+    rule(JOB, "kind", Elsewhere),
+    rule(JOB, "metadata/name", Elsewhere),
+    rule(JOB, "metadata/namespace", Elsewhere),
+    rule(JOB, "spec/backoffLimit", Be("10")),
+    rule(JOB, "spec/template/metadata/annotations/sidecar.istio.io/inject", Say("false")),
+    rule(JOB, "spec/template/metadata/labels/app", Say("streams")),
+    rule(JOB, "spec/template/spec/automountServiceAccountToken", Be("false")),
+    rule(JOB, "spec/template/spec/containers/*/args/*", Elsewhere),
+    rule(JOB, "spec/template/spec/containers/*/env/", Elsewhere),
+    rule(JOB, "spec/template/spec/containers/*/image", Say("shopmesh/meshctl:v1")),
+    rule(JOB, "spec/template/spec/containers/*/name", Say("streams")),
+    rule(JOB, "spec/template/spec/containers/*/resources/limits/memory", Say("128Mi")),
+    rule(JOB, "spec/template/spec/containers/*/resources/requests/cpu", Say("50m")),
+    rule(JOB, "spec/template/spec/containers/*/resources/requests/memory", Say("32Mi")),
+    rule(JOB, CONTAINER[0], Be("false")),
+    rule(JOB, CONTAINER[1], Say("ALL")),
+    rule(JOB, CONTAINER[2], Be("true")),
+    rule(JOB, "spec/template/spec/enableServiceLinks", Be("false")),
+    rule(JOB, "spec/template/spec/restartPolicy", Say("OnFailure")),
+    rule(JOB, "spec/template/spec/securityContext/fsGroup", Be("65532")),
+    rule(JOB, "spec/template/spec/securityContext/runAsGroup", Be("65532")),
+    rule(JOB, "spec/template/spec/securityContext/runAsNonRoot", Be("true")),
+    rule(JOB, "spec/template/spec/securityContext/runAsUser", Be("65532")),
+    rule(JOB, "spec/template/spec/securityContext/seccompProfile/type", Say("RuntimeDefault")),
+    rule(JOB, "spec/template/spec/serviceAccountName", Say("streams")),
     rule(INGRESS, "apiVersion", Say("networking.k8s.io/v1")),
     rule(INGRESS, "kind", Elsewhere),
     rule(INGRESS, "metadata/name", Elsewhere),
@@ -307,7 +322,7 @@ pub const RULES: &[Rule] = &[
     rule(INGRESS, "metadata/annotations/nginx.ingress.kubernetes.io/service-upstream", Say("true")),
     rule(INGRESS, "spec/ingressClassName", Say("nginx")),
     rule(INGRESS, "spec/rules/*/host", Fit(is_public_host)),
-    rule(INGRESS, "spec/rules/*/http/paths/*/backend/service/name", Fit(Seen::is_service)),
+    rule(INGRESS, "spec/rules/*/http/paths/*/backend/service/name", Fit(is_service)),
     rule(INGRESS, "spec/rules/*/http/paths/*/backend/service/port/name", Say("grpc")),
     rule(INGRESS, "spec/rules/*/http/paths/*/path", Say("/")),
     rule(INGRESS, "spec/rules/*/http/paths/*/pathType", Say("Prefix")),
@@ -324,6 +339,12 @@ const PEERS: [&str; 8] = [
     "spec/ingress/*/from/*/podSelector/matchLabels/app?",
     "spec/ingress/*/from/*/podSelector/matchLabels/cnpg.io/cluster?",
     "spec/ingress/*/from/*/podSelector/matchLabels/istio?",
+];
+
+const CONTAINER: [&str; 3] = [
+    "spec/template/spec/containers/*/securityContext/allowPrivilegeEscalation",
+    "spec/template/spec/containers/*/securityContext/capabilities/drop/*",
+    "spec/template/spec/containers/*/securityContext/readOnlyRootFilesystem",
 ];
 
 const PROBES: [&str; 12] = [

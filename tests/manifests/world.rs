@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::sync::LazyLock;
 
 use mesh_local::Declaration;
+use mesh_policy::Table;
 use mesh_testkit::workspace;
 use meshctl::{
     generate::cluster::{Ingress, Traffic},
@@ -13,16 +15,22 @@ use meshctl::{
 use serde_json::Value;
 
 /// Folders whose objects make up the shop.
-const FOLDERS: [&str; 5] = [
+const FOLDERS: [&str; 6] = [
     "istio/generated",
     "k8s/generated/services",
     "k8s/generated/databases",
     "k8s/generated/backups",
     "k8s/generated/ingress",
+    "k8s/generated/jobs",
 ];
 
 /// What is written by hand beside them.
 const BESIDE: [&str; 2] = ["k8s/nats/nats.yaml", "k8s/nats/network.yaml"];
+
+/// What contracts say of their RPCs.
+pub static CONTRACTS: LazyLock<Table> = LazyLock::new(|| {
+    Table::from_descriptors(&[shop::DESCRIPTORS, mesh_proto::DESCRIPTORS]).unwrap()
+});
 
 /// Every object, and what it is made from.
 #[derive(Clone)]
@@ -86,7 +94,8 @@ impl World {
     }
 
     pub fn find(&self, kind: &str, name: &str) -> Option<&Value> {
-        self.of(kind).find(|object| object["metadata"]["name"] == name)
+        let mut all = self.objects.iter().chain(&self.beside);
+        all.find(|object| object["kind"] == kind && object["metadata"]["name"] == name)
     }
 
     pub fn declared(&self, service: &str) -> Option<&Declaration> {

@@ -268,7 +268,7 @@ Exit codes: 0 written or up to date; 1 out of date, or a declaration is wrong.";
 pub const PROVISION: &str = "\
 Examples:
   meshctl provision databases streams keys   what compose.yaml does first
-  meshctl provision streams                  a job of a cluster, before each release
+  meshctl provision streams --stream-replicas 3   the Job of k8s/generated/jobs, before each release
 
 Of PostgreSQL's superuser it makes a database and a role for each service, with the passwords
 DATABASE_PASSWORD_ORDERS, …; of the broker's operator the streams and buckets that are declared; in a

@@ -10,5 +10,6 @@ mod rpc;
 mod runbook;
 mod shop;
 mod spoken;
+mod streams;
 mod up;
 mod watch;

@@ -96,7 +96,14 @@ fn scalar(text: &str) -> String {
     // A colon within a word is a part of it.
     let chars = text.chars().all(|c| plain(c) || c == ':') && !text.ends_with(':');
     let is_word = begins && chars && !WORDS.contains(&text.to_ascii_lowercase().as_str());
-    if is_word { text.to_owned() } else { Value::from(text).to_string() }
+    if is_word || is_quantity(text) { text.to_owned() } else { Value::from(text).to_string() }
+}
+
+/// `250m`, `64Mi`, `5s`: nobody's number.
+fn is_quantity(text: &str) -> bool {
+    const UNITS: [&str; 5] = ["Gi", "Mi", "ms", "m", "s"];
+    let number = UNITS.iter().find_map(|unit| text.strip_suffix(unit));
+    number.is_some_and(|it| !it.is_empty() && it.chars().all(|c| c.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -140,6 +147,9 @@ mod tests {
             ("No", "\"No\""),
             ("1", "\"1\""),
             ("1e3", "\"1e3\""),
+            ("250m", "250m"),
+            ("64Mi", "64Mi"),
+            ("s", "s"),
             ("0.0.0.0:1", "\"0.0.0.0:1\""),
             ("a: b", "\"a: b\""),
             ("key:", "\"key:\""),

@@ -2,6 +2,7 @@
 //! them may reach at all; each service's database.
 
 mod database;
+mod jobs;
 mod network;
 mod reach;
 mod settings;
@@ -43,10 +44,12 @@ fn of(plan: &Plan<'_>) -> Result<Vec<Page>> {
             backups.add(member.name(), &member.source(), vec![database::backup(member)]);
         }
     }
+    let mut once = Folder::new("jobs");
+    once.add("streams", "services/*/mesh.toml", jobs::streams(plan));
     let mut ingress = Folder::new("ingress");
     let doors = plan.public().map(|door| reach::ingress(plan, door));
     ingress.add("ingress", "istio/traffic.toml", doors.collect());
-    Ok([services, databases, backups, ingress].into_iter().flat_map(Folder::pages).collect())
+    Ok([services, databases, backups, once, ingress].into_iter().flat_map(Folder::pages).collect())
 }
 
 /// A folder of objects with its kustomization.

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use super::jobs::STREAMS;
 use crate::generate::cluster::{self, ADMIN, COLLECTOR, GRPC, Member, NATS, POSTGRES, Plan, label};
 
 const API: &str = "networking.k8s.io/v1";
@@ -24,7 +25,8 @@ pub(super) fn shared(plan: &Plan<'_>) -> Vec<Value> {
         "policyTypes": ["Egress"],
     } });
     let with_events = plan.services.iter().filter(|member| member.has_events());
-    let clients: Vec<_> = with_events.map(|it| near(label(it.name()))).collect();
+    let clients = with_events.map(|it| near(label(it.name())));
+    let clients: Vec<_> = clients.chain([near(label(STREAMS))]).collect();
     let broker = json!({ "spec": {
         "ingress": [{ "from": clients, "ports": [tcp(NATS)] }],
         "podSelector": { "matchLabels": label("nats") },
@@ -65,6 +67,16 @@ pub(super) fn of_database(member: &Member<'_>, name: &str) -> Value {
             { "from": [namespace(COLLECTOR.0)], "ports": [tcp(9187)] },
         ],
         "podSelector": { "matchLabels": own },
+        "policyTypes": ["Egress", "Ingress"],
+    });
+    cluster::object(API, KIND, name, json!({ "spec": spec }))
+}
+
+/// Whoever makes streams, for the broker alone.
+pub(super) fn of_streams(name: &str) -> Value {
+    let spec = json!({
+        "egress": [{ "ports": [tcp(NATS)], "to": [near(label("nats"))] }],
+        "podSelector": { "matchLabels": label(name) },
         "policyTypes": ["Egress", "Ingress"],
     });
     cluster::object(API, KIND, name, json!({ "spec": spec }))

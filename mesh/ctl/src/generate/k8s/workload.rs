@@ -47,13 +47,7 @@ fn pod(member: &Member<'_>, version: &str) -> Value {
             "containers": [container(member, version)],
             // Other services' addresses as variables could be taken for settings.
             "enableServiceLinks": false,
-            "securityContext": {
-                "fsGroup": USER,
-                "runAsGroup": USER,
-                "runAsNonRoot": true,
-                "runAsUser": USER,
-                "seccompProfile": { "type": "RuntimeDefault" },
-            },
+            "securityContext": locked_pod(),
             "serviceAccountName": service,
             "terminationGracePeriodSeconds": GRACE,
             "topologySpreadConstraints": [
@@ -62,6 +56,26 @@ fn pod(member: &Member<'_>, version: &str) -> Value {
             ],
             "volumes": [{ "configMap": { "name": POLICY }, "name": POLICY }],
         },
+    })
+}
+
+/// What no pod of ours may do.
+pub(super) fn locked_pod() -> Value {
+    json!({
+        "fsGroup": USER,
+        "runAsGroup": USER,
+        "runAsNonRoot": true,
+        "runAsUser": USER,
+        "seccompProfile": { "type": "RuntimeDefault" },
+    })
+}
+
+/// What no container of ours may do.
+pub(super) fn locked_container() -> Value {
+    json!({
+        "allowPrivilegeEscalation": false,
+        "capabilities": { "drop": ["ALL"] },
+        "readOnlyRootFilesystem": true,
     })
 }
 
@@ -94,11 +108,7 @@ fn container(member: &Member<'_>, version: &str) -> Value {
             "limits": { "memory": format!("{memory_limit_mib}Mi") },
             "requests": { "cpu": format!("{cpu_milli}m"), "memory": format!("{memory_mib}Mi") },
         },
-        "securityContext": {
-            "allowPrivilegeEscalation": false,
-            "capabilities": { "drop": ["ALL"] },
-            "readOnlyRootFilesystem": true,
-        },
+        "securityContext": locked_container(),
         // Migrations run before it answers.
         "startupProbe": probe(member, "liveness", "/healthz", 1, 120),
         "volumeMounts": [{ "mountPath": POLICY_FOLDER, "name": POLICY, "readOnly": true }],
