@@ -147,7 +147,7 @@ pub fn of_service(me: &Declaration, all: &[Declaration]) -> Vec<Attempt> {
                 let allowed = declared && matches!(verb, "CREATE" | "INFO" | "DELETE" | "MSG.NEXT");
                 attempts.publish(format!("$JS.API.CONSUMER.{verb}.{stream}.{durable}"), allowed);
             }
-            let filtered = format!("$JS.API.CONSUMER.CREATE.{stream}.{durable}.shop.>");
+            let filtered = format!("$JS.API.CONSUMER.CREATE.{stream}.{durable}.shop.x");
             attempts.publish(filtered, false);
             attempts.publish(format!("$JS.ACK.{stream}.{durable}.1.1.1.1.0"), declared);
         }

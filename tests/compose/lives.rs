@@ -10,13 +10,14 @@ use std::time::Duration;
 use mesh_local::{
     Home, ProcessSpec, Progress, Servers, Signal, Supervised, copy_tree, free_port, http,
 };
-use mesh_testkit::{IsolatedPostgres, eventually, isolated_postgres, program, workspace};
+use mesh_testkit::{IsolatedPostgres, eventually, isolated_postgres, program, programs, workspace};
 use meshctl::services;
 use serde_json::Value;
 use tokio::process::Command;
 
 use super::settings::with_secrets;
 use super::{environment, file};
+use crate::shop::SERVICES;
 
 const ENDING: Duration = Duration::from_secs(30);
 
@@ -138,15 +139,16 @@ impl Drop for Here {
     }
 }
 
-/// Made of digits, as every second one is: nats-server would read it as a number.
+/// Of digits alone, as a random one may be: nats-server would take it for a number.
 fn password(variable: &str) -> String {
-    format!("12e3{}", variable.bytes().map(|byte| format!("{byte:02x}")).collect::<String>())
+    variable.bytes().map(|byte| byte.to_string()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_compose_gives_to_each_container_makes_it_run() {
     let mut here = Here::new().await;
     here.start_nats().await;
+    programs(SERVICES).await;
     let meshctl = program("meshctl").await;
     let job = here.words("provision", "/command");
     for _ in 0..2 {

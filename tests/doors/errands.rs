@@ -4,9 +4,11 @@ use std::path::Path;
 use std::process::Stdio;
 
 use mesh_local::{Authority, Signal};
-use mesh_testkit::{Database, Platform, PlatformOptions, eventually, patience, program};
+use mesh_testkit::{Database, Platform, PlatformOptions, eventually, patience, program, programs};
 use meshctl::services;
 use tokio::process::Command;
+
+use crate::shop::SERVICES;
 
 /// Runs a service's program; returns its exit code, and what it said and complained.
 async fn run(
@@ -24,6 +26,7 @@ async fn run(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_program_migrates_its_database_and_ends() {
+    programs(SERVICES).await;
     for declaration in services::declarations().unwrap() {
         let service = &declaration.service;
         if declaration.store.is_none() {
@@ -56,6 +59,7 @@ async fn every_program_migrates_its_database_and_ends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_asks_the_running_one_how_it_is() {
+    programs(SERVICES).await;
     for mtls in [false, true] {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("errands");
         let mut settings = Vec::new();

@@ -32,6 +32,7 @@ fn help_lists_every_command_with_examples_and_exit_codes() {
         "docs",
         "gen",
         "graph",
+        "provision",
     ] {
         assert!(help.contains(&format!("\n  {command} ")), "{command} is not in\n{help}");
         let own = shop.succeeds(&[command, "--help"]);
@@ -46,7 +47,7 @@ fn help_lists_every_command_with_examples_and_exit_codes() {
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(
         refused.status.code() == Some(2)
-            && said.contains("[possible values: rust, alerts, collector, polyglot, all]"),
+            && said.contains("[possible values: rust, alerts, collector, images, polyglot, all]"),
         "{said}"
     );
 }

@@ -139,6 +139,8 @@ impl Rules {
         self.request(&format!("STREAM.INFO.{stream}"));
         self.request(&format!("STREAM.MSG.GET.{stream}"));
         self.request(&format!("DIRECT.GET.{stream}.>"));
+        // Without a name: the server gives it one.
+        self.request(&format!("CONSUMER.CREATE.{stream}"));
         for verb in ["CREATE", "INFO", "DELETE"] {
             self.request(&format!("CONSUMER.{verb}.{stream}.>"));
         }

@@ -22,6 +22,16 @@ pub async fn program(package: &str) -> PathBuf {
     }
 }
 
+/// Builds several programs of this workspace at once, and returns the folder that they lie in. Each of
+/// them is then there for [`program`].
+///
+/// # Panics
+/// If they do not build.
+pub async fn programs(packages: &[&str]) -> PathBuf {
+    let packages: Vec<String> = packages.iter().map(ToString::to_string).collect();
+    binaries(&packages).await.unwrap_or_else(|error| panic!("{packages:?}: {error:?}"))
+}
+
 /// Builds the binaries of these packages with the profile of the running test, once per process,
 /// and returns the directory they lie in.
 pub(crate) async fn binaries(packages: &[String]) -> Result<PathBuf> {

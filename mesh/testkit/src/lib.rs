@@ -23,7 +23,7 @@ mod sweep;
 
 pub use broker::nats;
 pub use browser::{Answer, browse};
-pub use build::program;
+pub use build::{program, programs};
 pub use chromium::Chromium;
 pub use database::{Database, superuser_url};
 pub use eventually::{Awaited, eventually, patience};

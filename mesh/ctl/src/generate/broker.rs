@@ -15,7 +15,7 @@ const HEAD: &str = "\
 # Who may do what at the broker: `authorization { include generated/users.conf }` in its configuration
 # (nats/nats.conf). Passwords are environment variables of nats-server, each in double quotes:
 #   NATS_PASSWORD_ORDERS='\"…\"'
-# without them one that begins like a number would be read as a number.
+# without them one of digits would be read as a number.
 ";
 
 /// The users of these services, and the operator.

@@ -118,7 +118,7 @@ mod tests {
             "kind": "Thing",
             "apiVersion": "v1",
             "spec": {
-                "list": [{ "b": 1, "a": ["x", []] }, "y", { "only": { "deep": true } }],
+                "list": [{ "b": 1, "a": ["x", []] }, "word", { "only": { "deep": true } }],
                 "empty": {},
                 "script": "one\n  two\n",
                 "cut": "one\ntwo",
@@ -131,7 +131,7 @@ mod tests {
             text,
             "# Made by `cargo mesh gen` from somewhere: change that, not this.\n\
              apiVersion: v1\nkind: Thing\nspec:\n  cut: |-\n    one\n    two\n  empty: {}\n  list:\n  \
-             - a:\n    - x\n    - []\n    b: 1\n  - y\n  - only:\n      deep: true\n  script: |\n    \
+             - a:\n    - x\n    - []\n    b: 1\n  - word\n  - only:\n      deep: true\n  script: |\n    \
              one\n      two\n---\n{}\n"
         );
     }

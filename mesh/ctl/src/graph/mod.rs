@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use anyhow::{Context as _, Result, bail};
-use mesh_local::{Declaration, Exposure};
+use mesh_local::{Access, Bucket, Declaration, Exposure};
 use mesh_policy::{Method, Table};
 use prost_reflect::DescriptorPool;
 use serde::Serialize;
@@ -98,6 +98,7 @@ impl Graph {
         for file in &files {
             graph.calls.extend(file.calls(&files, &contracts, &mut faults));
             graph.events.extend(file.events(&files, &contracts, &mut faults));
+            file.buckets(&files, &mut faults);
         }
         if !faults.is_empty() {
             bail!("{}", faults.join("\n"));
@@ -209,6 +210,16 @@ impl File<'_> {
             edges.push(Edge { from, to, names, why, place });
         }
         edges
+    }
+
+    /// What nobody puts into a bucket, nobody finds there.
+    fn buckets(&self, files: &[File<'_>], faults: &mut Vec<String>) {
+        for Bucket { name, .. } in &self.declaration.buckets {
+            let writes = |it: &Bucket| it.name == *name && it.access == Access::Write;
+            if !files.iter().any(|file| file.declaration.buckets.iter().any(writes)) {
+                faults.push(format!("{}: nobody writes the bucket `{name}`", self.place(name)));
+            }
+        }
     }
 }
 

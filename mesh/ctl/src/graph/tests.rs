@@ -184,3 +184,19 @@ fn a_picture_shows_every_service_once_and_every_edge() {
         x("gateway") < x("orders") && x("orders") < x("payments") && x("payments") < x("processor")
     );
 }
+
+#[test]
+fn a_bucket_that_is_read_has_to_be_written() {
+    let uses = |service: &str, access: &str| {
+        let bucket = "[[buckets]]\nname = \"flags\"\nwhy = \"a test\"";
+        format!("{}{bucket}\naccess = \"{access}\"\n", file(service, &[]))
+    };
+    let read = |access: &str| {
+        let files = [("a.toml", uses("catalog", "read")), ("b.toml", uses("orders", access))];
+        Graph::read(files.iter().map(|(path, text)| (*path, text.as_str())))
+    };
+
+    assert!(read("write").is_ok());
+    let refused = read("read").unwrap_err().to_string();
+    assert_eq!(refused.lines().next(), Some("a.toml:5: nobody writes the bucket `flags`"));
+}

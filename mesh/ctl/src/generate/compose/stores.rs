@@ -47,14 +47,13 @@ pub(super) fn nats(declarations: &[Declaration]) -> Value {
         environment.insert(variable.clone(), format!("\"{}\"", secret(&variable)).into());
     }
     let mut container = hardened(built("nats"), NOBODY);
-    let probe = ["CMD", "wget", "--quiet", "--spider", "http://127.0.0.1:8222/healthz"];
     merge(
         &mut container,
         json!({
             "command": ["--config", "/etc/nats/nats.conf"],
             "environment": environment,
             "volumes": ["nats:/data", "./nats:/etc/nats:ro"],
-            "healthcheck": health(&probe),
+            "healthcheck": answers("http://127.0.0.1:8222/healthz"),
             "stop_grace_period": "30s",
             "networks": ["mesh"],
         }),
@@ -124,14 +123,17 @@ fn prometheus(declarations: &[Declaration]) -> Value {
                 format!("./{rules}/rules:/etc/prometheus/rules:ro"),
                 "metrics:/prometheus",
             ],
-            "healthcheck": health(&["CMD", "wget", "--quiet", "--spider", "http://127.0.0.1:9090/-/ready"]),
+            "healthcheck": answers("http://127.0.0.1:9090/-/ready"),
             "depends_on": depends_on,
         }),
     )
 }
 
 fn grafana() -> Value {
-    let rules = observe::FOLDER;
+    let provisioning = "/etc/grafana/provisioning";
+    let provided = |kind: &str| {
+        format!("./observe/grafana/{kind}.yaml:{provisioning}/{kind}/shopmesh.yaml:ro")
+    };
     observer(
         json!({ "image": GRAFANA }),
         "472:472",
@@ -144,13 +146,13 @@ fn grafana() -> Value {
             },
             "volumes": [
                 "dashboards:/var/lib/grafana",
-                "./observe/grafana/datasources.yaml:/etc/grafana/provisioning/datasources/shopmesh.yaml:ro",
-                "./observe/grafana/dashboards.yaml:/etc/grafana/provisioning/dashboards/shopmesh.yaml:ro",
-                format!("./{rules}/dashboards:/var/lib/grafana/dashboards:ro"),
+                provided("datasources"),
+                provided("dashboards"),
+                format!("./{}/dashboards:/var/lib/grafana/dashboards:ro", observe::FOLDER),
             ],
             "tmpfs": ["/tmp:uid=472,gid=472"],
             "ports": ["127.0.0.1:${GRAFANA_PORT:-3000}:3000"],
-            "healthcheck": health(&["CMD", "wget", "--quiet", "--spider", "http://127.0.0.1:3000/api/health"]),
+            "healthcheck": answers("http://127.0.0.1:3000/api/health"),
             "depends_on": ["jaeger", "prometheus", "victorialogs"],
             "networks": ["front", "observe"],
         }),
@@ -170,6 +172,11 @@ fn built(target: &str) -> Value {
         "image": format!("shopmesh/{target}:${{SHOPMESH_VERSION:-dev}}"),
         "build": { "context": ".", "target": target },
     })
+}
+
+/// By the one program that asks by HTTP and is in all of these images.
+fn answers(url: &str) -> Value {
+    health(&["CMD", "wget", "--quiet", "--spider", url])
 }
 
 fn health(test: &[&str]) -> Value {
