@@ -1,0 +1,149 @@
+//! Tokens that ended before they expired.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::SystemTime,
+};
+
+use uuid::Uuid;
+
+use crate::{SKEW, seconds, user::User, verify::Refused};
+
+/// From how many entries on those that no token can meet any more are looked for.
+const WORTH_CLEANING: usize = 1024;
+
+/// What was revoked, as far as tokens live that it ends. Extended and replaced while others read.
+#[derive(Debug, Default)]
+pub struct Revocations {
+    when_lost: WhenLost,
+    lost: AtomicBool,
+    entries: RwLock<Entries>,
+}
+
+/// What holds while nobody says what is revoked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenLost {
+    /// Tokens are good until they expire, revoked or not.
+    #[default]
+    Open,
+    /// No token is good.
+    Closed,
+}
+
+#[derive(Debug)]
+struct Entries {
+    /// Until when (seconds since 1970) a session's tokens might be shown.
+    sessions: HashMap<Uuid, u64>,
+    subjects: HashMap<Uuid, Before>,
+    clean_at: usize,
+}
+
+/// Tokens of a subject that were issued in this second or before it.
+#[derive(Clone, Copy, Debug)]
+struct Before {
+    issued: u64,
+    until: u64,
+}
+
+impl Revocations {
+    /// Nothing revoked; `when_lost` is what holds while it is not known what is.
+    pub fn new(when_lost: WhenLost) -> Self {
+        Self { when_lost, ..Self::default() }
+    }
+
+    /// Ends a session. No token of it lives beyond `until`.
+    pub fn revoke_session(&self, session: Uuid, until: SystemTime) {
+        self.change(|entries| {
+            let known = entries.sessions.entry(session).or_default();
+            *known = seconds(until).max(*known);
+        });
+    }
+
+    /// Ends all tokens of `subject` that were issued in the second of `before` or earlier. None of
+    /// them lives beyond `until`.
+    pub fn revoke_subject(&self, subject: Uuid, before: SystemTime, until: SystemTime) {
+        let given = Before { issued: seconds(before), until: seconds(until) };
+        self.change(|entries| {
+            let known = entries.subjects.entry(subject).or_insert(given);
+            known.issued = known.issued.max(given.issued);
+            known.until = known.until.max(given.until);
+        });
+    }
+
+    /// Forgets everything: what is revoked will be said anew.
+    pub fn clear(&self) {
+        *self.write() = Entries::default();
+    }
+
+    /// Says whether it is known what is revoked. It is, at the beginning.
+    pub fn set_lost(&self, lost: bool) {
+        self.lost.store(lost, Ordering::Relaxed);
+    }
+
+    /// Whether it is unknown what was revoked lately.
+    pub fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// How many sessions and subjects are revoked.
+    pub fn len(&self) -> usize {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        entries.len()
+    }
+
+    /// Whether nothing is revoked.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(crate) fn check(&self, user: &User) -> Result<(), Refused> {
+        if self.is_lost() && self.when_lost == WhenLost::Closed {
+            return Err(Refused::RevocationsUnknown);
+        }
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let subject = entries.subjects.get(&user.subject());
+        let ended = subject.is_some_and(|before| user.issued_second() <= before.issued);
+        if ended || entries.sessions.contains_key(&user.session()) {
+            return Err(Refused::Revoked);
+        }
+        Ok(())
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Entries)) {
+        let mut entries = self.write();
+        change(&mut entries);
+        if entries.len() >= entries.clean_at {
+            entries.clean(seconds(SystemTime::now()));
+        }
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Entries> {
+        self.entries.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entries {
+    fn len(&self) -> usize {
+        self.sessions.len() + self.subjects.len()
+    }
+
+    /// Drops what no living token can meet.
+    fn clean(&mut self, now: u64) {
+        let ended = now.saturating_sub(SKEW.as_secs());
+        self.sessions.retain(|_, until| *until >= ended);
+        self.subjects.retain(|_, before| before.until >= ended);
+        // Doubling keeps the cost of cleaning below that of adding.
+        self.clean_at = (2 * self.len()).max(WORTH_CLEANING);
+    }
+}
+
+impl Default for Entries {
+    fn default() -> Self {
+        let (sessions, subjects) = (HashMap::new(), HashMap::new());
+        Self { sessions, subjects, clean_at: WORTH_CLEANING }
+    }
+}
