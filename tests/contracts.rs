@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mesh_policy::{Criticality, Idempotency, RequestId, Table};
+use meshctl::services::{GATEWAY, declarations};
 use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, Kind, Value};
 use prost_types::{DescriptorProto, FileDescriptorProto, FileDescriptorSet};
@@ -149,6 +150,29 @@ fn every_rpc_that_changes_something_is_safe_to_repeat() {
             problems.push(format!("{}: has a request_id exactly if required", rpc.path));
         }
     }
+    report(&problems);
+}
+
+#[test]
+fn what_the_gateway_reaches_lets_nobody_in_for_being_a_service() {
+    // The gateway calls as itself: what services may do, every customer could.
+    let table = policies();
+    let all = declarations().unwrap();
+    let gateway = all.iter().find(|it| it.service == GATEWAY).unwrap();
+    let (mut problems, mut reached) = (Vec::new(), 0);
+    for call in &gateway.calls {
+        let package = format!("shop.{}.v1.", call.service);
+        for method in table.methods().filter(|it| it.path.starts_with(&package)) {
+            let name = method.path.rsplit('/').next().unwrap();
+            if call.methods.iter().any(|called| called == name) {
+                reached += 1;
+                if method.access.service || method.access.operator {
+                    problems.push(format!("{}: is for {}", method.path, method.access));
+                }
+            }
+        }
+    }
+    assert!(reached > 20);
     report(&problems);
 }
 

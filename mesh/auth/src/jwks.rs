@@ -69,7 +69,7 @@ impl Jwk {
     }
 
     /// The public key, base64url.
-    pub(crate) fn x(&self) -> &str {
+    pub fn x(&self) -> &str {
         &self.x
     }
 

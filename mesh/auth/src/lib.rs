@@ -34,6 +34,7 @@
 mod claims;
 mod jwks;
 mod keys;
+mod passwords;
 mod revocations;
 mod sign;
 mod stamps;
@@ -44,6 +45,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use jwks::{Jwk, Jwks};
 pub use keys::{NotAKey, SigningKey};
+pub use passwords::{NotHashed, Passwords};
 pub use revocations::{Revocations, WhenLost};
 pub use sign::{Grant, NotSigned, Signer};
 pub use stamps::Stamps;

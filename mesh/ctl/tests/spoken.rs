@@ -28,6 +28,7 @@ fn help_lists_every_command_with_examples_and_exit_codes() {
         "locks",
         "bench",
         "test",
+        "token",
         "completions",
         "docs",
         "gen",

@@ -178,6 +178,8 @@ fn state(traced: &Traced) -> Value {
             "url": platform.postgres().superuser_url(),
             "pid": pid(platform.postgres().process()),
         },
+        "caller": { "key": platform.service_keys().private("meshctl") },
+        "users": platform.user_keys().private(),
         "traces": { "address": traced.door.address() },
     })
 }

@@ -39,6 +39,7 @@ pub struct Verifier {
     revocations: Arc<Revocations>,
     state: RwLock<State>,
     key_missed: Notify,
+    most: usize,
 }
 
 #[derive(Default)]
@@ -58,6 +59,7 @@ impl Verifier {
             revocations: Arc::default(),
             state: RwLock::default(),
             key_missed: Notify::new(),
+            most: REMEMBERED,
         }
     }
 
@@ -163,14 +165,19 @@ impl Verifier {
         if state.set != set {
             return;
         }
-        if state.known.len() >= REMEMBERED {
+        if state.known.len() >= self.most {
             state.known.retain(|_, user| user.expires_second() + SKEW.as_secs() >= now);
         }
-        if state.known.len() >= REMEMBERED {
+        if state.known.len() >= self.most {
             // More users than expected: each is verified again, and memory stays bounded.
             state.known.clear();
         }
         state.known.insert(hash, Arc::clone(user));
+    }
+
+    #[cfg(test)]
+    pub(crate) fn remembering(self, most: usize) -> Self {
+        Self { most, ..self }
     }
 
     #[cfg(test)]

@@ -257,6 +257,3 @@ pub fn user<T>(request: &tonic::Request<T>) -> Option<&User> {
 pub fn only_of<T>(request: &tonic::Request<T>) -> Option<Uuid> {
     request.extensions().get::<OnlyOf>().map(|only| only.0)
 }
-
-#[cfg(test)]
-mod tests;

@@ -74,10 +74,7 @@ impl ChannelBuilder {
 
     /// Calls as a user, in calls that show no user's token by themselves and are not made for the user
     /// of another call: each asks `token` for its `authorization` header.
-    pub fn user(
-        mut self,
-        token: impl Fn() -> Option<HeaderValue> + Send + Sync + 'static,
-    ) -> Self {
+    pub fn user(mut self, token: impl Fn() -> Option<HeaderValue> + Send + Sync + 'static) -> Self {
         self.user = Some(Arc::new(token));
         self
     }

@@ -111,8 +111,9 @@ impl Passes {
 
     /// When the user's token ends, as this process counts time.
     pub(super) fn expires(&self) -> Option<Instant> {
-        let left = self.user.as_ref()?.expires().duration_since(SystemTime::now());
-        Some(Instant::now() + left.unwrap_or_default() + SKEW)
+        let end = self.user.as_ref()?.expires() + SKEW;
+        let left = end.duration_since(SystemTime::now()).unwrap_or_default();
+        Some(Instant::now() + left)
     }
 
     /// Notes that the call was answered, and not given up by its caller.

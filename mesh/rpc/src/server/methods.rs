@@ -13,9 +13,7 @@ use super::{
     Bulkhead, Bulkheads, Classify, Criticality, Limits,
     routes::{Route, Routes},
 };
-use crate::{
-    Access, access::Rule, method::OTHER, policy::LivePolicy, telemetry::Durations,
-};
+use crate::{Access, access::Rule, method::OTHER, policy::LivePolicy, telemetry::Durations};
 
 /// RPCs that belong to no contract of the platform, for the metrics.
 const INFRASTRUCTURE: [&str; 4] = [
@@ -125,7 +123,9 @@ impl Methods {
         let rule = match (contract, kind) {
             (Some(contract), _) => self.access.rule(contract),
             // What the generated server does not have it says itself.
-            (None, Kind::Other) if infrastructure.is_none() && self.table.service(service).is_none() => {
+            (None, Kind::Other)
+                if infrastructure.is_none() && self.table.service(service).is_none() =>
+            {
                 self.access.nobody()
             }
             _ => None,

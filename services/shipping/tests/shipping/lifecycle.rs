@@ -1,7 +1,7 @@
 //! A shipment's life, one request or fifty at once.
 
 use futures::future::join_all;
-use shop::shipping::v1::{Shipment, ShipmentState};
+use shop::shipping::v1::{CreateShipmentRequest, Shipment, ShipmentState};
 use tonic::Code;
 use uuid::Uuid;
 
@@ -28,6 +28,19 @@ async fn a_parcel_arrives_and_its_address_is_forgotten() {
     let told = ["ShipmentCreated", "ShipmentReleased", "ShipmentDispatched", "ShipmentDelivered"];
     assert_eq!(shipping.events(id).await, told);
     assert_eq!((kept, shipping.addresses().await), (1, 0));
+}
+
+#[tokio::test]
+async fn whose_a_parcel_is_is_no_part_of_what_is_repeated() {
+    let shipping = Shipping::start().await;
+    let nobodys = create();
+    let somebodys =
+        CreateShipmentRequest { customer_id: Uuid::now_v7().to_string(), ..nobodys.clone() };
+
+    let first = shipping.create(nobodys).await.unwrap();
+    let again = shipping.create(somebodys).await.unwrap();
+
+    assert_eq!(first, again);
 }
 
 #[tokio::test]

@@ -47,7 +47,7 @@ pub(super) enum Told {
 use Enforcer::{Callee, Caller, Nobody};
 use Told::{Lost, Needless, Other, Same};
 
-pub(super) const FACETS: [Facet; 20] = [
+pub(super) const FACETS: [Facet; 21] = [
     facet(
         &["methods.deadline"],
         Caller,
@@ -91,6 +91,11 @@ pub(super) const FACETS: [Facet; 20] = [
     ),
     facet(&["methods.request_id"], Callee, Needless),
     facet(&["methods.criticality"], Callee, Needless),
+    facet(
+        &["methods.access"],
+        Callee,
+        Lost("who calls is shown by each call: a user's token in its metadata, `authorization`"),
+    ),
     facet(&["services.owner"], Nobody, Needless),
     facet(&["services.concurrency"], Callee, Needless),
     facet(&["targets.budget.tokens"], Caller, Same("`maxTokens`")),
