@@ -76,9 +76,10 @@ impl How {
         let wanted = |name: &String| self.service.as_ref().is_none_or(|wanted| wanted == name);
         // Who keeps nothing has nothing that could be stuck.
         let keeps = |all: &[Instance]| all.iter().any(|it| !it.database_url.is_empty());
+        let caller = state.caller();
         let services = state.services.into_iter().filter(|(name, all)| wanted(name) && keeps(all));
         Desk::open(
-            &state.caller(),
+            &caller,
             services.map(|(name, instances)| {
                 (name, instances.into_iter().map(|instance| instance.grpc).collect())
             }),
