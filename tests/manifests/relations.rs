@@ -42,6 +42,23 @@ pub fn faults(world: &World) -> Vec<String> {
 
 /// Exactly the objects that there should be, of their kinds, names and namespaces.
 fn inventory(world: &World) -> Vec<String> {
+    let expected = expected(world);
+    // A Job's name says what is declared, and has no meaning of its own.
+    let generated =
+        world.objects.iter().filter(|it| it["kind"] != "Kustomization" && it["kind"] != "Job");
+    let name = |object: &Value| {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let meta = &object["metadata"];
+        format!("{} {}/{}", text(&object["kind"]), text(&meta["namespace"]), text(&meta["name"]))
+    };
+    let found: BTreeSet<_> = generated.map(name).collect();
+    let missing = expected.difference(&found).map(|name| format!("{name} is missing"));
+    let strange = found.difference(&expected).map(|name| format!("{name}: what is it?"));
+    missing.chain(strange).collect()
+}
+
+/// Kind, namespace and name of every object that there should be.
+fn expected(world: &World) -> BTreeSet<String> {
     let mut expected = BTreeSet::new();
     let mut add = |kind: &str, name: &str| expected.insert(format!("{kind} shop/{name}"));
     for (kind, name) in [
@@ -92,18 +109,7 @@ fn inventory(world: &World) -> Vec<String> {
         expected.insert(format!("Certificate {namespace}/{service}-certificate"));
     }
     expected.insert("Namespace /shop".to_owned());
-    // A Job's name says what is declared, and has no meaning of its own.
-    let generated =
-        world.objects.iter().filter(|it| it["kind"] != "Kustomization" && it["kind"] != "Job");
-    let name = |object: &Value| {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let meta = &object["metadata"];
-        format!("{} {}/{}", text(&object["kind"]), text(&meta["namespace"]), text(&meta["name"]))
-    };
-    let found: BTreeSet<_> = generated.map(name).collect();
-    let missing = expected.difference(&found).map(|name| format!("{name} is missing"));
-    let strange = found.difference(&expected).map(|name| format!("{name}: what is it?"));
-    missing.chain(strange).collect()
+    expected
 }
 
 /// A policy closes what it says nothing of, so that it says of what it is.
