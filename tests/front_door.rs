@@ -10,7 +10,7 @@ use crate::shop::{GOOD_CARD, SERVICES, Shop, address, is_settled, uuid};
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use futures::future::join_all;
 use http::{HeaderValue, Method, Request, header};
-use mesh_testkit::{Answer, Platform, PlatformOptions, browse, eventually};
+use mesh_testkit::{Answer, Platform, PlatformOptions, eventually};
 use prost::Message;
 use serde_json::{Value, json};
 use shop::{
@@ -32,7 +32,8 @@ async fn open() -> Shop {
     Shop { platform: Platform::start(PlatformOptions::new(&all)).await }
 }
 
-/// Where the gateway is, and what whoever goes through it shows.
+/// Where a gateway is, and what whoever goes through it shows.
+#[derive(Clone)]
 struct Door {
     at: SocketAddr,
     token: HeaderValue,
@@ -237,24 +238,25 @@ async fn a_gateway_that_dies_costs_its_connections_and_no_order() {
 
 /// Asks one of two doors again and again, and the other one whenever that fails.
 struct Visitor {
-    own: SocketAddr,
-    other: SocketAddr,
+    own: Door,
+    other: Door,
     answered: AtomicUsize,
     failed: AtomicUsize,
 }
 
 impl Visitor {
-    fn new(own: SocketAddr, other: SocketAddr) -> Self {
+    fn new(own: &Door, other: &Door) -> Self {
+        let [own, other] = [own, other].map(Door::clone);
         Self { own, other, answered: AtomicUsize::new(0), failed: AtomicUsize::new(0) }
     }
 
     async fn visit(&self, target: &str) {
         loop {
             let request = || Request::get(target).body(Bytes::new()).unwrap();
-            match whole(self.own, request()).await {
+            match whole(&self.own, request()).await {
                 Some(_) => self.answered.fetch_add(1, SeqCst),
                 None => {
-                    let again = whole(self.other, request()).await;
+                    let again = whole(&self.other, request()).await;
                     assert!(again.is_some(), "what is safe to send again is answered elsewhere");
                     self.failed.fetch_add(1, SeqCst)
                 }
@@ -264,8 +266,10 @@ impl Visitor {
 }
 
 /// A good answer to its end; none if there is none.
-async fn whole(at: SocketAddr, request: Request<Bytes>) -> Option<Value> {
-    let mut answer = browse(at, request).await.ok().filter(|answer| answer.status == 200)?;
+async fn whole(door: &Door, mut request: Request<Bytes>) -> Option<Value> {
+    request.headers_mut().insert(header::AUTHORIZATION, door.token.clone());
+    let answer = mesh_testkit::browse(door.at, request).await.ok();
+    let mut answer = answer.filter(|answer| answer.status == 200)?;
     let mut body = Vec::new();
     while let Some(piece) = answer.piece().await {
         body.extend_from_slice(&piece);
@@ -280,7 +284,10 @@ async fn of_two_gateways_one_that_is_killed_costs_its_own_connections_and_nothin
     let options = PlatformOptions::new(&all).replicas(GATEWAY, 2);
     let shop = Shop { platform: Platform::start(options).await };
     let sku = shop.stocked(100).await;
+    let token = door(&shop).token;
     let [first, second] = [0, 1].map(|number| shop.platform.replica(GATEWAY, number).grpc());
+    let [first, second] = [first, second].map(|at| Door { at, token: token.clone() });
+    let (first, second) = (&first, &second);
     let mut orders = Vec::new();
     for _ in 0..10 {
         orders.push(json_order(second, &sku).await);
