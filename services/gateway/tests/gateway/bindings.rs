@@ -36,6 +36,12 @@ fn value(field: &FieldDescriptor) -> Value {
         Kind::Int32 => Value::I32(7),
         Kind::Int64 => Value::I64(1 << 60),
         Kind::Enum(_) => Value::EnumNumber(1),
+        Kind::Message(message) if message.full_name() == "google.protobuf.Timestamp" => {
+            let mut time = DynamicMessage::new(message);
+            time.set_field_by_name("seconds", Value::I64(1_795_000_000));
+            time.set_field_by_name("nanos", Value::I32(7_000));
+            Value::Message(time)
+        }
         Kind::Message(message) => Value::Message(sample(&message)),
         other => panic!("{}: say here how {other:?} is sent", field.full_name()),
     }

@@ -238,19 +238,26 @@ async fn errors_have_the_status_and_the_code_that_envoy_gives_them() {
     let Some(doors) = Doors::open().await else { return };
     let get = || Request::get("/v1/products/MUG").body(Bytes::new()).unwrap();
     for code in (1..=16).map(Code::from) {
-        let mut details = ErrorDetails::new();
-        details.set_error_info("REASON", "shop", []);
-        doors.witness.tells(Vec::new(), Status::with_error_details(code, "it cannot be", details));
-
+        doors.witness.tells(Vec::new(), Status::with_details(code, "it cannot be", Bytes::new()));
         let [ours, theirs] = doors.ask(get).await;
         assert_eq!(ours.status, theirs.status, "{code:?}");
         for part in ["code", "message"] {
             assert_eq!(ours.lines[0][part], theirs.lines[0][part], "{code:?}: {theirs:?}");
         }
-        // Ours names the request besides, in `google.rpc.RequestInfo`.
-        let names: Vec<_> = ours.lines[0]["details"].as_array().unwrap().iter().collect();
-        assert_eq!(names.len(), 2, "{ours:?}");
     }
+    let mut details = ErrorDetails::new();
+    details.set_error_info("REASON", "shop", []);
+    let status = Status::with_error_details(Code::NotFound, "it cannot be", details);
+    doors.witness.tells(Vec::new(), status);
+    let [ours, theirs] = doors.ask(get).await;
+    assert_eq!((ours.status, theirs.status), (404, 404));
+    // Ours has the reason, and names the request besides; Envoy says nothing at all, since details are of
+    // types that no contract names.
+    let names = ["google.rpc.ErrorInfo", "google.rpc.RequestInfo"];
+    let said = names.map(|name| json!(format!("type.googleapis.com/{name}")));
+    let details = ours.lines[0]["details"].as_array().unwrap();
+    assert_eq!(details.iter().map(|it| &it["@type"]).collect::<Vec<_>>(), said.each_ref());
+    assert!(theirs.lines.is_empty(), "{theirs:?}");
 }
 
 fn asked(method: &str, target: &str, body: Body) -> Request<Bytes> {
@@ -273,7 +280,8 @@ async fn what_the_gateway_refuses_and_envoy_does_not_is_what_is_listed() {
     for (method, target, body) in REFUSED {
         let [ours, theirs] = doors.ask(|| asked(method, target, body)).await;
         assert_eq!((ours.status, theirs.status), (400, 400), "{method} {target}: {theirs:?}");
-        assert!(ours.arrived.is_none() && theirs.arrived.is_none(), "{method} {target}");
+        // Envoy may have begun the call before it has read the body.
+        assert!(ours.arrived.is_none(), "{method} {target}");
         assert_eq!(ours.lines[0]["code"], Code::InvalidArgument as i32, "{ours:?}");
     }
 }
