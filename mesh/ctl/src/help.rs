@@ -186,8 +186,9 @@ Examples:
   cargo mesh bench orders --seconds 60 --in-flight 128 --json
   cargo mesh bench growth --orders 100000 --release
   cargo run --release --package meshctl -- bench rpc
+  cargo run --release --package meshctl -- bench gateway
 
-`orders` measures the running shop; `growth` and `rpc` start what they measure.
+`orders` measures the running shop; `gateway`, `growth` and `rpc` start what they measure.
 
 Exit codes: 0 measured; 1 an order or a call failed, or a history costs more than a tenth.";
 
@@ -201,6 +202,19 @@ The same echo goes through tonic alone and through the stack, in short rounds in
 medians of rounds, ratios those of rounds that followed each other. It says whether the stack has
 0.9 of tonic's throughput and at most 1.25 of its p99 with 64 callers. At the end it compares two
 processes of which one sends nothing, the other a tenth of its traces, its metrics and its log lines.
+
+Exit codes: 0 measured, also if a target was missed; 1 a call failed.";
+
+pub const BENCH_GATEWAY: &str = "\
+Examples:
+  cargo run --release --package meshctl -- bench gateway
+  cargo run --release --package meshctl -- bench gateway --callers 64 --seconds 60
+  cargo run --release --package meshctl -- bench gateway --json | jq .streams
+
+The same product is asked for at a service that answers at once, through a gateway by gRPC, and through
+it by JSON, in short rounds in turn; callers and service share a process, the gateway has its own.
+Figures are medians of rounds, ratios those of rounds that followed each other. It says whether gRPC
+through the gateway has 0.6 of the service's own throughput with 64 callers.
 
 Exit codes: 0 measured, also if a target was missed; 1 a call failed.";
 

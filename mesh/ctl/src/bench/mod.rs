@@ -5,6 +5,7 @@
 //! order whose call fails counts as failed.
 
 mod cost;
+pub mod gateway;
 pub mod growth;
 mod load;
 pub mod rpc;

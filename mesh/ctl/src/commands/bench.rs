@@ -8,7 +8,7 @@ use mesh_local::Progress;
 use meshctl::bench::{self, Options, Report, Subject};
 
 use super::demo::doors;
-use super::{growth, rpc};
+use super::{gateway, growth, rpc};
 use crate::output::{self, Tone};
 use crate::project::Project;
 use crate::state::State;
@@ -25,6 +25,8 @@ pub struct Args {
 enum What {
     /// Orders, from PlaceOrder to CONFIRMED, and what one costs.
     Orders(Orders),
+    /// What the gateway costs: gRPC and JSON through it, beside the service itself.
+    Gateway(gateway::Args),
     /// What a long history costs: fills a shop of its own with finished orders, and compares.
     Growth(growth::Args),
     /// One side of `rpc`'s comparison with and without telemetry; `rpc` starts it.
@@ -51,6 +53,7 @@ struct Orders {
 pub async fn run(args: Args) -> Result<ExitCode> {
     let args = match args.what {
         What::Orders(args) => args,
+        What::Gateway(args) => return gateway::run(args).await,
         What::Growth(args) => return growth::run(args).await,
         What::Rpc(args) => return rpc::run(&args),
         What::RpcSide(args) => return rpc::answer(&args),

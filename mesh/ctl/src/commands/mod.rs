@@ -9,6 +9,7 @@ pub mod docs;
 pub mod doctor;
 pub mod down;
 pub mod endpoints;
+pub mod gateway;
 pub mod generate;
 pub mod graph;
 pub mod growth;

@@ -71,7 +71,8 @@ fn apply(mut input: Vec<u8>, change: &Change, corpus: &[&[u8]]) -> Vec<u8> {
         }
         Change::Join(at, other) => {
             input.truncate(at.index(size));
-            input.extend_from_slice(other.get(corpus));
+            let other: &&[u8] = other.get(corpus);
+            input.extend_from_slice(other);
         }
     }
     input

@@ -11,14 +11,14 @@ use prost_reflect::{
 use crate::{support::Gateway, witness::Witness};
 
 /// All bindings there are, whether the gateway knows of them or not.
-fn transcoder() -> Transcoder {
+pub fn transcoder() -> Transcoder {
     let pool = DescriptorPool::decode(shop::DESCRIPTORS).unwrap();
     let rpcs = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
     Transcoder::new(&pool, rpcs).unwrap()
 }
 
 /// A message that says something in every field.
-fn sample(descriptor: &MessageDescriptor) -> DynamicMessage {
+pub fn sample(descriptor: &MessageDescriptor) -> DynamicMessage {
     let mut message = DynamicMessage::new(descriptor.clone());
     for field in descriptor.fields() {
         assert!(!field.is_map(), "{}: say here how a map is sent", field.full_name());
@@ -36,6 +36,12 @@ fn value(field: &FieldDescriptor) -> Value {
         Kind::Int32 => Value::I32(7),
         Kind::Int64 => Value::I64(1 << 60),
         Kind::Enum(_) => Value::EnumNumber(1),
+        Kind::Message(message) if message.full_name() == "google.protobuf.Timestamp" => {
+            let mut time = DynamicMessage::new(message);
+            time.set_field_by_name("seconds", Value::I64(1_795_000_000));
+            time.set_field_by_name("nanos", Value::I32(7_000));
+            Value::Message(time)
+        }
         Kind::Message(message) => Value::Message(sample(&message)),
         other => panic!("{}: say here how {other:?} is sent", field.full_name()),
     }
@@ -46,7 +52,7 @@ fn encode(text: &str) -> String {
 }
 
 /// The request that asks for `message`.
-fn request(binding: &Binding, message: &DynamicMessage) -> Request<Bytes> {
+pub fn request(binding: &Binding, message: &DynamicMessage) -> Request<Bytes> {
     let template = binding.template();
     let mut rest = message.clone();
     let mut path = String::new();

@@ -5,6 +5,7 @@ mod bindings;
 mod docs;
 mod drain;
 mod edge;
+mod envoy;
 mod grpc;
 mod json;
 mod limits;

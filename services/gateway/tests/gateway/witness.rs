@@ -15,6 +15,7 @@ use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{net::TcpListener, task::JoinHandle};
+use tonic::Status;
 
 /// What a call came with: path, headers, and the request's message.
 #[derive(Clone, Debug)]
@@ -47,6 +48,15 @@ struct Notes {
     seen: Mutex<Vec<Seen>>,
     begun: AtomicUsize,
     given_up: AtomicUsize,
+    /// What it answers, if that is no empty message.
+    told: Mutex<Option<Told>>,
+}
+
+/// The messages of an answer, and how it ends.
+#[derive(Clone, Debug)]
+pub struct Told {
+    pub messages: Vec<Vec<u8>>,
+    pub status: Status,
 }
 
 impl Witness {
@@ -75,6 +85,11 @@ impl Witness {
             }
         });
         Self { at, notes, task }
+    }
+
+    /// What it answers from now on.
+    pub fn tells(&self, messages: Vec<Vec<u8>>, status: Status) {
+        *self.notes.told.lock().unwrap() = Some(Told { messages, status });
     }
 
     /// The call that came last.
@@ -108,6 +123,22 @@ impl Drop for Given {
     }
 }
 
+impl Told {
+    fn response(self) -> Response<BoxBody<Bytes, hyper::Error>> {
+        let framed = |message: Vec<u8>| {
+            [&[0], &u32::try_from(message.len()).unwrap().to_be_bytes()[..], &message].concat()
+        };
+        let bytes = self.messages.into_iter().map(framed).collect::<Vec<_>>().concat();
+        let mut trailers = HeaderMap::new();
+        self.status.add_header(&mut trailers).unwrap();
+        let body = Full::new(Bytes::from(bytes)).map_err(|never| match never {});
+        let body = body.with_trailers(async { Some(Ok(trailers)) });
+        let mut response = Response::new(body.boxed());
+        response.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+        response
+    }
+}
+
 async fn answer(
     way: Way,
     request: Request<Incoming>,
@@ -126,6 +157,10 @@ async fn answer(
             let message = body.slice(body.len().min(5)..);
             let path = head.uri.path().to_owned();
             notes.seen.lock().unwrap().push(Seen { path, headers: head.headers, message });
+            let told = notes.told.lock().unwrap().clone();
+            if let Some(told) = told {
+                return Ok(told.response());
+            }
             Full::new(Bytes::from_static(&[0; 5])).map_err(|never| match never {}).boxed()
         }
     };

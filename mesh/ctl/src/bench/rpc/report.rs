@@ -131,7 +131,7 @@ impl Figures {
 }
 
 impl Ratio {
-    pub(super) fn new(mut rounds: Vec<f64>) -> Ratio {
+    pub(in crate::bench) fn new(mut rounds: Vec<f64>) -> Ratio {
         rounds.sort_by(f64::total_cmp);
         let precise = |ratio: f64| (ratio * 1e3).round() / 1e3;
         let quarter = rounds.len() / 4;

@@ -4,7 +4,7 @@ use std::{
     error::Error,
     fmt, mem,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -61,7 +61,7 @@ impl Form {
     {
         match self {
             Self::Binary => Body::new(body),
-            Self::Text => Body::new(Decoded { inner: body, rest: BytesMut::new() }),
+            Self::Text => Body::new(Decoded { inner: Some(body), rest: BytesMut::new() }),
         }
     }
 
@@ -91,7 +91,8 @@ impl Form {
 
 /// A request's body in base64: pieces that are padded each for itself may follow one another.
 struct Decoded<B> {
-    inner: B,
+    /// None behind what cannot be read: what comes then belongs to nothing.
+    inner: Option<B>,
     /// What is no group of four characters yet.
     rest: BytesMut,
 }
@@ -107,25 +108,32 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let next = ready!(self.poll_decoded(cx));
+        if !matches!(next, Some(Ok(_))) {
+            self.inner = None;
+        }
+        Poll::Ready(next.map(|read| read.map(Frame::data)))
+    }
+}
+
+impl<B> Decoded<B>
+where
+    B: http_body::Body<Data = Bytes, Error: fmt::Display> + Unpin,
+{
+    fn poll_decoded(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>> {
+        let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
         loop {
-            let next = match Pin::new(&mut self.inner).poll_frame(cx) {
-                Poll::Ready(next) => next,
-                Poll::Pending => return Poll::Pending,
-            };
-            let data = match next {
+            let data = match ready!(Pin::new(&mut *inner).poll_frame(cx)) {
                 Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
                 Some(Err(error)) => return Poll::Ready(Some(Err(malformed(&error.to_string())))),
                 None if self.rest.is_empty() => return Poll::Ready(None),
-                None => {
-                    self.rest.clear();
-                    return Poll::Ready(Some(Err(malformed("base64 ends within a group"))));
-                }
+                None => return Poll::Ready(Some(Err(malformed("base64 ends within a group")))),
             };
             self.rest.extend_from_slice(&data);
             let whole = self.rest.len() / 4 * 4;
             if whole > 0 {
                 let text = self.rest.split_to(whole);
-                return Poll::Ready(Some(decode(&text).map(Frame::data)));
+                return Poll::Ready(Some(decode(&text)));
             }
         }
     }

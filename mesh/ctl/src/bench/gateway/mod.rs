@@ -1,0 +1,146 @@
+//! What the gateway costs: the same product asked for at the service itself, through the gateway by gRPC,
+//! and through it by JSON; and what it holds for a stream that is open.
+//!
+//! The three are measured in turn, in short rounds, so that what else the machine does falls on all of
+//! them. The service behind answers at once, and is in this process with the callers; the gateway has
+//! one of its own. Every caller makes its next call when the last was answered.
+
+mod clients;
+mod door;
+mod report;
+mod service;
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use tokio::task::JoinSet;
+
+use super::usage_with_children;
+use clients::Client;
+use door::Gateway;
+pub use report::{Figures, Report, Row, Streams, Target};
+
+/// Fewer rounds of each way have no median worth the name.
+const MIN_ROUNDS: u32 = 7;
+/// Before the first round with so many callers.
+const WARM_UP: Duration = Duration::from_millis(300);
+
+/// How it is measured.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Numbers of callers, one after the other.
+    pub callers: Vec<usize>,
+    /// For each of these: all ways together, warming up aside.
+    pub time: Duration,
+    /// Streams that are open at once.
+    pub streams: usize,
+}
+
+/// What one round of one way brought.
+#[derive(Clone, Copy, Debug)]
+struct Round {
+    rps: f64,
+    p50_us: f64,
+    p99_us: f64,
+}
+
+/// Measures; `serve` makes the command that runs the services of a file, `step` is told what begins.
+///
+/// # Errors
+/// A call failed: what is measured then is something else.
+pub async fn run(
+    options: &Options,
+    folder: &Path,
+    serve: impl FnOnce(&Path) -> Command,
+    mut step: impl FnMut(String),
+) -> Result<Report> {
+    step("starting a gateway".to_owned());
+    let behind = service::serve().await?;
+    let gateway = Gateway::start(behind, folder, serve).await?;
+    let mut rows = Vec::with_capacity(options.callers.len());
+    for &count in &options.callers {
+        let (s, seconds) = (if count == 1 { "" } else { "s" }, options.time.as_secs());
+        step(format!("{count} caller{s} for {seconds} s, three ways in turn"));
+        let ways = [
+            clients::grpc(behind, count)?,
+            clients::grpc(gateway.at, count)?,
+            clients::json(gateway.at, count),
+        ];
+        rows.push(Row::new(count, &in_turn(ways, options.time).await?));
+    }
+    step(format!("{} open streams", options.streams));
+    let streams = held(&gateway, options.streams).await?;
+    Ok(Report { rows, streams })
+}
+
+/// Measures the ways in short rounds for `time` together, each with a round before to warm up.
+async fn in_turn(mut ways: [Vec<Client>; 3], time: Duration) -> Result<Vec<[Round; 3]>> {
+    let count = u32::try_from(time.as_secs()).unwrap_or(u32::MAX).max(MIN_ROUNDS);
+    let each = time / count / 3;
+    for way in &mut ways {
+        round(way, each.max(WARM_UP)).await?;
+    }
+    let mut all = Vec::new();
+    for number in 0..count as usize {
+        let mut rounds = [None; 3];
+        // Who comes later finds caches and clock rate as the others left them.
+        for turn in 0..3 {
+            let which = (number + turn) % 3;
+            rounds[which] = Some(round(&mut ways[which], each).await?);
+        }
+        let [Some(direct), Some(grpc), Some(json)] = rounds else { continue };
+        all.push([direct, grpc, json]);
+    }
+    Ok(all)
+}
+
+/// Calls for so long, every client for itself.
+async fn round(clients: &mut Vec<Client>, time: Duration) -> Result<Round> {
+    let mut tasks = JoinSet::new();
+    let begun = Instant::now();
+    for client in clients.drain(..) {
+        tasks.spawn(call_until(client, begun + time));
+    }
+    let mut took = Vec::new();
+    while let Some(ended) = tasks.join_next().await {
+        let (client, times) = ended.context("a caller failed")??;
+        clients.push(client);
+        took.extend(times);
+    }
+    let elapsed = begun.elapsed();
+    took.sort_unstable();
+    ensure!(!took.is_empty(), "no call was made");
+    let percentile = |share: f64| {
+        let rank = (took.len() as f64 * share).ceil() as usize;
+        took[rank.clamp(1, took.len()) - 1] as f64 / 1e3
+    };
+    Ok(Round {
+        rps: took.len() as f64 / elapsed.as_secs_f64(),
+        p50_us: percentile(0.50),
+        p99_us: percentile(0.99),
+    })
+}
+
+/// Returns how long each call took, in nanoseconds.
+async fn call_until(mut client: Client, end: Instant) -> Result<(Client, Vec<u64>)> {
+    let mut took = Vec::new();
+    let mut begun = Instant::now();
+    while begun < end {
+        client.call().await.context("a call failed")?;
+        let now = Instant::now();
+        took.push(u64::try_from((now - begun).as_nanos()).unwrap_or(u64::MAX));
+        begun = now;
+    }
+    Ok((client, took))
+}
+
+/// What the gateway's process holds without a stream and with so many.
+async fn held(gateway: &Gateway, streams: usize) -> Result<Streams> {
+    let rss = || usage_with_children(gateway.pid()).context("the gateway has ended");
+    let before = rss()?.rss_kib;
+    let open = clients::open(gateway.at, streams).await?;
+    let after = rss()?.rss_kib;
+    Ok(Streams::new(open.len(), before, after))
+}

