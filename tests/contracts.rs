@@ -1,6 +1,6 @@
 //! House rules for `proto/`, checked without any tool but Cargo. `buf lint` says more in CI.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use mesh_policy::{Criticality, Idempotency, RequestId, Table};
 use meshctl::services::{GATEWAY, declarations};
@@ -12,6 +12,18 @@ use prost_types::{DescriptorProto, FileDescriptorProto, FileDescriptorSet};
 const SERVICE: i32 = 6;
 const METHOD: i32 = 2;
 const ENUM: i32 = 5;
+
+/// What nobody has to sign in for. Whoever opens another RPC to everybody says so here, too.
+const PUBLIC: [&str; 8] = [
+    "shop.catalog.v1.CatalogService/BatchGetProducts",
+    "shop.catalog.v1.CatalogService/GetCategory",
+    "shop.catalog.v1.CatalogService/GetProduct",
+    "shop.catalog.v1.CatalogService/ListCategories",
+    "shop.catalog.v1.CatalogService/ListProducts",
+    "shop.catalog.v1.CatalogService/SearchProducts",
+    "shop.processor.v1.CardsService/TokenizeCard",
+    "shop.shipping.v1.ShippingService/QuoteShipping",
+];
 
 #[test]
 fn every_service_rpc_and_enum_says_what_it_promises() {
@@ -151,6 +163,15 @@ fn every_rpc_that_changes_something_is_safe_to_repeat() {
         }
     }
     report(&problems);
+}
+
+#[test]
+fn what_everybody_may_call_is_on_this_list_and_nothing_else() {
+    let table = policies();
+    let public = table.methods().filter(|it| it.access.public);
+    let public: BTreeSet<&str> = public.map(|it| &*it.path).collect();
+
+    assert_eq!(public, BTreeSet::from(PUBLIC));
 }
 
 #[test]

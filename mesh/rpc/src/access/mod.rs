@@ -257,3 +257,47 @@ pub fn user<T>(request: &tonic::Request<T>) -> Option<&User> {
 pub fn only_of<T>(request: &tonic::Request<T>) -> Option<Uuid> {
     request.extensions().get::<OnlyOf>().map(|only| only.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(value: &'static str) -> Option<Uuid> {
+        let mut headers = HeaderMap::new();
+        headers.insert(SUBJECT, http::HeaderValue::from_static(value));
+        subject(&headers)
+    }
+
+    #[test]
+    fn whom_a_service_calls_for_is_told_and_nothing_else_is_taken_for_it() {
+        let user = Uuid::from_u128(7);
+        let mut request = tonic::Request::new(());
+        on_behalf_of(&mut request, user);
+
+        assert_eq!(subject(&request.metadata().clone().into_headers()), Some(user));
+        assert_eq!(subject(&HeaderMap::new()), None);
+        assert_eq!(told("ada"), None);
+    }
+
+    #[test]
+    fn whoever_knows_nobody_serves_its_own_machine_only() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let config = ServiceConfig { log_level: "off".to_owned(), ..Default::default() };
+            let service = Service::begin("callee", &config).await.unwrap();
+            let access = |config: &ServiceConfig| {
+                Access::of_service(&service, config, &Identity::default(), &[])
+            };
+            assert!(access(&config).unwrap().shared.is_none());
+
+            let elsewhere = "0.0.0.0:0".parse().unwrap();
+            let reachable = ServiceConfig { listen_addr: elsewhere, ..config.clone() };
+            let refused = access(&reachable).unwrap_err();
+            assert!(refused.is::<ConfigError>() && refused.to_string().contains("set USER_KEYS"));
+
+            let wrong = ServiceConfig { user_keys: Some("/nowhere".into()), ..config };
+            let refused = access(&wrong).unwrap_err().to_string();
+            assert!(refused.starts_with("USER_KEYS: /nowhere cannot be read"), "{refused}");
+        });
+    }
+}
