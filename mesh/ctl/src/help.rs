@@ -170,6 +170,18 @@ A holder whose state is `idle in transaction` does nothing: whoever began it wen
 
 Exit codes: 0 shown, 1 nothing is up, or PostgreSQL does not answer.";
 
+pub const TOKEN: &str = "\
+Examples:
+  cargo mesh token                              the administrator's
+  cargo mesh token --user ada@shop.example
+  grpcurl -H \"authorization: Bearer $(cargo mesh token)\" -plaintext ...
+  SHOP_PASSWORD=... cargo mesh token --user somebody@example.com
+
+It signs in: each call begins a session, whose access token is good for 15 minutes. Seeded are
+ada@shop.example, grace@shop.example and admin@shop.example; their passwords are no secret.
+
+Exit codes: 0 printed, 1 not signed in, or nothing is up.";
+
 pub const BENCH: &str = "\
 Examples:
   cargo mesh up --release --untraced --detach && cargo mesh bench orders

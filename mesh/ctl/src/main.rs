@@ -4,6 +4,7 @@ mod commands;
 mod doctor;
 mod help;
 mod output;
+mod people;
 mod platform;
 mod project;
 mod seed;
@@ -16,7 +17,7 @@ use meshctl::services;
 
 use commands::{
     audit, bench, completions, demo, dlq, docs, down, endpoints, generate, graph, locks, logs,
-    policy, sagas, serve, status, supervise, test, top, trace, up,
+    policy, sagas, serve, status, supervise, test, token, top, trace, up,
 };
 
 // `serve` runs services in this process. Each thread counts for itself, for `bench rpc`.
@@ -64,6 +65,8 @@ enum Command {
     Endpoints(endpoints::Args),
     /// Shows which database sessions wait for another one, and for whom.
     Locks(locks::Args),
+    /// Prints an access token of somebody of the seeded shop.
+    Token(token::Args),
     /// Measures how fast the shop is, and what its calls cost.
     Bench(bench::Args),
     /// Runs the tests, with the servers they need.
@@ -111,6 +114,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Policy(args) => policy::run(args).await,
         Command::Endpoints(args) => endpoints::run(args).await,
         Command::Locks(args) => locks::run(args).await,
+        Command::Token(args) => token::run(args).await,
         Command::Bench(args) => Box::pin(bench::run(args)).await,
         Command::Test(args) => test::run(args).await,
         Command::Completions(args) => completions::run(args).await,

@@ -23,6 +23,7 @@ pub mod serve;
 pub mod status;
 pub mod supervise;
 pub mod test;
+pub mod token;
 pub mod top;
 pub mod trace;
 pub mod up;
