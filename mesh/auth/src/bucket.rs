@@ -202,7 +202,13 @@ async fn watch(client: &Client, jetstream: &jetstream::Context, report: &Report)
                 looks += 1;
                 if looks.is_multiple_of(ASK) {
                     match jetstream.get_key_value(BUCKET).await {
-                        Ok(now) if now.stream.cached_info().created == made => {}
+                        Ok(now) if now.stream.cached_info().created == made => {
+                            // Those that were there have expired before they were read.
+                            if unread && now.stream.cached_info().state.messages == 0 {
+                                unread = false;
+                                report.known();
+                            }
+                        }
                         _ => return "the bucket is another",
                     }
                 }

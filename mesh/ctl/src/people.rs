@@ -27,12 +27,7 @@ pub const ADMINISTRATOR: &str = "admin@shop.example";
 
 /// Who has an account. The customers come first.
 pub const PEOPLE: [Person; 3] = [
-    Person {
-        name: "Ada",
-        email: "ada@shop.example",
-        password: "analytical engine",
-        role: None,
-    },
+    Person { name: "Ada", email: "ada@shop.example", password: "analytical engine", role: None },
     Person {
         name: "Grace",
         email: "grace@shop.example",

@@ -62,7 +62,7 @@ pub async fn seed(state: &State) -> Result<Shop> {
         .await
         .context("cannot stock the products")?;
     let cards = CardsServiceClient::new(to("processor")?);
-    people::register(to("users")).await?;
+    people::register(to("users")?).await?;
     let mut customers = Vec::new();
     for person in &PEOPLE[..CUSTOMERS] {
         let name = person.name;

@@ -35,7 +35,7 @@ pub async fn run(args: Args) -> Result<ExitCode> {
         let known = PEOPLE.map(|person| person.email).join(", ");
         format!("{} is not of the seeded shop: say --password, or one of {known}", args.user)
     })?;
-    let users = channel(&state.caller.identity()?, "users", &[state.grpc("users")?]);
+    let users = channel(&state.caller.identity()?, "users", &[state.grpc("users")?])?;
     let tokens = people::sign_in(users, &args.user, password).await?;
     if args.json {
         let expires = tokens.access_expire_time.map(|time| time.seconds);

@@ -1,9 +1,10 @@
 //! What a failure tells the caller. The only such file of the service.
 
+use std::time::Duration;
+
 use mesh_auth::{NotHashed, NotSigned};
 use mesh_log::SubmitError;
 use mesh_rpc::{Fault, Invalid};
-use std::time::Duration;
 use thiserror::Error;
 use tonic::{Code, Status};
 use tonic_types::ErrorDetails;

@@ -105,7 +105,7 @@ pub async fn list_sessions(
          ORDER BY session_id LIMIT $3",
     )
     .bind(user)
-    .bind(after.unwrap_or(Uuid::nil()))
+    .bind(after.unwrap_or_default())
     .bind(i64::try_from(limit).unwrap_or(i64::MAX))
     .fetch_all(db)
     .await?;

@@ -163,7 +163,7 @@ pub async fn list_users(
          WHERE user_id > $1 AND ($2::text IS NULL OR state = $2)
          ORDER BY user_id LIMIT $3",
     )
-    .bind(after.unwrap_or(Uuid::nil()))
+    .bind(after.unwrap_or_default())
     .bind(only.map(State::as_str))
     .bind(i64::try_from(limit).unwrap_or(i64::MAX))
     .fetch_all(db)

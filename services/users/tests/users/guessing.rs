@@ -156,10 +156,13 @@ async fn guesses_at_the_same_time_are_counted_too() {
     let users = Users::start().await;
     let ada = users.person().await;
 
+    let begun = Instant::now();
     let guesses = (0..30).map(|_| users.sign_in(wrong(&ada.email)));
     let answers = futures::future::join_all(guesses).await;
 
     let made = answers.iter().map(|answer| answer.as_ref().unwrap_err().code());
     let made = made.filter(|code| *code == Code::Unauthenticated).count();
-    assert!(made <= 5, "{made} guesses were made");
+    // On a slow machine the first wait may end meanwhile.
+    let waits = usize::try_from(begun.elapsed().as_secs() / 2).unwrap();
+    assert!(made <= 5 + waits, "{made} guesses were made, {waits} waits ended");
 }
