@@ -114,8 +114,8 @@ async fn turn_in(
     }
     // A key is needed until the last token has expired that it signed before the next one did.
     let until = now - LIFE - 2 * SKEW;
-    let needed = keys.iter().position(|key| key.signs_at <= until).unwrap_or(keys.len());
-    let dropped = keys.split_off((needed + 1).min(keys.len()));
+    let needed = keys.iter().take_while(|key| key.signs_at > until).count() + 1;
+    let dropped = keys.split_off(needed.min(keys.len()));
     if !dropped.is_empty() {
         let kids: Vec<_> = dropped.iter().map(|key| key.kid.as_str()).collect();
         store::drop_keys(tx, &kids).await?;
@@ -129,7 +129,7 @@ fn signer(issuer: &str, audience: &str, stored: &[StoredKey]) -> anyhow::Result<
     let keys = keys.collect::<Result<Vec<_>, _>>().context("a signing key cannot be read")?;
     // The clock of this process may be a little behind the database's.
     let signing = stored.iter().position(|key| key.signs_at <= now + SKEW);
-    let current = keys.get(signing.unwrap_or(keys.len().saturating_sub(1)));
+    let current = signing.map_or_else(|| keys.last(), |at| keys.get(at));
     let current = current.context("there is no signing key")?.clone();
     let published: Vec<Jwk> = keys.iter().map(|key| key.public().clone()).collect();
     Ok(Signer::new(issuer, audience, current).publishing(published))

@@ -69,7 +69,7 @@ pub async fn change_password(app: &App, command: ChangePassword) -> Result<(), E
     let (name, fields) = (user.to_string(), &["current_password"]);
     let attempt = app.brake.admit("change_password", Some(&name), &address, fields).await?;
     if !app.passwords.verify(&current, Some(&account.hash)).await? {
-        return Err(Refusal::PasswordWrong.into());
+        return unless_repeated(app, key, digest, Refusal::PasswordWrong).await;
     }
     attempt.succeeded().await?;
     let hash = app.passwords.hash(&new).await?;
@@ -89,7 +89,9 @@ pub async fn confirm_reset(app: &App, command: ConfirmReset) -> Result<(), Error
     let read = app.stamps.read(MAIL, token.expose());
     let (mail, _) = read.ok_or(Refusal::MailTokenRefused)?;
     // Only who has a mail of ours makes us work.
-    let found = store::mail(app.db.pool(), mail).await?.ok_or(Refusal::MailTokenRefused)?;
+    let Some(found) = store::mail(app.db.pool(), mail).await? else {
+        return unless_repeated(app, key, digest, Refusal::MailTokenRefused).await;
+    };
     let hash = app.passwords.hash(&new).await?;
     let proof = Proof::Mail { user: found.user, mail };
     transact(&app.db, "confirm_password_reset", move |tx| {
@@ -98,6 +100,16 @@ pub async fn confirm_reset(app: &App, command: ConfirmReset) -> Result<(), Error
     .await?;
     app.revoked.notify_one();
     Ok(())
+}
+
+/// Refuses, unless the same request has been carried out meanwhile: what it needs is gone for that.
+async fn unless_repeated(
+    app: &App,
+    key: Key,
+    digest: [u8; 16],
+    refusal: Refusal,
+) -> Result<(), Error> {
+    if repeated(app, key, digest).await? { Ok(()) } else { Err(refusal.into()) }
 }
 
 async fn set(
