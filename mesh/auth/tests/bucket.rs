@@ -31,7 +31,8 @@ impl Node {
             log_level: "off".to_owned(),
             ..ServiceConfig::default()
         };
-        let service = Service::begin("verifier", &config).await.unwrap();
+        let name = if when_lost == WhenLost::Closed { "closed" } else { "open" };
+        let service = Service::begin(name, &config).await.unwrap();
         let nats = mesh_events::connect(&service, &config).await.unwrap();
         let verifier = Verifier::new(ISSUER, "shop").when_lost(when_lost);
         verifier.replace_keys(&signer.jwks());
@@ -151,6 +152,7 @@ async fn who_lost_the_broker_says_so_goes_by_the_rule_and_catches_up() {
     assert_eq!(closed.verify(&token), Some(Refused::RevocationsUnknown));
     assert!(open.degraded().unwrap().contains("taken until they expire"));
     assert!(closed.degraded().unwrap().contains("no token is taken"));
+    assert_eq!(gauge("closed"), "1");
 
     broker.up().await;
     teller(&broker).await.tell_session(session, SystemTime::now() + LIFE).await.unwrap();
@@ -159,4 +161,14 @@ async fn who_lost_the_broker_says_so_goes_by_the_rule_and_catches_up() {
         eventually("it to be heard", async || node.verify(&second).is_some()).await;
         assert_eq!((node.verify(&token), node.degraded()), (None, None));
     }
+    assert_eq!(gauge("closed"), "0");
+}
+
+/// What `/metrics` says of whether `service` knows what is revoked.
+fn gauge(service: &str) -> String {
+    let text = mesh_runtime::metrics::render().unwrap();
+    let service = format!("service=\"{service}\"");
+    let mut lines = text.lines().filter(|line| line.starts_with("mesh_auth_revocations_unknown{"));
+    let line = lines.find(|line| line.contains(&service)).unwrap();
+    line.rsplit_once(' ').unwrap().1.to_owned()
 }

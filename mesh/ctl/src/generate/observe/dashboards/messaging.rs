@@ -6,7 +6,7 @@ pub(super) fn board() -> Dashboard {
     dashboard("shopmesh-messaging", "Shopmesh: messaging", false, &SKETCHES)
 }
 
-const SKETCHES: [Sketch; 8] = [
+const SKETCHES: [Sketch; 9] = [
     Sketch::lines(
         "Events published",
         "By each service's relay.",
@@ -63,5 +63,11 @@ const SKETCHES: [Sketch; 8] = [
             "sum by (service, view) (rate(mesh_projection_applied_total[$__rate_interval]))",
             "{{service}} {{view}}",
         )],
+    ),
+    Sketch::lines(
+        "Who does not know what is revoked",
+        "0 is normal. 1 while the broker is away: then tokens go by the declared rule.",
+        Unit::Count,
+        &[("max by (service) (mesh_auth_revocations_unknown) or vector(0)", "{{service}}")],
     ),
 ];
