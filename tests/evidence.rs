@@ -24,8 +24,16 @@ use uuid::Uuid;
 use crate::shop::Shop;
 
 /// Tables whose rows come and go by themselves.
-pub const RESTLESS: [&str; 6] =
-    ["replicas", "relay_notes", "inbox", "projections", "order_view", "_sqlx_migrations"];
+pub const RESTLESS: [&str; 8] = [
+    "replicas",
+    "relay_notes",
+    "inbox",
+    "projections",
+    "order_view",
+    "_sqlx_migrations",
+    "attempts",
+    "signing_keys",
+];
 
 /// The key of one of an order's steps, and the id of what the step makes.
 pub fn step_key(order_id: &str, label: &str) -> String {

@@ -31,7 +31,7 @@ use crate::callers::Channel;
 
 /// The services that keep something. The gateway does not, and runs where a scenario needs it.
 pub const SERVICES: &[&str] =
-    &["catalog", "inventory", "orders", "payments", "processor", "shipping"];
+    &["catalog", "inventory", "orders", "payments", "processor", "shipping", "users"];
 
 /// The card that is always approved; others are listed in the processor's contract.
 pub const GOOD_CARD: &str = "4242424242424242";

@@ -21,10 +21,11 @@ const SHOWS_NOW: [&str; 3] = [
     "mesh.operator.v1.SagasService/RetrySaga",
 ];
 
-/// By contract these have no key: the same positions, and the same letters, are known by themselves.
-const BY_CONTENT: [&str; 2] = [
+/// By contract these have no key: the same positions, letters and tokens are known by themselves.
+const BY_CONTENT: [&str; 3] = [
     "mesh.operator.v1.DeadLettersService/RedriveDeadLetters",
     "shop.shipping.v1.ShippingService/RecordPositions",
+    "shop.users.v1.SessionsService/RefreshSession",
 ];
 
 #[tokio::test(flavor = "multi_thread")]

@@ -31,6 +31,7 @@
 //! known by its hash; whether it was revoked is asked each time.
 #![warn(missing_docs)]
 
+mod bucket;
 mod claims;
 mod jwks;
 mod keys;
@@ -43,10 +44,11 @@ mod verify;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+pub use bucket::{BUCKET, NotTold, RevocationTeller};
 pub use jwks::{Jwk, Jwks};
 pub use keys::{NotAKey, SigningKey};
 pub use passwords::{NotHashed, Passwords};
-pub use revocations::{Revocations, WhenLost};
+pub use revocations::{NotARule, Revocations, WhenLost};
 pub use sign::{Grant, NotSigned, Signer};
 pub use stamps::Stamps;
 pub use user::User;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    str::FromStr,
     sync::{
         PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
@@ -24,7 +25,7 @@ pub struct Revocations {
     entries: RwLock<Entries>,
 }
 
-/// What holds while nobody says what is revoked.
+/// What holds while nobody says what is revoked; as configuration `open` or `closed`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenLost {
     /// Tokens are good until they expire, revoked or not.
@@ -32,6 +33,23 @@ pub enum WhenLost {
     Open,
     /// No token is good.
     Closed,
+}
+
+/// A word that is no rule.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is neither `open` nor `closed`")]
+pub struct NotARule(String);
+
+impl FromStr for WhenLost {
+    type Err = NotARule;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "open" => Ok(Self::Open),
+            "closed" => Ok(Self::Closed),
+            other => Err(NotARule(other.to_owned())),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -87,6 +105,14 @@ impl Revocations {
     /// Whether it is unknown what was revoked lately.
     pub fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Relaxed)
+    }
+
+    /// What the rule is while it is unknown.
+    pub(crate) fn when_lost_in_words(&self) -> &'static str {
+        match self.when_lost {
+            WhenLost::Open => "tokens are taken until they expire, revoked or not",
+            WhenLost::Closed => "no token is taken",
+        }
     }
 
     /// How many sessions and subjects are revoked.

@@ -52,13 +52,17 @@ Exit codes: 0 nothing runs any more, 1 something could not be ended or removed."
 
 pub const TOKEN: &str = "\
 Examples:
-  cargo mesh token                    the administrator's, who may do everything
-  cargo mesh token --customer ID      a customer's, whose carts and orders have this id
+  cargo mesh token                              the administrator's, who may do everything
+  cargo mesh token --user ada@shop.example      signs in
+  cargo mesh token --customer ID                a customer's, whose carts and orders have this id
+  SHOP_PASSWORD=... cargo mesh token --user somebody@example.com --json
   curl -H \"authorization: Bearer $(cargo mesh token --customer ID)\" ADDRESS/v1/orders
 
-It is signed with the key that `up` made in `.mesh/identity`, and good for 15 minutes.
+`--user` begins a session. Seeded are ada@shop.example, grace@shop.example and admin@shop.example; their
+passwords are no secret. The other tokens are signed with the key that `up` made in `.mesh/identity`.
+Each is good for 15 minutes.
 
-Exit codes: 0 a token was printed, 1 nothing is up.";
+Exit codes: 0 a token was printed; 1 not signed in, or nothing is up.";
 
 pub const STATUS: &str = "\
 Examples:

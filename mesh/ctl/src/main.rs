@@ -4,6 +4,7 @@ mod commands;
 mod doctor;
 mod help;
 mod output;
+mod people;
 mod platform;
 mod project;
 mod seed;
@@ -78,7 +79,7 @@ enum Command {
     Provision(provision::Args),
     /// Writes what a shell needs to complete commands.
     Completions(completions::Args),
-    /// Prints a token for calls as a customer, or as the administrator.
+    /// Prints a token for calls as somebody who signs in, as a customer, or as the administrator.
     Token(token::Args),
     /// Looks after the processes of `up --detach`.
     #[command(hide = true)]
@@ -115,6 +116,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Policy(args) => policy::run(args).await,
         Command::Endpoints(args) => endpoints::run(args).await,
         Command::Locks(args) => locks::run(args).await,
+        Command::Token(args) => token::run(args).await,
         Command::Bench(args) => Box::pin(bench::run(args)).await,
         Command::Test(args) => test::run(args).await,
         Command::Provision(args) => provision::run(args).await,
@@ -122,7 +124,6 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Docs(args) => docs::run(args).await,
         Command::Gen(args) => generate::run(args).await,
         Command::Graph(args) => graph::run(args).await,
-        Command::Token(args) => token::run(&args),
         Command::Supervise => supervise::run().await,
         Command::Serve(args) => serve::run(args).await,
     }

@@ -1,4 +1,4 @@
-//! A shop to begin with: stock for every product, and two customers with cards.
+//! A shop to begin with: stock for every product, people with accounts, and two customers with cards.
 
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use shop::processor::v1::TokenizeCardRequest;
 use shop::processor::v1::cards_service_client::CardsServiceClient;
 use uuid::{Uuid, uuid};
 
+use crate::people::{self, PEOPLE};
 use crate::state::State;
 
 /// Request ids derive from it, so that seeding again adds nothing.
@@ -21,9 +22,10 @@ const SEED: Uuid = uuid!("5eed5eed-0000-4000-8000-000000000000");
 const STOCK: i64 = 1000;
 /// A test card that approves.
 const CARD: &str = "4242 4242 4242 4242";
-const CUSTOMERS: [&str; 2] = ["Ada", "Grace"];
+/// How many people of the shop have a card.
+const CUSTOMERS: usize = 2;
 const AT_ONCE: usize = 8;
-const LIMIT: Duration = Duration::from_secs(10);
+pub(crate) const LIMIT: Duration = Duration::from_secs(10);
 
 /// What the shop has to begin with.
 #[derive(Clone, Debug)]
@@ -59,8 +61,10 @@ pub async fn seed(state: &State) -> Result<Shop> {
         .await
         .context("cannot stock the products")?;
     let cards = CardsServiceClient::new(to("processor")?);
+    people::register(to("users")?).await?;
     let mut customers = Vec::new();
-    for name in CUSTOMERS {
+    for person in &PEOPLE[..CUSTOMERS] {
+        let name = person.name;
         let request = TokenizeCardRequest {
             request_id: id(&format!("card/{name}")).to_string(),
             card_number: CARD.to_owned(),
@@ -69,7 +73,7 @@ pub async fn seed(state: &State) -> Result<Shop> {
         };
         let answer = cards.clone().tokenize_card(timeout_request(request, LIMIT)).await;
         let card_token = answer.context("cannot store a card")?.into_inner().card_token;
-        customers.push(Customer { name, id: id(&format!("customer/{name}")), card_token });
+        customers.push(Customer { name, id: person.id(), card_token });
     }
     Ok(Shop { products: skus.len(), customers })
 }
@@ -102,6 +106,6 @@ async fn skus(mut catalog: CatalogServiceClient<Channel>) -> Result<Vec<String>>
     }
 }
 
-fn id(name: &str) -> Uuid {
+pub(crate) fn id(name: &str) -> Uuid {
     Uuid::new_v5(&SEED, name.as_bytes())
 }

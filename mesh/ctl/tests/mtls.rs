@@ -11,7 +11,8 @@ use serde_json::Value;
 use crate::shop::Shop;
 
 /// Who is called by services; the gateway is called by customers.
-const SERVICES: [&str; 6] = ["catalog", "inventory", "orders", "payments", "processor", "shipping"];
+const SERVICES: [&str; 7] =
+    ["catalog", "inventory", "orders", "payments", "processor", "shipping", "users"];
 /// What an HTTP/2 client says first (RFC 9113 §3.4), with an empty SETTINGS frame.
 const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 

@@ -18,7 +18,7 @@ fn the_shop_comes_up_survives_kills_and_goes_down() {
     let doctor = shop.succeeds(&["doctor"]);
     assert!(String::from_utf8_lossy(&doctor.stdout).contains("ready, and the shop is up"));
     let first = shop.state();
-    assert_eq!(first["services"].as_object().unwrap().len(), 7);
+    assert_eq!(first["services"].as_object().unwrap().len(), 8);
     assert_eq!(first["services"]["catalog"].as_array().unwrap().len(), 2);
 
     // A second `up` changes nothing.
@@ -31,7 +31,7 @@ fn the_shop_comes_up_survives_kills_and_goes_down() {
     let policy = shop.succeeds(&["policy", "GetProduct", "--json"]);
     let policy: Value = serde_json::from_slice(&policy.stdout).unwrap();
     assert_eq!(policy["from"], "running");
-    assert_eq!(policy["files"].as_object().unwrap().len(), 8, "{policy}");
+    assert_eq!(policy["files"].as_object().unwrap().len(), 9, "{policy}");
     assert_eq!(policy["values"]["deadline"]["source"], "contract");
     assert_eq!(policy["values"]["retry.attempts"]["source"], "default");
 
@@ -47,6 +47,15 @@ fn the_shop_comes_up_survives_kills_and_goes_down() {
     let said = String::from_utf8_lossy(&said).into_owned();
     assert!(said.contains("READY") && said.contains("CLOSED"), "{said}");
     assert_eq!(shop.run(&["endpoints", "paymets"]).status.code(), Some(1));
+
+    // Whoever is seeded can sign in.
+    let token = shop.succeeds(&["token", "--user", "ada@shop.example"]).stdout;
+    assert_eq!(String::from_utf8_lossy(&token).trim().split('.').count(), 3, "a JWT");
+    let signed = shop.succeeds(&["token", "--json"]).stdout;
+    let signed: Value = serde_json::from_slice(&signed).unwrap();
+    assert!(signed["access_token"].is_string() && signed["refresh_token"].is_string());
+    let stranger = shop.run(&["token", "--user", "nobody@shop.example", "--password", "x"]);
+    assert_eq!(stranger.status.code(), Some(1));
 
     // A killed process comes back at the same place, and the state says so.
     for process in ["/services/orders/0/pid", "/postgres/pid", "/nats/pid"] {

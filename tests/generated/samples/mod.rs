@@ -7,6 +7,7 @@ mod orders;
 mod payments;
 mod processor;
 pub mod shipping;
+mod users;
 
 use serde_json::{Value, json};
 
@@ -30,7 +31,7 @@ impl Change {
 /// Says which RPCs have no good request or, if they change something, no way to repeat it.
 ///
 /// It reads the files, so that it can be asked before a shop is opened: who has added an RPC hears at
-/// once what is to be added here, and not from the logs of six services.
+/// once what is to be added here, and not from the logs of all services.
 ///
 /// # Panics
 /// If something is missing.
@@ -67,6 +68,7 @@ pub async fn sample(shop: &Shop, path: &str) -> Value {
         "shop.payments" => payments::sample(shop, method).await,
         "shop.processor" => processor::sample(shop, method).await,
         "shop.shipping" => shipping::sample(shop, method).await,
+        "shop.users" => users::sample(shop, method).await,
         _ => unreachable!("{path} was checked"),
     }
 }
@@ -82,6 +84,7 @@ pub fn change(path: &str) -> Change {
         "shop.payments" => payments::change(method),
         "shop.processor" => processor::change(method),
         "shop.shipping" => shipping::change(method),
+        "shop.users" => users::change(method),
         _ => None,
     };
     change.unwrap_or_else(|| unreachable!("{path} was checked"))

@@ -4,31 +4,68 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use meshctl::users::{Users, Who};
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::output;
+use crate::people::{self, PEOPLE};
 use crate::project::Project;
 use crate::state::State;
 
-/// Whose token.
+/// Whose token; the administrator's if nobody is named.
 #[derive(Debug, clap::Args)]
 #[command(after_help = crate::help::TOKEN)]
 pub struct Args {
-    /// A customer's, by their id.
-    #[arg(long, value_name = "ID", conflicts_with = "admin")]
+    /// Signs somebody in, by the address of their account.
+    #[arg(long, value_name = "EMAIL", conflicts_with = "customer")]
+    user: Option<String>,
+    /// The account's password; that of the seeded shop if not given.
+    #[arg(long, env = "SHOP_PASSWORD", hide_env_values = true)]
+    password: Option<String>,
+    /// A customer's, by their id, whether or not they have an account.
+    #[arg(long, value_name = "ID")]
     customer: Option<Uuid>,
-    /// The administrator's, as without any option.
+    /// Print JSON and nothing else; of who signed in with the refresh token.
     #[arg(long)]
-    admin: bool,
+    json: bool,
 }
 
 /// Prints a token that is good for 15 minutes.
-pub fn run(args: &Args) -> Result<ExitCode> {
+pub async fn run(args: Args) -> Result<ExitCode> {
     let state = State::load(&Project::find()?.home)?;
-    let key = state.users.with_context(|| {
+    let said = match &args.user {
+        Some(email) => signed_in(&state, email, args.password.as_deref()).await?,
+        None => signed(&state, args.customer)?,
+    };
+    if args.json {
+        output::json(&said)?;
+    } else {
+        output::put(&format!("{}\n", said["access_token"].as_str().unwrap_or_default()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the users service gives to whoever knows the password.
+async fn signed_in(state: &State, email: &str, password: Option<&str>) -> Result<serde_json::Value> {
+    let seeded = PEOPLE.iter().find(|person| person.email.eq_ignore_ascii_case(email));
+    let password = password.or(seeded.map(|person| person.password)).with_context(|| {
+        let known = PEOPLE.map(|person| person.email).join(", ");
+        format!("{email} is not of the seeded shop: say --password, or one of {known}")
+    })?;
+    let users = state.caller().channels()?.to("users", &[state.grpc("users")?])?;
+    let tokens = people::sign_in(users, email, password).await?;
+    Ok(json!({
+        "access_token": tokens.access_token,
+        "expires": tokens.access_expire_time.map(|time| time.seconds),
+        "refresh_token": tokens.refresh_token,
+    }))
+}
+
+/// What the key of this machine gives to whoever may read it.
+fn signed(state: &State, customer: Option<Uuid>) -> Result<serde_json::Value> {
+    let key = state.users.as_ref().with_context(|| {
         format!("the shop that is up knows no users: `{} down` first", output::program())
     })?;
-    let who = args.customer.map_or(Who::Administrator, Who::Customer);
-    println!("{}", Users::read(&key)?.token(who)?.expose());
-    Ok(ExitCode::SUCCESS)
+    let who = customer.map_or(Who::Administrator, Who::Customer);
+    Ok(json!({ "access_token": Users::read(key)?.token(who)?.expose() }))
 }

@@ -42,6 +42,12 @@ fn value(field: &FieldDescriptor) -> Value {
             time.set_field_by_name("nanos", Value::I32(7_000));
             Value::Message(time)
         }
+        Kind::Message(message) if message.full_name() == "google.protobuf.FieldMask" => {
+            let mut mask = DynamicMessage::new(message);
+            let paths = vec![Value::String("name".to_owned()), Value::String("a_field".to_owned())];
+            mask.set_field_by_name("paths", Value::List(paths));
+            Value::Message(mask)
+        }
         Kind::Message(message) => Value::Message(sample(&message)),
         other => panic!("{}: say here how {other:?} is sent", field.full_name()),
     }
@@ -99,7 +105,7 @@ fn text(value: &Value) -> String {
 #[tokio::test]
 async fn every_binding_is_routed_and_its_request_arrives_as_it_was_meant() {
     let witness = Witness::begin().await;
-    let services = ["catalog", "orders", "processor", "shipping"];
+    let services = ["catalog", "orders", "processor", "shipping", "users"];
     let gateway = Gateway::before(&services.map(|name| (name, witness.at))).await;
     let transcoder = transcoder();
     assert!(transcoder.bindings().len() > 20, "the contracts were not read");

@@ -73,4 +73,10 @@ const SKETCHES: [Sketch; 9] = [
             "{{service}} {{view}}",
         )],
     ),
+    Sketch::lines(
+        "Who does not know what is revoked",
+        "0 is normal. 1 while the broker is away: then tokens go by the declared rule.",
+        Unit::Count,
+        &[("max by (service) (mesh_auth_revocations_unknown) or vector(0)", "{{service}}")],
+    ),
 ];

@@ -1,0 +1,136 @@
+//! Keys that sign access tokens: in the database, so that every replica has the same, and rotated
+//! with overlap.
+
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use futures::FutureExt as _;
+use mesh_auth::{Jwk, LIFE, SKEW, Signer, SigningKey};
+use mesh_log::{Database, transact};
+use rand::{TryRngCore as _, rngs::OsRng};
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+
+use crate::{
+    config::Config,
+    store::{self, StoredKey},
+};
+
+/// How long before it signs a key is published, so that every verifier has it by then.
+const AHEAD: Duration = Duration::from_secs(15 * 60);
+
+/// Signs with the key of the moment.
+pub struct Keys {
+    issuer: String,
+    audience: String,
+    life: Duration,
+    signer: RwLock<Arc<Signer>>,
+}
+
+impl Keys {
+    /// Opens the keys of the database; makes the first, if there is none.
+    pub async fn open(db: &Database, config: &Config) -> anyhow::Result<Self> {
+        let (issuer, audience) = (config.service.user_issuer.clone(), config.service.user_audience.clone());
+        let life = config.signing_key_life();
+        let first = config.signing_key.as_deref().map(read).transpose()?;
+        let stored = turn(db, life, first).await.context("the signing keys cannot be opened")?;
+        let signer = signer(&issuer, &audience, &stored)?;
+        Ok(Self { issuer, audience, life, signer: RwLock::new(Arc::new(signer)) })
+    }
+
+    /// Makes the next key when it is time, removes those that no token needs, and signs with the one
+    /// of the moment from now on.
+    pub async fn turn(&self, db: &Database) -> anyhow::Result<()> {
+        let stored = turn(db, self.life, None).await?;
+        let signer = signer(&self.issuer, &self.audience, &stored)?;
+        *self.signer.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(signer);
+        Ok(())
+    }
+
+    /// Who signs now, and which keys are published.
+    pub fn signer(&self) -> Arc<Signer> {
+        Arc::clone(&self.signer.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A secret of the database by which tokens are made that only this service reads.
+pub async fn secret(db: &Database) -> anyhow::Result<Vec<u8>> {
+    let mut fresh = [0; 32];
+    OsRng.try_fill_bytes(&mut fresh).context("the system gives no randomness")?;
+    let secret = transact(db, "open_secret", move |tx| {
+        async move { store::secret(tx, "stamps", &fresh).await }.boxed()
+    });
+    secret.await.context("the secret of the refresh tokens cannot be opened")
+}
+
+/// Reads a key from a file.
+fn read(file: &Path) -> anyhow::Result<SigningKey> {
+    let text = fs::read_to_string(file);
+    let text = text.with_context(|| format!("SIGNING_KEY: cannot read {}", file.display()))?;
+    let der = BASE64_STANDARD.decode(text.trim()).unwrap_or_default();
+    let key = SigningKey::from_pkcs8(&der);
+    key.with_context(|| format!("SIGNING_KEY: {} holds no key", file.display()))
+}
+
+async fn turn(
+    db: &Database,
+    life: Duration,
+    first: Option<SigningKey>,
+) -> anyhow::Result<Vec<StoredKey>> {
+    transact(db, "turn_keys", move |tx| turn_in(tx, life, first).boxed()).await
+}
+
+/// Brings the keys to where they should be now, and returns them, the last to sign first.
+async fn turn_in(
+    tx: &mut PgConnection,
+    life: Duration,
+    first: Option<SigningKey>,
+) -> anyhow::Result<Vec<StoredKey>> {
+    let mut keys = store::lock_keys(tx).await?;
+    let now = store::now(tx).await?;
+    let next = match keys.first() {
+        None => Some(now),
+        // The next one is there before the last has signed for its life.
+        Some(last) if last.signs_at + life <= now + AHEAD => {
+            Some((last.signs_at + life).max(now + AHEAD))
+        }
+        Some(_) => None,
+    };
+    if let Some(signs_at) = next {
+        let key = match first.filter(|_| keys.is_empty()) {
+            Some(first) => first,
+            None => SigningKey::generate()?,
+        };
+        let (kid, pkcs8) = (key.id().to_owned(), key.expose_pkcs8().to_vec());
+        let key = StoredKey { kid, pkcs8, signs_at };
+        store::insert_key(tx, &key).await?;
+        keys.insert(0, key);
+    }
+    // A key is needed until the last token has expired that it signed before the next one did.
+    let until = now - LIFE - 2 * SKEW;
+    let needed = keys.iter().take_while(|key| key.signs_at > until).count() + 1;
+    let dropped = keys.split_off(needed.min(keys.len()));
+    if !dropped.is_empty() {
+        let kids: Vec<_> = dropped.iter().map(|key| key.kid.as_str()).collect();
+        store::drop_keys(tx, &kids).await?;
+    }
+    Ok(keys)
+}
+
+fn signer(issuer: &str, audience: &str, stored: &[StoredKey]) -> anyhow::Result<Signer> {
+    let now = OffsetDateTime::now_utc();
+    let keys = stored.iter().map(|key| SigningKey::from_pkcs8(&key.pkcs8));
+    let keys = keys.collect::<Result<Vec<_>, _>>().context("a signing key cannot be read")?;
+    // The clock of this process may be a little behind the database's.
+    let signing = stored.iter().position(|key| key.signs_at <= now + SKEW);
+    let current = signing.map_or_else(|| keys.last(), |at| keys.get(at));
+    let current = current.context("there is no signing key")?.clone();
+    let published: Vec<Jwk> = keys.iter().map(|key| key.public().clone()).collect();
+    Ok(Signer::new(issuer, audience, current).publishing(published))
+}
