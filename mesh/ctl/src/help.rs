@@ -55,6 +55,7 @@ Examples:
   cargo mesh token                    the administrator's, who may do everything
   cargo mesh token --customer ID      a customer's, whose carts and orders have this id
   curl -H \"authorization: Bearer $(cargo mesh token --customer ID)\" ADDRESS/v1/orders
+  docker compose run --rm provision token --key /keys/operator/users.key --admin
 
 It is signed with the key that `up` made in `.mesh/identity`, and good for 15 minutes.
 

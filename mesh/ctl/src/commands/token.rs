@@ -1,5 +1,6 @@
 //! `token`: says who a call is made by.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -20,14 +21,19 @@ pub struct Args {
     /// The administrator's, as without any option.
     #[arg(long)]
     admin: bool,
+    /// The private key that signs it; that of the shop that is up if not given.
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
 }
 
 /// Prints a token that is good for 15 minutes.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let state = State::load(&Project::find()?.home)?;
-    let key = state.users.with_context(|| {
-        format!("the shop that is up knows no users: `{} down` first", output::program())
-    })?;
+    let key = match &args.key {
+        Some(key) => key.clone(),
+        None => State::load(&Project::find()?.home)?.users.with_context(|| {
+            format!("the shop that is up knows no users: `{} down` first", output::program())
+        })?,
+    };
     let who = args.customer.map_or(Who::Administrator, Who::Customer);
     println!("{}", Users::read(&key)?.token(who)?.expose());
     Ok(ExitCode::SUCCESS)
