@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fmt, ops::Range};
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, header::AUTHORIZATION};
 use serde::Deserialize;
 use toml::Spanned;
 
