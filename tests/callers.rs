@@ -74,6 +74,14 @@ impl Callers {
         self.users.header(Who::Administrator).unwrap()
     }
 
+    /// A request that shows the administrator's token.
+    pub fn by_administrator<T>(&self, message: T) -> tonic::Request<T> {
+        let mut request = tonic::Request::new(message);
+        let token = self.administrator().to_str().unwrap().parse().unwrap();
+        request.metadata_mut().insert("authorization", token);
+        request
+    }
+
     /// Signs a call to `target` that nobody has signed, as whoever may make it.
     fn sign(&self, target: &str, path: &str, headers: &mut HeaderMap) {
         if headers.contains_key(AUTHORIZATION) {

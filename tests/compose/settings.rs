@@ -88,6 +88,7 @@ fn required(declaration: &Declaration, read: &ServiceConfig, given: &BTreeMap<St
     assert_eq!(read.database_url.is_some(), declaration.store.is_some(), "{name}: DATABASE_URL");
     assert_eq!(read.nats_url.is_some(), declaration.uses_broker(), "{name}: NATS_URL");
     assert!(read.service_key.is_some() && read.service_keys.is_some(), "{name}: who is it?");
+    assert!(read.user_keys.is_some(), "{name}: whom does it believe?");
     assert!(read.otlp_endpoint.is_some(), "{name}: OTLP_ENDPOINT");
     assert!(read.listen_addr.ip().is_unspecified() && read.listen_addr.port() > 0, "{name}");
     assert!(read.admin_addr.ip().is_unspecified() && read.admin_addr.port() > 0, "{name}");

@@ -97,6 +97,8 @@ fn processes_are_given_the_settings_that_are_made_for_them() {
     let policy = of("ConfigMap").find(|it| it["metadata"]["name"] == "policy").unwrap();
     let text = policy["data"]["policy.toml"].as_str().unwrap();
     mesh_policy::Overlay::parse(text).unwrap();
+    let keys = policy["data"]["users.json"].as_str().unwrap();
+    mesh_auth::Jwks::from_json(keys.as_bytes()).unwrap();
 }
 
 /// Whoever changes a weight changes no secret: none is in the tree.

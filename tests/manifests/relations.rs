@@ -153,6 +153,7 @@ fn has_settings(world: &World, declared: &Declaration) -> bool {
         ("LISTEN_ADDR", format!("0.0.0.0:{GRPC}")),
         ("LOG_FORMAT", "json".to_owned()),
         ("MESH_POLICY", "/etc/mesh/policy.toml".to_owned()),
+        ("USER_KEYS", "/etc/mesh/users.json".to_owned()),
         ("OTLP_ENDPOINT", "http://collector.observe.svc.cluster.local:4317".to_owned()),
         ("OTLP_SIGNALS", "traces,logs".to_owned()),
         ("PRE_STOP", "0s".to_owned()),

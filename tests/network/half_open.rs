@@ -12,7 +12,7 @@ use shop::{
 use tonic::Code;
 
 use super::{Calls, Customer, endpoint, fixed, load::Load, policy_file};
-use crate::{orders_and_money::report, shop::Shop};
+use crate::{callers::Callers, orders_and_money::report, shop::Shop};
 
 /// The shortest that the policy allows; and nothing but the ping may find the peer gone.
 const POLICY: &str = "[targets.payments]\n\
@@ -89,8 +89,11 @@ async fn a_stream_from_a_vanished_peer_ends_unavailable_and_others_go_on() {
     let values = values::Target { connection, ..Default::default() };
     let through =
         |address| OrdersServiceClient::new(Balancer::new("orders", vec![address], values, Tcp));
-    let request =
-        || WatchOrderRequest { order_id: order.order_id.clone(), after_version: order.version };
+    let callers = Callers::of(&shop.platform);
+    let request = || {
+        let order_id = order.order_id.clone();
+        callers.by_administrator(WatchOrderRequest { order_id, after_version: order.version })
+    };
     let mut half_open = through(door.address()).watch_order(request()).await.unwrap().into_inner();
     let mut whole = through(shop.platform.grpc("orders")).watch_order(request()).await.unwrap();
 

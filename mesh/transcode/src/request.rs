@@ -99,6 +99,9 @@ impl<'a> Route<'a> {
                 Refusal::field(name, "QUERY_MALFORMED", "must be percent-encoded UTF-8")
             };
             let name = decode(name, Place::Query).ok_or_else(|| malformed(name))?;
+            if name.is_empty() {
+                return Err(Refusal::field("query", "FIELD_UNKNOWN", "has a value without a name"));
+            }
             let value = decode(value, Place::Query).ok_or_else(|| malformed(&name))?;
             let path = self.parameter(&name)?;
             let is_again = given.iter().any(|other| other.name() == path.name());

@@ -25,7 +25,7 @@ pub(crate) fn onwards(
     let mut onwards = HeaderMap::with_capacity(8);
     onwards.insert(header::CONTENT_TYPE, content_type);
     onwards.insert(header::TE, HeaderValue::from_static("trailers"));
-    for name in CALL.iter().chain(allowed) {
+    for name in CALL.iter().chain(allowed.iter().filter(|name| !CALL.contains(name))) {
         for value in headers.get_all(name) {
             onwards.append(name, value.clone());
         }

@@ -1,10 +1,13 @@
 //! `provision`: what has to be there before services are started where `up` does not start them.
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use mesh_local::{ServiceKeys, connect_nats, ensure_database, ensure_streams_with};
+use mesh_local::{
+    ServiceKeys, UserKeys, connect_nats, ensure_database, ensure_streams_with, replace,
+};
 use meshctl::{generate::compose, services};
 
 /// What to make, and where.
@@ -83,6 +86,12 @@ fn keys(args: &Args) -> Result<()> {
     let names = services::names()?;
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     ServiceKeys::apart(folder, &names)?;
-    println!("  keys of {} services", names.len());
+    let users = UserKeys::open(&folder.join(compose::OPERATOR))?;
+    let public = fs::read_to_string(users.public()).context("no key for users' tokens")?;
+    for name in &names {
+        let file = folder.join(name).join("users.json");
+        replace(&file, &public).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    println!("  keys of {} services, and of users' tokens", names.len());
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! `token`: says who a call is made by.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -28,14 +29,16 @@ pub struct Args {
     /// Print JSON and nothing else; of who signed in with the refresh token.
     #[arg(long)]
     json: bool,
+    /// The private key that signs it; that of the shop that is up if not given.
+    #[arg(long, value_name = "FILE", conflicts_with = "user")]
+    key: Option<PathBuf>,
 }
 
 /// Prints a token that is good for 15 minutes.
 pub async fn run(args: Args) -> Result<ExitCode> {
-    let state = State::load(&Project::find()?.home)?;
     let said = match &args.user {
-        Some(email) => signed_in(&state, email, args.password.as_deref()).await?,
-        None => signed(&state, args.customer)?,
+        Some(email) => signed_in(email, args.password.as_deref()).await?,
+        None => signed(args.key, args.customer)?,
     };
     if args.json {
         output::json(&said)?;
@@ -46,7 +49,8 @@ pub async fn run(args: Args) -> Result<ExitCode> {
 }
 
 /// What the users service gives to whoever knows the password.
-async fn signed_in(state: &State, email: &str, password: Option<&str>) -> Result<serde_json::Value> {
+async fn signed_in(email: &str, password: Option<&str>) -> Result<serde_json::Value> {
+    let state = State::load(&Project::find()?.home)?;
     let seeded = PEOPLE.iter().find(|person| person.email.eq_ignore_ascii_case(email));
     let password = password.or(seeded.map(|person| person.password)).with_context(|| {
         let known = PEOPLE.map(|person| person.email).join(", ");
@@ -61,11 +65,14 @@ async fn signed_in(state: &State, email: &str, password: Option<&str>) -> Result
     }))
 }
 
-/// What the key of this machine gives to whoever may read it.
-fn signed(state: &State, customer: Option<Uuid>) -> Result<serde_json::Value> {
-    let key = state.users.as_ref().with_context(|| {
-        format!("the shop that is up knows no users: `{} down` first", output::program())
-    })?;
+/// What a key gives to whoever may read it.
+fn signed(key: Option<PathBuf>, customer: Option<Uuid>) -> Result<serde_json::Value> {
+    let key = match key {
+        Some(key) => key,
+        None => State::load(&Project::find()?.home)?.users.with_context(|| {
+            format!("the shop that is up knows no users: `{} down` first", output::program())
+        })?,
+    };
     let who = customer.map_or(Who::Administrator, Who::Customer);
-    Ok(json!({ "access_token": Users::read(key)?.token(who)?.expose() }))
+    Ok(json!({ "access_token": Users::read(&key)?.token(who)?.expose() }))
 }

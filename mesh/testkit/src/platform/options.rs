@@ -13,6 +13,7 @@ pub struct PlatformOptions {
     /// Caller, target, source.
     pub(super) sources: Vec<(String, String, String)>,
     pub(super) isolated_postgres: bool,
+    pub(super) open: bool,
     pub(super) patient_start: bool,
 }
 
@@ -63,6 +64,13 @@ impl PlatformOptions {
     /// A PostgreSQL server that the test may stop and kill.
     pub fn isolated_postgres(mut self) -> PlatformOptions {
         self.isolated_postgres = true;
+        self
+    }
+
+    /// Services that are told of nobody, so that everybody may call everything: for a service's own
+    /// tests, which are not about who may.
+    pub fn open(mut self) -> PlatformOptions {
+        self.open = true;
         self
     }
 

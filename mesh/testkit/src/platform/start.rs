@@ -186,11 +186,10 @@ fn spec(
         ("WORKER_THREADS".to_owned(), "1".to_owned()),
         ("LOG_FORMAT".to_owned(), "json".to_owned()),
         ("DRAIN".to_owned(), "5s".to_owned()),
-        ("SERVICE_KEY".to_owned(), text(&platform.service_keys.private(service))),
-        ("SERVICE_KEYS".to_owned(), text(&platform.service_keys.public())),
-        ("USER_KEYS".to_owned(), text(&platform.user_keys.public())),
-        ("OPERATORS".to_owned(), OPERATOR.to_owned()),
     ];
+    if !options.open {
+        env.extend(known(platform, service));
+    }
     if let Some((_, url)) = platform.databases.iter().find(|(name, _)| name == service) {
         env.push(("DATABASE_URL".to_owned(), url.clone()));
     }
@@ -213,6 +212,17 @@ fn spec(
         user: None,
         stop: Signal::TERM,
     })
+}
+
+/// Who a service is, and by what it knows others.
+fn known(platform: &Platform, service: &str) -> [(String, String); 4] {
+    [
+        ("SERVICE_KEY", text(&platform.service_keys.private(service))),
+        ("SERVICE_KEYS", text(&platform.service_keys.public())),
+        ("USER_KEYS", text(&platform.user_keys.public())),
+        ("OPERATORS", OPERATOR.to_owned()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
 }
 
 fn text(path: &Path) -> String {

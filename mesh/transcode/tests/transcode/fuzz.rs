@@ -4,7 +4,6 @@
 use http::Method;
 use mesh_transcode::{Binding, Refusal, Template};
 use proptest::{collection::vec, prelude::*, sample::Index};
-use prost::Message as _;
 use prost_reflect::DynamicMessage;
 
 use crate::support::shelves;
@@ -136,7 +135,9 @@ proptest! {
                 let body = [b"{\"book\":", &json.unwrap()[..], b"}"].concat();
                 let again = route.request(None, &body);
                 prop_assert!(again.is_ok(), "{again:?}");
-                prop_assert_eq!(again.unwrap().encode_to_vec(), message.encode_to_vec());
+                // As bytes the order of a map's entries is anybody's, and NaN is not equal to itself.
+                let shown = |message| serde_json::to_value(message).unwrap();
+                prop_assert_eq!(shown(again.unwrap()), shown(message));
             }
         }
     }

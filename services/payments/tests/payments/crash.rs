@@ -67,7 +67,8 @@ impl Step {
 
 #[tokio::test]
 async fn payments_may_die_at_any_point_of_any_step_and_charges_once() {
-    let platform = Platform::start(PlatformOptions::new(&["payments", "processor"])).await;
+    let options = PlatformOptions::new(&["payments", "processor"]).open();
+    let platform = Platform::start(options).await;
     let books = Books::new(
         platform.grpc("payments"),
         platform.grpc("processor"),

@@ -3,7 +3,7 @@
 use shop::processor::v1::{AuthorizeChargeRequest, TokenizeCardRequest};
 use tonic::Code;
 
-use crate::sandbox::{GOOD, Sandbox, blame, card, field, why};
+use crate::sandbox::{GOOD, Sandbox, blame, card, field, reason, why};
 
 #[tokio::test]
 async fn the_same_request_gives_the_same_token_and_another_one_another() {
@@ -89,8 +89,9 @@ async fn an_expired_card_is_declined() {
 
     let card_token = sandbox.tokenize(request).await.unwrap().card_token;
     let request = AuthorizeChargeRequest { card_token, ..sandbox.charge_on(GOOD).await };
-    let charge = sandbox.authorize(&request).await.unwrap();
+    let declined = sandbox.authorize(&request).await.unwrap_err();
 
-    assert_eq!(charge.decline_reason, "EXPIRED_CARD");
+    assert_eq!(reason(&declined), "CARD_DECLINED");
+    assert_eq!(sandbox.get(&request.request_id).await.unwrap().decline_reason, "EXPIRED_CARD");
     sandbox.stop().await;
 }

@@ -13,6 +13,8 @@ use crate::services;
 
 /// Where the pages lie that containers are given.
 pub const FOLDER: &str = "compose/generated";
+/// Among the folders of keys that of whoever signs users' tokens.
+pub const OPERATOR: &str = "operator";
 /// Where every service answers in its container, and where it shows how it is.
 const GRPC: u16 = 7000;
 const ADMIN: u16 = 9000;
@@ -34,8 +36,8 @@ pub(super) fn file(declarations: &[Declaration]) -> Result<Vec<Page>> {
     for volume in ["postgres", "nats", "logs", "metrics", "dashboards"] {
         volumes.insert(volume.to_owned(), json!({}));
     }
-    for declaration in declarations {
-        volumes.insert(keys_of(&declaration.service), json!({}));
+    for name in declarations.iter().map(|it| it.service.as_str()).chain([OPERATOR]) {
+        volumes.insert(keys_of(name), json!({}));
     }
     let document = json!({
         "name": "shopmesh",

@@ -3,7 +3,7 @@
 use mesh_local::Declaration;
 use serde_json::{Map, Value, json};
 
-use super::{ADMIN, GRPC, database_password, hardened, is_door, keys_of, merge, secret};
+use super::{ADMIN, GRPC, OPERATOR, database_password, hardened, is_door, keys_of, merge, secret};
 use crate::caller;
 use crate::generate::broker;
 
@@ -57,6 +57,7 @@ fn environment(declaration: &Declaration, all: &[Declaration]) -> Map<String, Va
         ("ADMIN_ADDR", format!("0.0.0.0:{ADMIN}")),
         ("SERVICE_KEY", format!("{KEYS}/service.key")),
         ("SERVICE_KEYS", format!("{KEYS}/keys.json")),
+        ("USER_KEYS", format!("{KEYS}/users.json")),
         ("DRAIN", DRAIN.0.to_owned()),
         ("LOG_FORMAT", "json".to_owned()),
         ("OTLP_ENDPOINT", COLLECTOR.to_owned()),
@@ -117,10 +118,8 @@ pub(super) fn provision(all: &[Declaration]) -> Value {
         let password = database_password(&declaration.service);
         put(password.clone(), secret(&password));
     }
-    let volumes = all.iter().map(|it| {
-        let name = &it.service;
-        format!("{}:{KEYS}/{name}", keys_of(name))
-    });
+    let names = all.iter().map(|it| it.service.as_str()).chain([OPERATOR]);
+    let volumes = names.map(|name| format!("{}:{KEYS}/{name}", keys_of(name)));
     let image = json!({
         "image": "shopmesh/meshctl:${SHOPMESH_VERSION:-dev}",
         "build": { "context": ".", "target": "meshctl" },

@@ -50,6 +50,7 @@ pub(super) fn shared(member: &Member<'_>) -> Result<Vec<(&'static str, String)>>
         ("PRE_STOP", "0s".to_owned()),
         ("SIDECAR_ADDR", SIDECAR.to_owned()),
         ("SPIFFE_ID", format!("spiffe://{}", principal(NAMESPACE, service))),
+        ("USER_KEYS", format!("{POLICY_FOLDER}/users.json")),
     ];
     let own = own(member, "v1");
     let own = own.iter().filter_map(|it| it["name"].as_str());

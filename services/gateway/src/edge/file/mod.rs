@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fmt, ops::Range};
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, header::AUTHORIZATION};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -199,6 +199,8 @@ impl Reader<'_> {
     fn own(&self, written: &Spanned<String>, side: &Side) -> Result<HeaderName, Wrong> {
         let name = self.name(written)?;
         match side {
+            // It goes on in any case, and each service verifies what it says.
+            Side::Request if name == AUTHORIZATION => Ok(name),
             Side::Request => metadata::allowed(name.as_str())
                 .map_err(|why| self.wrong(&written.span(), format!("{why}: expected another"))),
             Side::Answer => Ok(name),
