@@ -36,7 +36,7 @@ pub fn start(service: &Service, db: &Database, nats: &Nats, revoked: Arc<Notify>
                 }
             }
         };
-        let _: Option<()> = stopped.run_until_cancelled(telling).await;
+        let _: Option<()> = stopped.run_until_cancelled(Box::pin(telling)).await;
     });
 }
 
