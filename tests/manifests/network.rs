@@ -28,7 +28,7 @@ pub fn faults(world: &World) -> Vec<String> {
     let pods = pods(world);
     let sides = |direction| pods.iter().map(move |pod| Side::of(world, direction, pod));
     let (out, into): (Vec<_>, Vec<_>) = (sides("Egress").collect(), sides("Ingress").collect());
-    let mut faults = Vec::new();
+    let mut faults = vague(world);
     for (from, out) in pods.iter().zip(&out) {
         for (to, into) in pods.iter().zip(&into) {
             // Two that are not ours are not ours to part.
@@ -44,6 +44,23 @@ pub fn faults(world: &World) -> Vec<String> {
                     faults.push(format!("{from} {verdict} {to} at {port} by {protocol}"));
                 }
             }
+        }
+    }
+    faults
+}
+
+/// Rules that do not say at which ports, or to whom: the other side might not mind, and is not to be
+/// trusted with it.
+fn vague(world: &World) -> Vec<String> {
+    let mut faults = Vec::new();
+    for policy in world.of("NetworkPolicy") {
+        let rules = |direction: &str| items(&policy["spec"][direction]).collect::<Vec<_>>();
+        let (out, into) = (rules("egress"), rules("ingress"));
+        let is_at_ports = |rule: &&Value| items(&rule["ports"]).next().is_some();
+        let mut receivers = out.iter().flat_map(|rule| items(&rule["to"]));
+        let says_to_whom = receivers.all(|peer| peer.get("podSelector").is_some());
+        if !(out.iter().chain(&into).all(is_at_ports) && says_to_whom) {
+            faults.push(format!("the NetworkPolicy {} is vague", policy["metadata"]["name"]));
         }
     }
     faults

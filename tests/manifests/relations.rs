@@ -247,10 +247,14 @@ fn is_run(world: &World, declared: &Declaration, version: &str) -> bool {
         { "containerPort": GRPC, "name": "grpc" },
         { "containerPort": ADMIN, "name": "admin" },
     ]);
-    let keys: BTreeSet<_> = items(&pod["topologySpreadConstraints"])
-        .map(|it| it["topologyKey"].clone().to_string())
-        .collect();
-    let spread = ["\"kubernetes.io/hostname\"", "\"topology.kubernetes.io/zone\""];
+    let spread = ["topology.kubernetes.io/zone", "kubernetes.io/hostname"].map(|over| {
+        json!({
+            "labelSelector": { "matchLabels": { "app": service, "version": version } },
+            "maxSkew": 1,
+            "topologyKey": over,
+            "whenUnsatisfiable": "ScheduleAnyway",
+        })
+    });
     let probes = [("liveness", "/healthz"), ("readiness", "/readyz"), ("startup", "/healthz")];
     let probed = probes.into_iter().all(|(probe, path)| {
         let found = &container[format!("{probe}Probe")];
@@ -264,7 +268,7 @@ fn is_run(world: &World, declared: &Declaration, version: &str) -> bool {
     container["env"] == json!(env)
         && container["ports"] == ports
         && probed
-        && keys.iter().map(String::as_str).eq(spread)
+        && pod["topologySpreadConstraints"] == json!(spread)
         && world.find("ServiceAccount", service).is_some()
 }
 

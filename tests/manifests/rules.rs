@@ -118,7 +118,7 @@ pub fn faults(world: &World, object: &Value) -> Vec<String> {
 fn holds(must: &Must, seen: &Seen<'_>) -> bool {
     match must {
         Must::Say(text) => seen.value == *text,
-        Must::Be(json) => !seen.value.is_string() && seen.value.to_string() == *json,
+        Must::Be(json) => !seen.value.is_string() && seen.value.to_string().as_str() == *json,
         Must::Fit(fits) => fits(seen),
         Must::Elsewhere | Must::Count(_) => true,
     }

@@ -51,7 +51,8 @@ fn text(forest: &Forest, names: &BTreeMap<&str, &str>) -> String {
         traces
     };
     let mut trace = "";
-    for node in forest.nodes.iter().filter(|node| !is_of_a_database(&node.span)) {
+    let told = |at: &usize| !is_of_a_database(&forest.nodes[*at].span) && !is_bare(forest, *at);
+    for node in (0..forest.nodes.len()).filter(told).map(|at| &forest.nodes[at]) {
         if node.span.trace_id != trace {
             trace = &node.span.trace_id;
             let number = traces.iter().position(|it| *it == trace).unwrap() + 1;
@@ -60,6 +61,14 @@ fn text(forest: &Forest, names: &BTreeMap<&str, &str>) -> String {
         writeln!(out, "{}{}", "  ".repeat(node.depth + 1), line(node, names, &traces)).unwrap();
     }
     out
+}
+
+/// Whether all that is known of a span is what it asked a database: it died with its process, which
+/// had sent that before.
+fn is_bare(forest: &Forest, at: usize) -> bool {
+    let node = &forest.nodes[at];
+    let below = forest.nodes[at + 1..].iter().take_while(|it| it.depth > node.depth);
+    node.missing && below.map(|it| &it.span).all(is_of_a_database)
 }
 
 /// What is asked of databases is left out of these trees: they tell of calls and steps, and how many

@@ -59,8 +59,7 @@ impl Running {
         let servers = Servers::find(home, progress).await?;
         let mut ports = Ports::open(&home.path("ports.json"));
 
-        let names: Vec<String> = declarations.iter().map(|it| it.service.clone()).collect();
-        let mut identities = Identities::make(home, &names, plan.mtls)?;
+        let mut identities = Identities::make(home, &services::names()?, plan.mtls)?;
 
         progress.step("starting PostgreSQL");
         let (postgres, postgres_process) =
@@ -69,7 +68,6 @@ impl Running {
         let port = ports.port("nats")?;
         let (nats, nats_process) =
             start_nats(home, &servers, port, &declarations, &mut identities).await?;
-        ensure_streams(&nats.url(caller::NAME), &declarations).await?;
         let databases = databases(&postgres, &declarations).await?;
 
         progress.step("starting services");
@@ -84,12 +82,12 @@ impl Running {
             identities: &identities,
             traces: traces.as_ref().map(Door::endpoint),
         };
-        let specs = specs(&around, &places)?;
-        let services: Vec<Supervised> = specs.into_iter().map(Supervised::start).collect();
+        let services: Vec<_> =
+            specs(&around, &places)?.into_iter().map(Supervised::start).collect();
         let observer = observe::start(home, plan, &mut ports, &places, progress).await?;
         let (observed_at, prometheus) = observer.unzip();
-        let servers = [&postgres_process, &nats_process];
-        let watched = all_started(servers, &services, prometheus.as_ref()).await;
+        let stores = [&postgres_process, &nats_process];
+        let watched = all_started(stores, &services, prometheus.as_ref()).await;
         let report = Report {
             home: home.clone(),
             watched,
@@ -185,6 +183,7 @@ async fn start_postgres(
     Ok((postgres, process))
 }
 
+/// Starts the broker, with the streams and buckets that services declare.
 async fn start_nats(
     home: &Home,
     servers: &Servers,
@@ -202,6 +201,7 @@ async fn start_nats(
     let process = Supervised::start(spec);
     identities.keep(nats.holder(), nats.issued(), reload(&process));
     nats.ready(STARTING, &log).await?;
+    ensure_streams(&nats.url(caller::NAME), declarations).await?;
     Ok((nats, process))
 }
 

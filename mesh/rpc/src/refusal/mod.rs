@@ -120,32 +120,26 @@ impl Refusal {
     /// Too much is RESOURCE_EXHAUSTED and not UNAVAILABLE, which proxies repeat by default: more
     /// calls are the last thing that an overloaded server needs.
     fn row(self) -> (&'static str, Code, Handler, &'static str) {
+        use Code::ResourceExhausted as TooMuch;
         use Code::{
-            DeadlineExceeded, PermissionDenied, ResourceExhausted, Unavailable, Unimplemented,
+            DeadlineExceeded, InvalidArgument, PermissionDenied, Unavailable, Unimplemented,
         };
         use Handler::{MayHaveBegun, NotBegun};
         match self {
             Self::CircuitOpen => ("CIRCUIT_OPEN", Unavailable, NotBegun, "every endpoint fails"),
             Self::NoEndpoint => ("NO_ENDPOINT", Unavailable, NotBegun, "no endpoint is ready"),
-            Self::Bulkhead => {
-                ("BULKHEAD", ResourceExhausted, NotBegun, "too many calls are under way")
-            }
+            Self::Bulkhead => ("BULKHEAD", TooMuch, NotBegun, "too many calls are under way"),
             Self::BudgetSpent => {
                 ("BUDGET_SPENT", Unavailable, MayHaveBegun, "the call may not be repeated")
             }
             Self::Deadline => {
                 ("DEADLINE_PASSED", DeadlineExceeded, NotBegun, "the deadline has passed")
             }
-            Self::Overloaded => {
-                ("OVERLOADED", ResourceExhausted, NotBegun, "the server is overloaded")
+            Self::Overloaded => ("OVERLOADED", TooMuch, NotBegun, "the server is overloaded"),
+            Self::ServiceBusy => {
+                ("SERVICE_BUSY", TooMuch, NotBegun, "too many calls of this service are under way")
             }
-            Self::ServiceBusy => (
-                "SERVICE_BUSY",
-                ResourceExhausted,
-                NotBegun,
-                "too many calls of this service are under way",
-            ),
-            Self::RateLimited => ("RATE_LIMITED", ResourceExhausted, NotBegun, "too many calls"),
+            Self::RateLimited => ("RATE_LIMITED", TooMuch, NotBegun, "too many calls"),
             Self::Stopping => ("STOPPING", Unavailable, NotBegun, "the server is stopping"),
             Self::Unauthenticated => {
                 ("UNAUTHENTICATED", Code::Unauthenticated, NotBegun, "nobody knows the caller")
@@ -156,25 +150,16 @@ impl Refusal {
             Self::ServiceUnknown => {
                 ("SERVICE_UNKNOWN", Unimplemented, NotBegun, "no such service here")
             }
-            Self::MetadataTooLarge => (
-                "METADATA_TOO_LARGE",
-                ResourceExhausted,
-                NotBegun,
-                "the metadata is larger than 32 KiB",
-            ),
+            Self::MetadataTooLarge => {
+                ("METADATA_TOO_LARGE", TooMuch, NotBegun, "the metadata is larger than 32 KiB")
+            }
             // A handler reads a stream itself.
-            Self::MessageTooLarge => (
-                "MESSAGE_TOO_LARGE",
-                ResourceExhausted,
-                MayHaveBegun,
-                "the message is larger than 4 MiB",
-            ),
-            Self::MessageMalformed => (
-                "MESSAGE_MALFORMED",
-                Code::InvalidArgument,
-                MayHaveBegun,
-                "the message cannot be read",
-            ),
+            Self::MessageTooLarge => {
+                ("MESSAGE_TOO_LARGE", TooMuch, MayHaveBegun, "the message is larger than 4 MiB")
+            }
+            Self::MessageMalformed => {
+                ("MESSAGE_MALFORMED", InvalidArgument, MayHaveBegun, "the message cannot be read")
+            }
             Self::DeadlineExceeded => {
                 ("DEADLINE_EXCEEDED", DeadlineExceeded, MayHaveBegun, "deadline exceeded")
             }

@@ -61,8 +61,10 @@ pub struct Handlers {
     down: Arc<dyn Fn(String) -> Messages + Send + Sync>,
     up: Arc<dyn Fn(Streaming<Echo>) -> Answer + Send + Sync>,
     both: Arc<dyn Fn(Streaming<Echo>) -> Messages + Send + Sync>,
-    asked: Arc<dyn Fn(&Request<Echo>) + Send + Sync>,
+    asked: Arc<Look>,
 }
+
+type Look = dyn Fn(&Request<Echo>) + Send + Sync;
 
 impl Default for Handlers {
     fn default() -> Self {
