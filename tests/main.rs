@@ -31,4 +31,5 @@ mod orders_and_money;
 mod polyglot;
 mod scorecard;
 mod shop;
+mod sign_in;
 mod toolchains;

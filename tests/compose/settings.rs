@@ -35,7 +35,7 @@ macro_rules! settings_of {
 }
 
 fn settings(service: &str) -> Settings {
-    settings_of!(service, catalog, gateway, inventory, orders, payments, processor, shipping)
+    settings_of!(service, catalog, gateway, inventory, orders, payments, processor, shipping, users)
 }
 
 /// What stands for secrets in a test.

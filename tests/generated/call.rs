@@ -3,7 +3,7 @@
 use std::{sync::LazyLock, time::Duration};
 
 use bytes::{Buf as _, BufMut as _, Bytes};
-use mesh_policy::{Access, Idempotency, RequestId, Table};
+use mesh_policy::{Access, Idempotency, Owner, RequestId, Table};
 use prost::Message as _;
 use prost_reflect::{DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor};
 use serde_json::Value;
@@ -17,7 +17,8 @@ use tonic::{
     transport::{self, Endpoint},
 };
 
-use crate::shop::Shop;
+use super::forged::{Forger, bearer};
+use crate::shop::{Shop, uuid};
 
 /// How long one call may take; none of ours comes near it.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -92,9 +93,31 @@ impl Rpc {
             .unwrap_or_else(|error| panic!("{}: {error} in {json}", self.path))
     }
 
+    /// The field with the one user who may call it; none if others may as well.
+    pub fn owners_alone(&self) -> Option<&str> {
+        let Access { public, signed_in, service, operator, .. } = self.access;
+        let others = public || signed_in || service || operator;
+        match &self.access.owner {
+            Some(Owner::Field { name, .. }) if !others && self.access.permissions.is_empty() => {
+                Some(name)
+            }
+            _ => None,
+        }
+    }
+
     /// Sends a request as bytes; returns the bytes of the (first) answer.
     pub async fn send(&self, shop: &Shop, request: Bytes) -> Result<Bytes, Status> {
-        self.send_by(shop.channel(&self.process), request, MetadataMap::new()).await
+        let mut metadata = MetadataMap::new();
+        if let Some(field) = self.owners_alone() {
+            let message = DynamicMessage::decode(self.input.clone(), request.clone());
+            let owner = message.ok().and_then(|it| {
+                let owner = it.get_field_by_name(field)?.as_str()?.to_owned();
+                owner.parse::<uuid::Uuid>().ok().map(|_| owner)
+            });
+            let token = Forger::of(&shop.platform).token(&owner.unwrap_or_else(uuid), &[]);
+            metadata = bearer(&token);
+        }
+        self.send_by(shop.channel(&self.process), request, metadata).await
     }
 
     /// Sends a request with nothing but this metadata.

@@ -10,3 +10,6 @@ mod forged;
 mod repeats;
 mod rows;
 mod samples;
+
+pub use call::{Rpc, rpcs};
+pub use forged::bearer;

@@ -146,7 +146,7 @@ fn has_settings(world: &World, declared: &Declaration) -> bool {
         format!("{0}=mesh:{0}.shop.svc.cluster.local:{GRPC}", call.service)
     };
     let calls: Vec<_> = declared.calls.iter().map(host).collect();
-    let expected = [
+    let mut expected = vec![
         ("ADMIN_ADDR", format!("0.0.0.0:{ADMIN}")),
         ("DISCOVERY", calls.join(";")),
         ("DRAIN", "30s".to_owned()),
@@ -160,8 +160,31 @@ fn has_settings(world: &World, declared: &Declaration) -> bool {
         ("SIDECAR_ADDR", "127.0.0.6".to_owned()),
         ("SPIFFE_ID", format!("spiffe://cluster.local/ns/shop/sa/{service}")),
     ];
+    for (name, file) in files(declared) {
+        expected.push((name, format!("/etc/mesh-secrets/{file}")));
+    }
     let expected = expected.into_iter().map(|(name, value)| (name.to_owned(), value));
     world.settings.get(service).is_some_and(|found| *found == expected.collect())
+}
+
+/// The secrets that a service finds in files.
+fn files(declared: &Declaration) -> Vec<(&str, &str)> {
+    let secrets = declared.secrets.iter();
+    secrets.filter_map(|it| Some((it.name.as_str(), it.file.as_deref()?))).collect()
+}
+
+/// Volumes, and where they are mounted.
+fn mounted(declared: &Declaration) -> (Value, Value) {
+    let mut volumes = vec![json!({ "configMap": { "name": "policy" }, "name": "policy" })];
+    let mut folders = vec![("/etc/mesh", "policy")];
+    if !files(declared).is_empty() {
+        let name = format!("{}-secrets", declared.service);
+        let secret = json!({ "defaultMode": 0o440, "secretName": name });
+        volumes.push(json!({ "name": "secrets", "secret": secret }));
+        folders.push(("/etc/mesh-secrets", "secrets"));
+    }
+    let mount = |(folder, name)| json!({ "mountPath": folder, "name": name, "readOnly": true });
+    (volumes.into(), folders.into_iter().map(mount).collect())
 }
 
 fn is_found(world: &World, declared: &Declaration) -> bool {
@@ -265,7 +288,10 @@ fn is_run(world: &World, declared: &Declaration, version: &str) -> bool {
         };
         found[how] == expected && found.get(other).is_none()
     });
+    let (volumes, mounts) = mounted(declared);
     container["env"] == json!(env)
+        && pod["volumes"] == volumes
+        && container["volumeMounts"] == mounts
         && container["ports"] == ports
         && probed
         && pod["topologySpreadConstraints"] == json!(spread)

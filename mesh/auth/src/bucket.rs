@@ -14,7 +14,11 @@ use std::{
 use async_nats::{
     Client,
     connection::State,
-    jetstream::{self, kv},
+    jetstream::{
+        self, ErrorCode,
+        context::{GetStreamError, GetStreamErrorKind, KeyValueError},
+        kv,
+    },
 };
 use futures::StreamExt as _;
 use mesh_runtime::{Condition, Service, metrics::meter};
@@ -22,7 +26,7 @@ use opentelemetry::{KeyValue, metrics::Gauge};
 use tokio::time::{interval, sleep};
 use uuid::Uuid;
 
-use crate::{LIFE, Revocations, SKEW, seconds};
+use crate::{KEPT, Revocations, seconds};
 
 /// The bucket's name. Who tells needs to publish to `$KV.revocations.>`; who watches does not.
 pub const BUCKET: &str = "revocations";
@@ -46,21 +50,27 @@ pub struct RevocationTeller {
 pub struct NotTold(String);
 
 impl RevocationTeller {
-    /// Opens the bucket, and makes it if it is not there. Entries leave it by themselves when the
-    /// tokens that they end have expired.
+    /// Opens the bucket, and makes it if it is not there; where whoever tells may not, somebody else
+    /// has. Entries leave it by themselves when the tokens that they end have expired ([`KEPT`]).
     ///
     /// # Errors
     /// If the broker is away or refuses.
     pub async fn open(jetstream: &jetstream::Context, replicas: usize) -> Result<Self, NotTold> {
+        match jetstream.get_key_value(BUCKET).await {
+            Ok(bucket) => return Ok(Self { bucket }),
+            // Of any other error nobody knows whether it is there.
+            Err(error) if !is_absent(&error) => return Err(not_told(error)),
+            Err(_) => {}
+        }
         let config = kv::Config {
             bucket: BUCKET.to_owned(),
             description: "tokens that ended before they expire".to_owned(),
             history: 1,
-            max_age: LIFE + 4 * SKEW,
+            max_age: KEPT,
             num_replicas: replicas,
             ..kv::Config::default()
         };
-        let bucket = jetstream.create_or_update_key_value(config).await.map_err(not_told)?;
+        let bucket = jetstream.create_key_value(config).await.map_err(not_told)?;
         Ok(Self { bucket })
     }
 
@@ -220,6 +230,19 @@ async fn watch(client: &Client, jetstream: &jetstream::Context, report: &Report)
 fn time(seconds: u64) -> SystemTime {
     // Nothing of ours lies beyond; what does is cut instead of failing.
     UNIX_EPOCH + Duration::from_secs(seconds.min(u64::from(u32::MAX)))
+}
+
+/// Whether the broker says that there is no such bucket.
+fn is_absent(error: &KeyValueError) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        if let Some(error) = error.downcast_ref::<GetStreamError>() {
+            let GetStreamErrorKind::JetStream(error) = error.kind() else { return false };
+            return error.error_code() == ErrorCode::STREAM_NOT_FOUND;
+        }
+        source = error.source();
+    }
+    false
 }
 
 fn not_told(error: impl std::fmt::Display) -> NotTold {

@@ -60,6 +60,10 @@ pub const LIFE: Duration = Duration::from_secs(15 * 60);
 /// By how much the clocks of the one who signs and the one who verifies may differ.
 pub const SKEW: Duration = Duration::from_secs(5);
 
+/// How long it is kept that something is revoked: until the last token has expired that it ends, by
+/// whosever clock.
+pub const KEPT: Duration = Duration::from_secs(LIFE.as_secs() + 4 * SKEW.as_secs());
+
 /// Seconds since 1970, as tokens count.
 fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    pin::pin,
     str::FromStr,
     sync::{
         PoisonError, RwLock,
@@ -10,6 +11,7 @@ use std::{
     time::SystemTime,
 };
 
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::{SKEW, seconds, user::User, verify::Refused};
@@ -22,6 +24,7 @@ const WORTH_CLEANING: usize = 1024;
 pub struct Revocations {
     when_lost: WhenLost,
     lost: AtomicBool,
+    changed: Notify,
     entries: RwLock<Entries>,
 }
 
@@ -126,17 +129,32 @@ impl Revocations {
         self.len() == 0
     }
 
+    /// Waits until it is said that `user`'s token has ended.
+    pub async fn ended(&self, user: &User) {
+        loop {
+            // What is said from here on is not missed.
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if self.names(user) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     pub(crate) fn check(&self, user: &User) -> Result<(), Refused> {
         if self.is_lost() && self.when_lost == WhenLost::Closed {
             return Err(Refused::RevocationsUnknown);
         }
+        if self.names(user) { Err(Refused::Revoked) } else { Ok(()) }
+    }
+
+    /// Whether the user's token is among those that ended.
+    fn names(&self, user: &User) -> bool {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         let subject = entries.subjects.get(&user.subject());
         let ended = subject.is_some_and(|before| user.issued_second() <= before.issued);
-        if ended || entries.sessions.contains_key(&user.session()) {
-            return Err(Refused::Revoked);
-        }
-        Ok(())
+        ended || entries.sessions.contains_key(&user.session())
     }
 
     fn change(&self, change: impl FnOnce(&mut Entries)) {
@@ -145,6 +163,8 @@ impl Revocations {
         if entries.len() >= entries.clean_at {
             entries.clean(seconds(SystemTime::now()));
         }
+        drop(entries);
+        self.changed.notify_waiters();
     }
 
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, Entries> {

@@ -38,7 +38,7 @@ PLAINTEXT_REFUSED. Health and reflection are answered to everybody.
 
 Who may call an RPC stands with it. A user shows a token in `authorization: Bearer …`, which
 `cargo mesh token` prints; without one, or with one that is worth nothing, the answer is UNAUTHENTICATED:
-TOKEN_MISSING, TOKEN_EXPIRED, which also ends a stream, TOKEN_REVOKED, TOKEN_KEY_UNKNOWN,
+TOKEN_MISSING, TOKEN_EXPIRED or TOKEN_REVOKED, which also end a stream, TOKEN_KEY_UNKNOWN,
 TOKEN_ALGORITHM_REFUSED, REVOCATIONS_UNKNOWN, or one of those above. A caller who is known, and may not,
 is refused with PERMISSION_DENIED (ACCESS_DENIED); what belongs to somebody else is NOT_FOUND where the
 request does not say whose it is. Services and programs show who they are by their certificates, or by

@@ -51,6 +51,7 @@ pub fn command(name: &str) -> Option<clap::Command> {
         "payments" => payments::Config::command(),
         "processor" => processor::Config::command(),
         "shipping" => shipping::Config::command(),
+        "users" => users::Config::command(),
         _ => return None,
     })
 }

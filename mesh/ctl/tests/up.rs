@@ -51,7 +51,7 @@ fn the_shop_comes_up_survives_kills_and_goes_down() {
     // Whoever is seeded can sign in.
     let token = shop.succeeds(&["token", "--user", "ada@shop.example"]).stdout;
     assert_eq!(String::from_utf8_lossy(&token).trim().split('.').count(), 3, "a JWT");
-    let signed = shop.succeeds(&["token", "--json"]).stdout;
+    let signed = shop.succeeds(&["token", "--user", "admin@shop.example", "--json"]).stdout;
     let signed: Value = serde_json::from_slice(&signed).unwrap();
     assert!(signed["access_token"].is_string() && signed["refresh_token"].is_string());
     let stranger = shop.run(&["token", "--user", "nobody@shop.example", "--password", "x"]);

@@ -4,6 +4,7 @@ use std::{path::PathBuf, str::FromStr as _, time::Duration};
 
 use anyhow::Context as _;
 use async_nats::{Client, ConnectOptions, Event, ServerAddr, jetstream};
+use mesh_rpc::access::Access;
 use mesh_runtime::{Service, ServiceConfig};
 use tokio::sync::watch;
 
@@ -126,6 +127,14 @@ impl Nats {
     /// The client, for streams.
     pub fn jetstream(&self) -> &jetstream::Context {
         &self.jetstream
+    }
+
+    /// Hears which users' tokens are revoked, as long as `service` runs, so that `access` refuses them;
+    /// nothing, if no user is known to it.
+    pub fn follow_revocations(&self, service: &Service, access: &Access) {
+        if let Some(revocations) = access.revocations() {
+            revocations.follow(service, &self.client, &self.jetstream);
+        }
     }
 
     /// True while the broker is connected.

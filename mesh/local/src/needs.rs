@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use serde::Deserialize;
@@ -15,6 +16,8 @@ pub struct Bucket {
     pub name: String,
     /// What the service does with it.
     pub access: Access,
+    /// How long what it puts there stays; for ever if none.
+    pub max_age: Option<Duration>,
     /// What for.
     pub why: String,
 }
@@ -34,6 +37,8 @@ pub enum Access {
 pub struct Secret {
     /// The environment variable that it is given in.
     pub name: String,
+    /// If the variable says where it is, the name of the file that it is in.
+    pub file: Option<String>,
     /// What for.
     pub why: String,
 }
@@ -44,6 +49,8 @@ pub struct Secret {
 pub(crate) struct WrittenBucket {
     name: Spanned<String>,
     access: Access,
+    /// In seconds.
+    max_age: Option<u64>,
     why: String,
 }
 
@@ -52,6 +59,7 @@ pub(crate) struct WrittenBucket {
 #[serde(deny_unknown_fields)]
 pub(crate) struct WrittenSecret {
     name: Spanned<String>,
+    file: Option<String>,
     why: String,
 }
 
@@ -62,7 +70,7 @@ const PLATFORMS: [&str; 2] = ["DATABASE_URL", "NATS_URL"];
 pub(crate) fn buckets(text: &str, written: Vec<WrittenBucket>) -> Result<Vec<Bucket>> {
     let mut names = Names::of(text, "bucket");
     let mut read = Vec::new();
-    for WrittenBucket { name, access, why } in written {
+    for WrittenBucket { name, access, max_age, why } in written {
         let at = names.new_one(&name)?;
         let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         let name = name.into_inner();
@@ -70,7 +78,13 @@ pub(crate) fn buckets(text: &str, written: Vec<WrittenBucket>) -> Result<Vec<Buc
             !name.is_empty() && name.chars().all(is_plain),
             "line {at}: a bucket's name has lower case letters, digits and _, and `{name}` others"
         );
-        read.push(Bucket { name, access, why });
+        ensure!(
+            max_age.is_none() || access == Access::Write,
+            "line {at}: who reads `{name}` does not say how long something stays there: leave \
+             max_age to who writes"
+        );
+        let max_age = max_age.map(Duration::from_secs);
+        read.push(Bucket { name, access, max_age, why });
     }
     Ok(read)
 }
@@ -79,7 +93,7 @@ pub(crate) fn buckets(text: &str, written: Vec<WrittenBucket>) -> Result<Vec<Buc
 pub(crate) fn secrets(text: &str, written: Vec<WrittenSecret>) -> Result<Vec<Secret>> {
     let mut names = Names::of(text, "secret");
     let mut read = Vec::new();
-    for WrittenSecret { name, why } in written {
+    for WrittenSecret { name, file, why } in written {
         let at = names.new_one(&name)?;
         let is_plain = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
         let name = name.into_inner();
@@ -92,7 +106,12 @@ pub(crate) fn secrets(text: &str, written: Vec<WrittenSecret>) -> Result<Vec<Sec
             !PLATFORMS.contains(&name.as_str()),
             "line {at}: `{name}` follows from `store`, `publishes` and `subscribes`: leave it out"
         );
-        read.push(Secret { name, why });
+        let is_name = |it: &String| !it.is_empty() && !it.starts_with('.') && !it.contains('/');
+        ensure!(
+            file.as_ref().is_none_or(is_name),
+            "line {at}: `file` is the name of a file, in a folder that the platform chooses"
+        );
+        read.push(Secret { name, file, why });
     }
     Ok(read)
 }
@@ -127,6 +146,8 @@ impl<'a> Names<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::Access;
     use crate::Declaration;
 
@@ -146,8 +167,16 @@ mod tests {
         assert_eq!(declaration.buckets[0].name, "revoked");
         assert_eq!(declaration.buckets[0].access, Access::Read);
         assert_eq!(declaration.secrets[0].name, "SIGNING_KEY");
+        assert_eq!(declaration.secrets[0].file, None);
+        let in_file = parse(&format!("{SECRET}file = \"a.key\"")).unwrap();
+        assert_eq!(in_file.secrets[0].file.as_deref(), Some("a.key"));
         assert!(declaration.uses_broker());
         assert!(!parse(SECRET).unwrap().uses_broker());
+        assert_eq!(declaration.buckets[0].max_age, None);
+
+        let kept = BUCKET.replace("\"read\"", "\"write\"\nmax_age = 900");
+        let kept = parse(&kept).unwrap();
+        assert_eq!(kept.buckets[0].max_age, Some(Duration::from_secs(900)));
     }
 
     #[test]
@@ -156,9 +185,11 @@ mod tests {
             (BUCKET.replace("revoked", "re.voked"), "line 3: a bucket's name has lower case"),
             (BUCKET.replace("\"read\"", "\"own\""), "expected `read` or `write`"),
             (BUCKET.replace("why", "because"), "unknown field `because`"),
+            (BUCKET.replace("why", "max_age = 9\nwhy"), "line 3: who reads `revoked` does not say"),
             (BUCKET.repeat(2), "line 7: there is a bucket `revoked` already, in line 3"),
             (SECRET.replace("SIGNING_KEY", "signing"), "line 3: a secret is the name of an env"),
             (SECRET.replace("SIGNING_KEY", "NATS_URL"), "line 3: `NATS_URL` follows from"),
+            (format!("{SECRET}file = \"../a.key\""), "line 3: `file` is the name of a file"),
             (SECRET.repeat(2), "line 6: there is a secret `SIGNING_KEY` already, in line 3"),
         ];
         for (text, expected) in cases {

@@ -1,6 +1,6 @@
 //! The JetStream streams and buckets that services declare.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -45,11 +45,17 @@ pub async fn ensure_streams_with(
             .await
             .with_context(|| format!("cannot create the stream `{}`", declaration.service))?;
     }
-    let buckets = declarations.iter().flat_map(|it| &it.buckets).map(|bucket| &bucket.name);
-    for bucket in buckets.collect::<BTreeSet<_>>() {
+    let mut buckets: BTreeMap<_, Option<Duration>> = BTreeMap::new();
+    for bucket in declarations.iter().flat_map(|it| &it.buckets) {
+        let max_age = buckets.entry(&bucket.name).or_default();
+        *max_age = bucket.max_age.max(*max_age);
+    }
+    for (bucket, max_age) in buckets {
         let config = kv::Config {
             bucket: bucket.clone(),
             history: 1,
+            // None is zero: for ever.
+            max_age: max_age.unwrap_or_default(),
             storage: stream::StorageType::File,
             num_replicas: replicas,
             ..kv::Config::default()

@@ -57,6 +57,11 @@ impl UserKeys {
         self.dir.join("users.key")
     }
 
+    /// A file in the same directory.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
     /// The JWKS file with the public key.
     pub fn public(&self) -> PathBuf {
         self.dir.join("users.json")

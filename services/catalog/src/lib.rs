@@ -27,6 +27,7 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
     let access = Access::of_service(&service, &config.service, &identity, shop::DECLARATIONS)?;
     let db = mesh_log::connect(&service, &config.service, &MIGRATIONS).await?;
     let nats = mesh_events::connect(&service, &config.service).await?;
+    nats.follow_revocations(&service, &access);
     Relay::start(&service, &db, &nats, "catalog");
 
     let read = Gather::start(&db, &service, store::ReadProducts);

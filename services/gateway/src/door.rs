@@ -174,7 +174,7 @@ async fn grpc(front: &Front, head: &Parts, body: Body, story: &Story) -> Respons
     if let Some(rpc) = front.routes.find(path).filter(|_| head.method == Method::POST) {
         // The message's encoding is for the service to judge, and the framing is gRPC's in any case.
         let kind = HeaderValue::from_static("application/grpc");
-        return relay::call(front, rpc, &head.headers, (kind, body), story).await;
+        return relay::call(front, rpc, head, (kind, body), story).await;
     }
     match front.reflection.answer(head, body).await {
         Ok(mut response) => {

@@ -90,7 +90,7 @@ pub(crate) async fn answer(
 
     let mut request = Request::new(message);
     let grpc = HeaderValue::from_static("application/grpc");
-    let mut sent = metadata::onwards(&head.headers, grpc, &front.config.forward_metadata);
+    let mut sent = metadata::onwards(head, grpc, &front.config.forward_metadata);
     // These are the client's own business with gRPC, and it does not speak it.
     for name in ["grpc-encoding", "grpc-accept-encoding", "content-type", "te"] {
         sent.remove(name);

@@ -3,7 +3,9 @@
 //! Nothing goes on that is not named here or in the configuration: whatever a client pretends to be,
 //! in a header that services believe, ends at the door.
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
+
+use crate::edge;
 
 /// What the call itself needs, and who it is made for: each service verifies that itself.
 const CALL: [HeaderName; 4] = [
@@ -12,13 +14,15 @@ const CALL: [HeaderName; 4] = [
     HeaderName::from_static("grpc-encoding"),
     HeaderName::from_static("grpc-accept-encoding"),
 ];
+/// Where the client is, as this door knows it: what comes from outside under this name ends here.
+const CLIENT_ADDRESS: HeaderName = HeaderName::from_static("x-mesh-client-address");
 /// What of an answer is between the services alone.
 const INTERNAL: [HeaderName; 2] =
     [HeaderName::from_static("x-mesh-refusal"), HeaderName::from_static("x-mesh-criticality")];
 
 /// The headers of a call that a client's request becomes; `content_type` is a kind of gRPC's.
 pub(crate) fn onwards(
-    headers: &HeaderMap,
+    head: &Parts,
     content_type: HeaderValue,
     allowed: &[HeaderName],
 ) -> HeaderMap {
@@ -26,9 +30,14 @@ pub(crate) fn onwards(
     onwards.insert(header::CONTENT_TYPE, content_type);
     onwards.insert(header::TE, HeaderValue::from_static("trailers"));
     for name in CALL.iter().chain(allowed.iter().filter(|name| !CALL.contains(name))) {
-        for value in headers.get_all(name) {
+        for value in head.headers.get_all(name) {
             onwards.append(name, value.clone());
         }
+    }
+    if let Some(address) = edge::address(head)
+        && let Ok(address) = address.to_string().try_into()
+    {
+        onwards.insert(CLIENT_ADDRESS, address);
     }
     onwards
 }
@@ -66,12 +75,13 @@ mod tests {
 
     #[test]
     fn nothing_goes_on_that_is_not_named() {
-        let mut headers = HeaderMap::new();
+        let (mut head, ()) = http::Request::new(()).into_parts();
         let came = [
             ("grpc-timeout", "1S"),
             ("x-forwarded-client-cert", "URI=spiffe://mesh.local/orders"),
             ("x-mesh-service-token", "t"),
             ("x-mesh-criticality", "CRITICAL"),
+            ("x-mesh-client-address", "203.0.113.9"),
             ("grpc-previous-rpc-attempts", "0"),
             ("x-envoy-attempt-count", "2"),
             ("authorization", "Bearer x"),
@@ -79,16 +89,16 @@ mod tests {
             ("accept-language", "de"),
         ];
         for (name, value) in came {
-            headers.insert(name, HeaderValue::from_static(value));
+            head.headers.insert(name, HeaderValue::from_static(value));
         }
         let grpc = HeaderValue::from_static("application/grpc");
 
-        let sent = onwards(&headers, grpc.clone(), &[]);
+        let sent = onwards(&head, grpc.clone(), &[]);
         let mut names: Vec<_> = sent.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["authorization", "content-type", "grpc-timeout", "te"]);
 
-        let sent = onwards(&headers, grpc, &[header::ACCEPT_LANGUAGE]);
+        let sent = onwards(&head, grpc, &[header::ACCEPT_LANGUAGE]);
         assert_eq!(sent["accept-language"], "de");
     }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, Uri};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri, request::Parts};
 use http_body::{Frame, SizeHint};
 use mesh_rpc::ClientBody;
 use tokio_util::sync::WaitForCancellationFutureOwned;
@@ -22,13 +22,12 @@ use crate::{
 pub(crate) async fn call(
     front: &Front,
     rpc: &Rpc,
-    headers: &HeaderMap,
+    head: &Parts,
     (content_type, body): (HeaderValue, Body),
     story: &Story,
 ) -> Response<Body> {
     let mut request = Request::new(body);
-    *request.headers_mut() =
-        metadata::onwards(headers, content_type, &front.config.forward_metadata);
+    *request.headers_mut() = metadata::onwards(head, content_type, &front.config.forward_metadata);
     story.tell(request.headers_mut());
     match Uri::try_from(&*rpc.path) {
         Ok(uri) => *request.uri_mut() = uri,

@@ -29,6 +29,7 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
     let access = Access::of_service(&service, &config.service, &identity, shop::DECLARATIONS)?;
     let db = mesh_log::connect(&service, &config.service, &MIGRATIONS).await?;
     let nats = mesh_events::connect(&service, &config.service).await?;
+    nats.follow_revocations(&service, &access);
     Relay::start(&service, &db, &nats, "inventory");
 
     let desk = app::StockDesk::new(Gather::start(&db, &service, app::StockWork));

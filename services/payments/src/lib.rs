@@ -36,6 +36,7 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
     let processor = processor::Processor::new(discovery.channel(&service, "processor")?);
     let db = mesh_log::connect(&service, &config.service, &MIGRATIONS).await?;
     let nats = mesh_events::connect(&service, &config.service).await?;
+    nats.follow_revocations(&service, &access);
     Relay::start(&service, &db, &nats, "payments");
 
     let writer = Gather::start(&db, &service, app::Writer::new(config.settle_after()));

@@ -27,6 +27,7 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
     let access = Access::of_service(&service, &config.service, &identity, shop::DECLARATIONS)?;
     let db = mesh_log::connect(&service, &config.service, &MIGRATIONS).await?;
     let nats = mesh_events::connect(&service, &config.service).await?;
+    nats.follow_revocations(&service, &access);
     Relay::start(&service, &db, &nats, "shipping");
 
     let watchers = Watchers::start(&service, db.pool().clone(), store::LAST_SEQUENCES);

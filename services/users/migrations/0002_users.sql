@@ -75,6 +75,7 @@ CREATE TABLE role_grants (
 );
 INSERT INTO permissions (permission, description) VALUES
     ('catalog.manage', 'change what is sold'),
+    ('mails.deliver', 'read mails with tokens, to deliver them'),
     ('operator', 'run sagas and dead letters by hand'),
     ('orders.manage', 'see and change the orders of others'),
     ('payments.manage', 'see payments, and give money back'),
@@ -86,11 +87,13 @@ INSERT INTO roles (role, description) VALUES
     ('accountant', 'looks after payments'),
     ('administrator', 'may do everything'),
     ('carrier', 'brings parcels'),
+    ('mailer', 'brings mails'),
     ('merchant', 'decides what is sold, and counts it'),
     ('support', 'helps customers');
 INSERT INTO role_permissions (role, permission) VALUES
     ('accountant', 'payments.manage'),
     ('carrier', 'shipping.carrier'),
+    ('mailer', 'mails.deliver'),
     ('merchant', 'catalog.manage'),
     ('merchant', 'stock.manage'),
     ('support', 'orders.manage'),

@@ -12,12 +12,12 @@ pub struct Config {
     #[command(flatten)]
     pub service: ServiceConfig,
 
-    /// The file with the key that signs first, if the database has none (PKCS#8, base64): for whoever
-    /// gives its public half to verifiers by other ways than this service. If not set, one is made.
+    /// The file with the key that signs access tokens (PKCS#8, base64), by whoever gives its public half
+    /// to those who verify. Without it keys are made here, and turned.
     #[arg(long, env)]
     pub signing_key: Option<PathBuf>,
 
-    /// For how many seconds a key signs access tokens before the next one does.
+    /// For how many seconds a key that is made here signs access tokens before the next one does.
     #[arg(long, env, default_value_t = 7 * 24 * 60 * 60, value_parser = value_parser!(u32).range(60..=31_536_000))]
     pub signing_key_life: u32,
 

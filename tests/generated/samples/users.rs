@@ -54,8 +54,16 @@ pub async fn sample(shop: &Shop, method: &str) -> Value {
 async fn of_person(shop: &Shop, method: &str, request_id: &str) -> Value {
     let Registered { id, email } = registered(shop).await;
     match method {
-        "GetUser" | "ListRoleGrants" => json!({"userId": id}),
-        "ListSessions" => json!({"userId": id, "pageSize": 5}),
+        "GetUser" => json!({"userId": id}),
+        "ListRoleGrants" => {
+            ask(shop, "shop.users.v1.RolesService/GrantRole", grant(request_id, &id)).await;
+            json!({"userId": id})
+        }
+        "ListSessions" => {
+            let signed = sign_in(request_id, &email);
+            ask(shop, "shop.users.v1.SessionsService/SignIn", signed).await;
+            json!({"userId": id, "pageSize": 5})
+        }
         "UpdateProfile" => json!({
             "requestId": request_id,
             "userId": id,

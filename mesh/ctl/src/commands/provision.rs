@@ -1,7 +1,7 @@
 //! `provision`: what has to be there before services are started where `up` does not start them.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
@@ -87,10 +87,16 @@ fn keys(args: &Args) -> Result<()> {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     ServiceKeys::apart(folder, &names)?;
     let users = UserKeys::open(&folder.join(compose::OPERATOR))?;
-    let public = fs::read_to_string(users.public()).context("no key for users' tokens")?;
-    for name in &names {
-        let file = folder.join(name).join("users.json");
-        replace(&file, &public).with_context(|| format!("cannot write {}", file.display()))?;
+    let put = |name: &str, from: &Path| {
+        let file = folder.join(name).join(from.file_name().unwrap_or_default());
+        let text = fs::read_to_string(from).context("no key for users' tokens")?;
+        replace(&file, &text).with_context(|| format!("cannot write {}", file.display()))
+    };
+    for declaration in services::declarations()? {
+        put(&declaration.service, &users.public())?;
+        for file in declaration.secrets.iter().filter_map(|it| it.file.as_ref()) {
+            put(&declaration.service, &users.beside(file))?;
+        }
     }
     println!("  keys of {} services, and of users' tokens", names.len());
     Ok(())

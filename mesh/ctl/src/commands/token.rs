@@ -18,14 +18,17 @@ use crate::state::State;
 #[command(after_help = crate::help::TOKEN)]
 pub struct Args {
     /// Signs somebody in, by the address of their account.
-    #[arg(long, value_name = "EMAIL", conflicts_with = "customer")]
+    #[arg(long, value_name = "EMAIL", conflicts_with_all = ["customer", "admin"])]
     user: Option<String>,
     /// The account's password; that of the seeded shop if not given.
     #[arg(long, env = "SHOP_PASSWORD", hide_env_values = true)]
     password: Option<String>,
     /// A customer's, by their id, whether or not they have an account.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", conflicts_with = "admin")]
     customer: Option<Uuid>,
+    /// The administrator's, as without any option.
+    #[arg(long)]
+    admin: bool,
     /// Print JSON and nothing else; of who signed in with the refresh token.
     #[arg(long)]
     json: bool,

@@ -41,7 +41,7 @@ fn patterns(graph: &Graph) -> Vec<&'static str> {
 fn the_shops_own_graph_can_be_and_is_wise() {
     let graph = Graph::read(services::sources()).unwrap();
 
-    assert_eq!(graph.services.len(), 7);
+    assert_eq!(graph.services.len(), 8);
     assert_eq!(graph.lint(), []);
     let callers = graph.calls.iter().filter(|edge| edge.to == "processor");
     let [door, paid] = callers.collect::<Vec<_>>()[..] else { panic!("{:?}", graph.calls) };

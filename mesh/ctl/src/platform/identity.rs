@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
-use mesh_local::{Authority, CertificateFiles, Holder, Home, Issued, Kept, ServiceKeys, UserKeys};
+use mesh_local::{
+    Authority, CertificateFiles, Holder, Home, Issued, Kept, Secret, ServiceKeys, UserKeys,
+};
 use meshctl::caller::{self, Evidence};
 
 /// The identities of everything that runs, and the key of its users. Certificates are replaced for as
@@ -92,11 +94,17 @@ impl Identities {
         &self.users
     }
 
-    /// The settings that tell a service who it is, and who others are.
-    pub(super) fn settings(&self, service: &str) -> Vec<(&'static str, String)> {
+    /// The settings that tell a service who it is, and who others are, and where its `secrets` are.
+    pub(super) fn settings<'s>(
+        &self,
+        service: &str,
+        secrets: &'s [Secret],
+    ) -> Vec<(&'s str, String)> {
         let text = |path: PathBuf| path.display().to_string();
         let mut settings =
             vec![("USER_KEYS", text(self.users.public())), ("OPERATORS", caller::NAME.to_owned())];
+        let in_files = secrets.iter().filter_map(|it| Some((&*it.name, it.file.as_ref()?)));
+        settings.extend(in_files.map(|(name, file)| (name, text(self.users.beside(file)))));
         match &self.services {
             Services::Tokens(keys) => settings.extend([
                 ("SERVICE_KEY", text(keys.private(service))),

@@ -80,6 +80,10 @@ impl Running {
             postgres: &postgres,
             databases,
             identities: &identities,
+            secrets: declarations
+                .iter()
+                .map(|it| (it.service.clone(), it.secrets.clone()))
+                .collect(),
             traces: traces.as_ref().map(Door::endpoint),
         };
         let services: Vec<_> =

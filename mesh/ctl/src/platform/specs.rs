@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::Result;
-use mesh_local::{Home, Ports, Postgres, ProcessSpec, Signal, write_private};
+use mesh_local::{Home, Ports, Postgres, ProcessSpec, Secret, Signal, write_private};
 use serde::{Deserialize, Serialize};
 
 use super::{Plan, identity::Identities};
@@ -44,6 +44,8 @@ pub(super) struct Surroundings<'a> {
     /// The URL of every service's database.
     pub databases: BTreeMap<String, String>,
     pub identities: &'a Identities,
+    /// What each service needs that nobody else may see.
+    pub secrets: BTreeMap<String, Vec<Secret>>,
     /// Where traces go, unless the environment says so.
     pub traces: Option<String>,
 }
@@ -109,7 +111,8 @@ fn settings(around: &Surroundings<'_>, place: &Place, discovery: &str) -> Vec<(S
     if let Some(url) = around.brokers.get(&place.service) {
         settings.push(("NATS_URL", url.clone()));
     }
-    settings.extend(around.identities.settings(&place.service));
+    let secrets = around.secrets.get(&place.service).map_or(&[][..], Vec::as_slice);
+    settings.extend(around.identities.settings(&place.service, secrets));
     if let Some(endpoint) = &around.traces {
         settings.push(("OTLP_ENDPOINT", endpoint.clone()));
         // The supervisor keeps nothing else: metrics are at the admin ports, lines in files.

@@ -41,7 +41,7 @@ mod rule;
 use std::{fmt, sync::Arc};
 
 use http::{Extensions, HeaderMap, Request, header::AUTHORIZATION};
-use mesh_auth::{User, Verifier};
+use mesh_auth::{Revocations, User, Verifier};
 use mesh_policy::Callers;
 use mesh_runtime::{ConfigError, Service, ServiceConfig};
 use opentelemetry::KeyValue;
@@ -91,7 +91,8 @@ impl Access {
         Self { shared: Some(Arc::new(Shared { service, users, callers, operators })) }
     }
 
-    /// As a service is configured: `USER_KEYS`, `USER_ISSUER`, `USER_AUDIENCE` and `OPERATORS`; the
+    /// As a service is configured: `USER_KEYS`, `USER_ISSUER`, `USER_AUDIENCE`, `REVOCATIONS_LOST` and
+    /// `OPERATORS`; the
     /// calls that services declare are in `declarations`, the texts of their `mesh.toml`. The keys are
     /// read again when they change.
     ///
@@ -119,13 +120,22 @@ impl Access {
         }
         let users = match &config.user_keys {
             Some(file) => {
+                let when_lost = config
+                    .revocations_lost
+                    .parse()
+                    .map_err(|error| ConfigError(format!("REVOCATIONS_LOST: {error}")))?;
                 let verifier = Verifier::new(&config.user_issuer, &config.user_audience);
-                Some(keys::follow(service, file, Arc::new(verifier))?)
+                Some(keys::follow(service, file, Arc::new(verifier.when_lost(when_lost)))?)
             }
             None => None,
         };
         let callers = Callers::declared(declarations.iter().copied())?;
         Ok(Self::new(service.name(), users, callers, &config.operators))
+    }
+
+    /// What is revoked of users' tokens, to be told; none if no user is known here.
+    pub fn revocations(&self) -> Option<&Arc<Revocations>> {
+        Some(self.shared.as_ref()?.users.as_ref()?.revocations())
     }
 
     /// The rule of a method, as it is checked here; none if everybody may call it.

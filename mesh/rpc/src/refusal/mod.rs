@@ -83,6 +83,8 @@ pub enum Refusal {
     Stopped,
     /// The user's token expired while the callee streamed its answer.
     TokenExpired,
+    /// The user's token was revoked while the callee streamed its answer.
+    TokenRevoked,
 }
 
 /// Whether a handler may have begun with a call that was refused.
@@ -94,7 +96,7 @@ enum Handler {
 
 impl Refusal {
     /// All of them: those of the caller's side first, those with which a call has been begun last.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::CircuitOpen,
         Self::NoEndpoint,
         Self::Bulkhead,
@@ -113,6 +115,7 @@ impl Refusal {
         Self::DeadlineExceeded,
         Self::Stopped,
         Self::TokenExpired,
+        Self::TokenRevoked,
     ];
 
     /// The list.
@@ -172,6 +175,12 @@ impl Refusal {
                 MayHaveBegun,
                 "the user's token has expired: refresh it, and ask again",
             ),
+            Self::TokenRevoked => (
+                "TOKEN_REVOKED",
+                Code::Unauthenticated,
+                MayHaveBegun,
+                "the user's token was revoked: sign in, and ask again",
+            ),
         }
     }
 
@@ -203,6 +212,7 @@ impl Refusal {
             Self::Unauthenticated
                 | Self::AccessDenied
                 | Self::TokenExpired
+                | Self::TokenRevoked
                 | Self::ServiceUnknown
                 | Self::MetadataTooLarge
                 | Self::MessageTooLarge

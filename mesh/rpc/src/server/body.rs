@@ -13,6 +13,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 use http_body::{Body as _, Frame, SizeHint};
+use mesh_auth::{Revocations, User};
 use tokio::{
     task::AbortHandle,
     time::{Instant, sleep_until},
@@ -79,10 +80,11 @@ impl ServerBody {
         if source.done {
             source.end();
         } else {
+            let ends = (expires, source.passes.revocable());
             let live = Arc::new(Live(Mutex::new(source)));
             let stops = stops.map(Option::<&_>::cloned);
             if deadline.is_some() || expires.is_some() || stops.iter().any(Option::is_some) {
-                let watching = watch_over(Arc::downgrade(&live), deadline, expires, stops);
+                let watching = watch_over(Arc::downgrade(&live), deadline, ends, stops);
                 this.watcher = Some(tokio::spawn(watching).abort_handle());
             }
             this.live = Some(live);
@@ -281,7 +283,7 @@ impl Source {
 async fn watch_over(
     live: Weak<Live>,
     deadline: Option<Deadline>,
-    expires: Option<Instant>,
+    (expires, revocable): (Option<Instant>, Option<(Arc<User>, Arc<Revocations>)>),
     [one, other]: [Option<CancellationToken>; 2],
 ) {
     let until = async |instant: Option<Instant>| match instant {
@@ -291,11 +293,19 @@ async fn watch_over(
     let refusal = tokio::select! {
         () = until(deadline.map(|deadline| deadline.instant())) => Refusal::DeadlineExceeded,
         () = until(expires) => Refusal::TokenExpired,
+        () = revoked(revocable) => Refusal::TokenRevoked,
         () = cancelled(one) => Refusal::Stopped,
         () = cancelled(other) => Refusal::Stopped,
     };
     if let Some(live) = live.upgrade() {
         live.cut(refusal);
+    }
+}
+
+async fn revoked(revocable: Option<(Arc<User>, Arc<Revocations>)>) {
+    match revocable {
+        Some((user, revocations)) => revocations.ended(&user).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -15,7 +15,7 @@ use std::{
 use futures::FutureExt as _;
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use mesh_auth::{SKEW, User};
+use mesh_auth::{Revocations, SKEW, User};
 use mesh_runtime::{correlation, trace};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -102,6 +102,7 @@ pub(super) struct Passes {
     service: Option<BulkheadPermit>,
     /// The user who makes the call, if it is one's.
     user: Option<Arc<User>>,
+    revocations: Option<Arc<Revocations>>,
 }
 
 impl Passes {
@@ -114,6 +115,11 @@ impl Passes {
         let end = self.user.as_ref()?.expires() + SKEW;
         let left = end.duration_since(SystemTime::now()).unwrap_or_default();
         Some(Instant::now() + left)
+    }
+
+    /// Whose token may be revoked, and who hears of it.
+    pub(super) fn revocable(&self) -> Option<(Arc<User>, Arc<Revocations>)> {
+        self.user.clone().zip(self.revocations.clone())
     }
 
     /// Notes that the call was answered, and not given up by its caller.
@@ -207,6 +213,7 @@ async fn admitted(
         if let Some(rule) = &method.rule {
             request = stack.access.admit(rule, request).await?;
             passes.user = request.extensions().get().map(Arc::clone);
+            passes.revocations = stack.access.revocations().map(Arc::clone);
         }
         passes.service = method.bulkhead.as_ref().map(Bulkhead::enter).transpose()?;
         if class != Criticality::default() {

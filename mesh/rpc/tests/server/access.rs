@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures::StreamExt as _;
-use mesh_auth::{Grant, LIFE, SKEW, Signer, SigningKey, Verifier};
+use mesh_auth::{Grant, LIFE, Revocations, SKEW, Signer, SigningKey, Verifier};
 use mesh_local::ServiceKeys;
 use mesh_policy::{Callers, values};
 use mesh_rpc::{
@@ -33,6 +33,7 @@ const DECLARED: &str = r#"
 struct Lab {
     callee: Callee,
     signer: Signer,
+    revocations: Arc<Revocations>,
     keys: ServiceKeys,
     dir: std::path::PathBuf,
 }
@@ -44,6 +45,7 @@ impl Lab {
         let signer = Signer::new("issuer", "audience", SigningKey::generate().unwrap());
         let users = Verifier::new("issuer", "audience");
         users.replace_keys(&signer.jwks());
+        let revocations = Arc::clone(users.revocations());
         let callers = Callers::declared([DECLARED]).unwrap();
         let operators = ["meshctl".to_owned()];
         let access = Access::new("callee", Some(Arc::new(users)), callers, &operators);
@@ -53,7 +55,7 @@ impl Lab {
         let callee = Callee::with(config(), values::Server::default(), handlers, |server| {
             server.identity(&own).access(&access)
         });
-        Self { callee: callee.await, signer, keys, dir }
+        Self { callee: callee.await, signer, revocations, keys, dir }
     }
 
     /// A client of a service, which shows no user's token by itself.
@@ -185,11 +187,10 @@ async fn a_handler_knows_the_user_and_whose_things_it_may_hand_out() {
     assert_eq!(seen, [(None, None), (Some(ada), None), (Some(ada), Some(ada))]);
 }
 
-#[tokio::test]
-async fn a_stream_ends_when_its_users_token_does() {
-    let alive = Alive::default();
+/// A stream that says one thing, and then nothing until it is dropped.
+fn endless(alive: &Alive) -> Handlers {
     let lives = alive.clone();
-    let handlers = Handlers::default().down(move |text| {
+    Handlers::default().down(move |text| {
         let life = lives.begin();
         let first = futures::stream::iter([Ok(echo(&text))]);
         let rest = futures::stream::pending().map(move |never: Result<_, _>| {
@@ -197,8 +198,13 @@ async fn a_stream_ends_when_its_users_token_does() {
             never
         });
         first.chain(rest).boxed()
-    });
-    let lab = Lab::new(handlers).await;
+    })
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_its_users_token_does() {
+    let alive = Alive::default();
+    let lab = Lab::new(endless(&alive)).await;
     let nearly_over = SystemTime::now() - LIFE - SKEW + Duration::from_secs(2);
     let token = lab.signer.sign_at(&grant(Uuid::now_v7()), nearly_over).unwrap();
     let mut request = Request::new(echo("first"));
@@ -216,6 +222,34 @@ async fn a_stream_ends_when_its_users_token_does() {
     );
     assert_eq!(refusal(&end), Some(Refusal::TokenExpired));
     crate::support::eventually("the handler's part to be dropped", || alive.count() == 0).await;
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_its_users_token_is_revoked() {
+    let alive = Alive::default();
+    let lab = Lab::new(endless(&alive)).await;
+    let follow = async |session| {
+        let token = lab.signer.sign(&Grant::new(Uuid::now_v7(), session)).unwrap();
+        let mut request = Request::new(echo("first"));
+        let header = format!("Bearer {}", token.expose());
+        request.metadata_mut().insert("authorization", header.parse().unwrap());
+        let mut follow = Client(lab.callee.channel()).stream("Follow", request).await.unwrap();
+        assert_eq!(follow.message().await.unwrap().unwrap().text, "first");
+        follow
+    };
+    let (ended, session) = (Uuid::now_v7(), Uuid::now_v7());
+    let (mut follow, _other) = (follow(ended).await, follow(session).await);
+    assert_eq!(alive.count(), 2);
+
+    lab.revocations.revoke_session(ended, SystemTime::now() + LIFE);
+    let end = follow.message().await.unwrap_err();
+
+    assert_eq!(
+        (end.code(), reason(&end).as_deref()),
+        (Code::Unauthenticated, Some("TOKEN_REVOKED"))
+    );
+    assert_eq!(refusal(&end), Some(Refusal::TokenRevoked));
+    crate::support::eventually("one handler's part to be dropped", || alive.count() == 1).await;
 }
 
 #[tokio::test]

@@ -98,6 +98,11 @@ pub struct ServiceConfig {
     #[arg(long, env = "USER_AUDIENCE", default_value = USER_AUDIENCE)]
     pub user_audience: String,
 
+    /// What holds while the broker does not say which tokens are revoked: `open`, each is good until it
+    /// expires, or `closed`, none is
+    #[arg(long, env = "REVOCATIONS_LOST", default_value = "open", value_parser = ["open", "closed"])]
+    pub revocations_lost: String,
+
     /// Programs of operators: who calls under one of these names may do what operators may
     #[arg(long, env = "OPERATORS", value_name = "NAME,…", value_delimiter = ',')]
     pub operators: Vec<String>,
@@ -175,6 +180,7 @@ impl Default for ServiceConfig {
             user_keys: None,
             user_issuer: USER_ISSUER.to_owned(),
             user_audience: USER_AUDIENCE.to_owned(),
+            revocations_lost: "open".to_owned(),
             operators: Vec::new(),
             service_version: env!("CARGO_PKG_VERSION").to_owned(),
             otlp_endpoint: None,

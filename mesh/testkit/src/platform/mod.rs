@@ -7,7 +7,7 @@ mod start;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use mesh_local::{Home, ServiceKeys, UserKeys, tail};
+use mesh_local::{Home, Secret, ServiceKeys, UserKeys, tail};
 
 use crate::{Database, IsolatedNats, IsolatedPostgres};
 
@@ -28,6 +28,8 @@ pub struct Platform {
     discovery: String,
     /// The services that are users of the broker.
     broker_users: Vec<String>,
+    /// What a service needs that nobody else may see.
+    secrets: Vec<(String, Secret)>,
     nats: IsolatedNats,
     postgres: Option<IsolatedPostgres>,
     home: Home,

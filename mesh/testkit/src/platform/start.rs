@@ -7,8 +7,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use mesh_local::{
-    Declaration, Home, ProcessSpec, ServiceKeys, Signal, Supervised, UserKeys, broker_users,
-    ensure_streams, free_port, leaves_first,
+    Declaration, Home, ProcessSpec, Secret, ServiceKeys, Signal, Supervised, UserKeys,
+    broker_users, ensure_streams, free_port, leaves_first,
 };
 
 use super::{Platform, PlatformOptions, ServiceProcess};
@@ -80,6 +80,7 @@ pub(super) async fn start(options: PlatformOptions) -> Result<Platform> {
         superuser,
         discovery,
         broker_users: users_of(&declarations),
+        secrets: secrets_of(&declarations),
         nats,
         postgres,
         home,
@@ -105,6 +106,15 @@ pub(super) async fn start(options: PlatformOptions) -> Result<Platform> {
 fn users_of(declarations: &[Declaration]) -> Vec<String> {
     let users = declarations.iter().filter(|it| it.uses_broker());
     users.map(|it| it.service.clone()).collect()
+}
+
+/// The settings that say where a service's secrets are.
+fn secrets_of(declarations: &[Declaration]) -> Vec<(String, Secret)> {
+    let of = |it: &Declaration| {
+        let own = it.secrets.iter().map(|secret| (it.service.clone(), secret.clone()));
+        own.collect::<Vec<_>>()
+    };
+    declarations.iter().flat_map(of).collect()
 }
 
 /// The declarations of these services, from `services/NAME/mesh.toml`.
@@ -189,6 +199,7 @@ fn spec(
     ];
     if !options.open {
         env.extend(known(platform, service));
+        env.extend(secrets(platform, service));
     }
     if let Some((_, url)) = platform.databases.iter().find(|(name, _)| name == service) {
         env.push(("DATABASE_URL".to_owned(), url.clone()));
@@ -223,6 +234,16 @@ fn known(platform: &Platform, service: &str) -> [(String, String); 4] {
         ("OPERATORS", OPERATOR.to_owned()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
+}
+
+/// Where a service's secrets are, as far as they are in files.
+fn secrets(platform: &Platform, service: &str) -> Vec<(String, String)> {
+    let own = platform.secrets.iter().filter(|(owner, _)| owner == service);
+    let in_file = |(_, secret): &(String, Secret)| {
+        let file = platform.user_keys.beside(secret.file.as_ref()?);
+        Some((secret.name.clone(), text(&file)))
+    };
+    own.filter_map(in_file).collect()
 }
 
 fn text(path: &Path) -> String {

@@ -16,6 +16,11 @@ pub struct Subject(pub Arc<str>);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Client(pub(super) IpAddr);
 
+/// Where a request comes from; none of one that came in by no door.
+pub(crate) fn address(head: &Parts) -> Option<IpAddr> {
+    head.extensions.get().map(|Client(address)| *address)
+}
+
 /// Who is counted as one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Caller {
@@ -31,7 +36,7 @@ pub(crate) fn caller(head: &Parts) -> Caller {
         return Caller::User(Arc::clone(name));
     }
     let nowhere = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
-    Caller::Address(match head.extensions.get().map_or(nowhere, |Client(address)| *address) {
+    Caller::Address(match address(head).unwrap_or(nowhere) {
         IpAddr::V6(address) => {
             Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()
         }

@@ -22,6 +22,7 @@ use tonic::body::Body;
 pub use caller::Subject;
 pub use cors::Origin;
 
+pub(crate) use caller::address;
 pub(crate) use file::Places;
 pub(crate) use rates::seconds;
 pub(crate) use tls::Tls;

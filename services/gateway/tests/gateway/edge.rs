@@ -192,3 +192,29 @@ async fn a_configuration_that_cannot_be_is_refused_before_anything_listens() {
     let twice = refused("[rates.address]\nrequests = 1\nseconds = 1", Owner::Ingress).await;
     assert!(twice.contains("take out [rates] in EDGE_FILE, or set EDGE=gateway"), "{twice}");
 }
+
+#[tokio::test]
+async fn a_service_hears_where_the_client_is_from_the_door_alone() {
+    let witness = Witness::begin().await;
+    let gateway = Gateway::with(&[("catalog", witness.at)], |config| {
+        config.trusted_hops = vec!["127.0.0.0/8".parse().unwrap()];
+    })
+    .await;
+    let said = || {
+        let seen = witness.last();
+        let told = seen.headers.get_all("x-mesh-client-address").iter();
+        told.map(|it| it.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+
+    let invented = ("x-mesh-client-address", "203.0.113.9");
+    ask(&gateway, Method::GET, &[invented, ("x-forwarded-for", "198.51.100.7")]).await;
+    assert_eq!(said(), ["198.51.100.7"], "in JSON");
+
+    let request = Request::post("/shop.catalog.v1.CatalogService/GetProduct")
+        .header("content-type", "application/grpc-web+proto")
+        .header(invented.0, invented.1)
+        .body(Bytes::from_static(&[0; 5]))
+        .unwrap();
+    gateway.send(request).await;
+    assert_eq!(said(), ["127.0.0.1"], "as gRPC");
+}

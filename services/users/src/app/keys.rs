@@ -1,5 +1,5 @@
 //! Keys that sign access tokens: in the database, so that every replica has the same, and rotated
-//! with overlap.
+//! with overlap; or one that is given, by whoever gives its public half to those who verify.
 
 use std::{
     fs,
@@ -29,26 +29,38 @@ const AHEAD: Duration = Duration::from_secs(15 * 60);
 pub struct Keys {
     issuer: String,
     audience: String,
-    life: Duration,
+    source: Source,
     signer: RwLock<Arc<Signer>>,
+}
+
+/// Where keys come from.
+#[derive(Clone)]
+enum Source {
+    /// The service makes them, and each signs for so long.
+    Own { life: Duration },
+    /// This one is given, and signs until another is.
+    Given(SigningKey),
 }
 
 impl Keys {
     /// Opens the keys of the database; makes the first, if there is none.
     pub async fn open(db: &Database, config: &Config) -> anyhow::Result<Self> {
-        let (issuer, audience) = (config.service.user_issuer.clone(), config.service.user_audience.clone());
-        let life = config.signing_key_life();
-        let first = config.signing_key.as_deref().map(read).transpose()?;
-        let stored = turn(db, life, first).await.context("the signing keys cannot be opened")?;
-        let signer = signer(&issuer, &audience, &stored)?;
-        Ok(Self { issuer, audience, life, signer: RwLock::new(Arc::new(signer)) })
+        let (issuer, audience) =
+            (config.service.user_issuer.clone(), config.service.user_audience.clone());
+        let source = match config.signing_key.as_deref() {
+            Some(file) => Source::Given(read(file)?),
+            None => Source::Own { life: config.signing_key_life() },
+        };
+        let stored = turn(db, source.clone()).await.context("the signing keys cannot be opened")?;
+        let signer = signer(&issuer, &audience, &source, &stored)?;
+        Ok(Self { issuer, audience, source, signer: RwLock::new(Arc::new(signer)) })
     }
 
     /// Makes the next key when it is time, removes those that no token needs, and signs with the one
     /// of the moment from now on.
     pub async fn turn(&self, db: &Database) -> anyhow::Result<()> {
-        let stored = turn(db, self.life, None).await?;
-        let signer = signer(&self.issuer, &self.audience, &stored)?;
+        let stored = turn(db, self.source.clone()).await?;
+        let signer = signer(&self.issuer, &self.audience, &self.source, &stored)?;
         *self.signer.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(signer);
         Ok(())
     }
@@ -78,35 +90,15 @@ fn read(file: &Path) -> anyhow::Result<SigningKey> {
     key.with_context(|| format!("SIGNING_KEY: {} holds no key", file.display()))
 }
 
-async fn turn(
-    db: &Database,
-    life: Duration,
-    first: Option<SigningKey>,
-) -> anyhow::Result<Vec<StoredKey>> {
-    transact(db, "turn_keys", move |tx| turn_in(tx, life, first).boxed()).await
+async fn turn(db: &Database, source: Source) -> anyhow::Result<Vec<StoredKey>> {
+    transact(db, "turn_keys", move |tx| turn_in(tx, source).boxed()).await
 }
 
 /// Brings the keys to where they should be now, and returns them, the last to sign first.
-async fn turn_in(
-    tx: &mut PgConnection,
-    life: Duration,
-    first: Option<SigningKey>,
-) -> anyhow::Result<Vec<StoredKey>> {
+async fn turn_in(tx: &mut PgConnection, source: Source) -> anyhow::Result<Vec<StoredKey>> {
     let mut keys = store::lock_keys(tx).await?;
     let now = store::now(tx).await?;
-    let next = match keys.first() {
-        None => Some(now),
-        // The next one is there before the last has signed for its life.
-        Some(last) if last.signs_at + life <= now + AHEAD => {
-            Some((last.signs_at + life).max(now + AHEAD))
-        }
-        Some(_) => None,
-    };
-    if let Some(signs_at) = next {
-        let key = match first.filter(|_| keys.is_empty()) {
-            Some(first) => first,
-            None => SigningKey::generate()?,
-        };
+    if let Some((key, signs_at)) = next(&keys, source, now)? {
         let (kid, pkcs8) = (key.id().to_owned(), key.expose_pkcs8().to_vec());
         let key = StoredKey { kid, pkcs8, signs_at };
         store::insert_key(tx, &key).await?;
@@ -123,13 +115,43 @@ async fn turn_in(
     Ok(keys)
 }
 
-fn signer(issuer: &str, audience: &str, stored: &[StoredKey]) -> anyhow::Result<Signer> {
+/// The key that is missing, and from when on it signs.
+fn next(
+    keys: &[StoredKey],
+    source: Source,
+    now: OffsetDateTime,
+) -> anyhow::Result<Option<(SigningKey, OffsetDateTime)>> {
+    let life = match source {
+        Source::Given(key) if keys.iter().any(|known| known.kid == key.id()) => return Ok(None),
+        Source::Given(key) => return Ok(Some((key, now))),
+        Source::Own { life } => life,
+    };
+    let signs_at = match keys.first() {
+        None => now,
+        // The next one is there before the last has signed for its life.
+        Some(last) if last.signs_at + life <= now + AHEAD => {
+            (last.signs_at + life).max(now + AHEAD)
+        }
+        Some(_) => return Ok(None),
+    };
+    Ok(Some((SigningKey::generate()?, signs_at)))
+}
+
+fn signer(
+    issuer: &str,
+    audience: &str,
+    source: &Source,
+    stored: &[StoredKey],
+) -> anyhow::Result<Signer> {
     let now = OffsetDateTime::now_utc();
     let keys = stored.iter().map(|key| SigningKey::from_pkcs8(&key.pkcs8));
     let keys = keys.collect::<Result<Vec<_>, _>>().context("a signing key cannot be read")?;
     // The clock of this process may be a little behind the database's.
     let signing = stored.iter().position(|key| key.signs_at <= now + SKEW);
-    let current = signing.map_or_else(|| keys.last(), |at| keys.get(at));
+    let current = match source {
+        Source::Given(key) => Some(key),
+        Source::Own { .. } => signing.map_or_else(|| keys.last(), |at| keys.get(at)),
+    };
     let current = current.context("there is no signing key")?.clone();
     let published: Vec<Jwk> = keys.iter().map(|key| key.public().clone()).collect();
     Ok(Signer::new(issuer, audience, current).publishing(published))

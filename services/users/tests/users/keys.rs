@@ -54,18 +54,39 @@ async fn a_key_is_published_before_it_signs_and_until_its_last_token_has_expired
 }
 
 #[tokio::test]
-async fn the_first_key_may_be_given() {
-    let key = SigningKey::generate().unwrap();
+async fn a_key_that_is_given_signs_until_another_is() {
     let file = std::env::temp_dir().join(format!("signing-key-{}", uuid()));
-    std::fs::write(&file, BASE64_STANDARD.encode(key.expose_pkcs8())).unwrap();
+    let give = || {
+        let key = SigningKey::generate().unwrap();
+        std::fs::write(&file, BASE64_STANDARD.encode(key.expose_pkcs8())).unwrap();
+        key.id().to_owned()
+    };
     let with_key = |config| Config { signing_key: Some(file.clone()), ..config };
+    let given = give();
 
     let users = Users::start_with(with_key).await;
 
-    let keys = users.keys().await.keys;
-    assert_eq!(keys.iter().map(|key| key.id()).collect::<Vec<_>>(), [key.id()]);
+    let ada = users.person().await;
+    assert_eq!(signs(&users, &ada.email).await, (given.clone(), vec![given.clone()]));
+    // It signs for as long as it is given.
+    users.run("UPDATE signing_keys SET signs_at = signs_at - interval '8 days'").await;
+    let later = users.another_with(with_key).await;
+    assert_eq!(signs(&later, &ada.email).await, (given.clone(), vec![given.clone()]));
+    let other = give();
+    let next = users.another_with(with_key).await;
+    assert_eq!(signs(&next, &ada.email).await, (other.clone(), vec![other, given]));
+
     std::fs::write(&file, "no key").unwrap();
     let refused = users.refuses_to_start(with_key).await;
     assert!(refused.ends_with("holds no key"), "{refused}");
     std::fs::remove_file(&file).unwrap();
+}
+
+/// The id of the key that signs a session of whoever has this address, and of all that are published.
+async fn signs(users: &Users, email: &str) -> (String, Vec<String>) {
+    let tokens = users.sign_in(sign_in(email)).await.unwrap().tokens.unwrap();
+    let shown = users.shown(&tokens.access_token).await.unwrap();
+    let published = users.keys().await.keys;
+    let published = published.iter().map(|key| key.id().to_owned()).collect();
+    (shown.key_id().to_owned(), published)
 }

@@ -45,7 +45,12 @@ impl Users {
 
     /// One more replica, on the same database.
     pub async fn another(&self) -> Self {
-        Self::start_on(Arc::clone(&self.database), |config| config).await
+        self.another_with(|config| config).await
+    }
+
+    /// One more replica, which is configured in its own way.
+    pub async fn another_with(&self, adjust: impl FnOnce(Config) -> Config) -> Self {
+        Self::start_on(Arc::clone(&self.database), adjust).await
     }
 
     /// Why one more replica does not start.

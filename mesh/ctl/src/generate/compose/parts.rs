@@ -81,7 +81,11 @@ fn environment(declaration: &Declaration, all: &[Declaration]) -> Map<String, Va
         settings.push(("NATS_URL", broker_url(name)));
     }
     for needed in &declaration.secrets {
-        settings.push((&needed.name, secret(&needed.name)));
+        let given = match &needed.file {
+            Some(file) => format!("{KEYS}/{file}"),
+            None => secret(&needed.name),
+        };
+        settings.push((&needed.name, given));
     }
     settings.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect()
 }

@@ -69,7 +69,7 @@ impl Folder {
     }
 
     /// A ConfigMap whose name changes with what it says, so that processes are replaced with it.
-    fn configure(&mut self, name: &str, settings: Vec<(&'static str, String)>) {
+    fn configure(&mut self, name: &str, settings: Vec<(&str, String)>) {
         let literals = settings.into_iter().map(|(variable, value)| format!("{variable}={value}"));
         let literals: Vec<_> = literals.collect();
         let map = json!({ "literals": literals, "name": name, "namespace": NAMESPACE });

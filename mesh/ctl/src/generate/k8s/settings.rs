@@ -22,18 +22,20 @@ const SIDECAR: &str = "127.0.0.6";
 /// Where operators' values of calls are mounted.
 pub(super) const POLICY_FOLDER: &str = "/etc/mesh";
 pub(super) const POLICY: &str = "policy";
+/// Where files are mounted that nobody else may see.
+pub(super) const SECRETS_FOLDER: &str = "/etc/mesh-secrets";
 
 /// What is the same for all versions of a service, and secret to nobody.
 ///
 /// # Errors
 /// The service knows no such setting, or one that it needs is not among them.
-pub(super) fn shared(member: &Member<'_>) -> Result<Vec<(&'static str, String)>> {
+pub(super) fn shared<'m>(member: &Member<'m>) -> Result<Vec<(&'m str, String)>> {
     let (namespace, collector, port) = COLLECTOR;
     let service = member.name();
     let of =
         |call: &mesh_local::Call| format!("{}=mesh:{}:{GRPC}", call.service, host(&call.service));
     let discovery: Vec<_> = member.declared.calls.iter().map(of).collect();
-    let settings = vec![
+    let mut settings = vec![
         ("ADMIN_ADDR", format!("0.0.0.0:{ADMIN}")),
         ("DISCOVERY", discovery.join(";")),
         ("DRAIN", format!("{DRAIN}s")),
@@ -52,10 +54,19 @@ pub(super) fn shared(member: &Member<'_>) -> Result<Vec<(&'static str, String)>>
         ("SPIFFE_ID", format!("spiffe://{}", principal(NAMESPACE, service))),
         ("USER_KEYS", format!("{POLICY_FOLDER}/users.json")),
     ];
+    for (name, file) in files(member) {
+        settings.push((name, format!("{SECRETS_FOLDER}/{file}")));
+    }
     let own = own(member, "v1");
     let own = own.iter().filter_map(|it| it["name"].as_str());
     check(service, settings.iter().map(|(name, _)| *name).chain(own).collect())?;
     Ok(settings)
+}
+
+/// The secrets that a service finds in files: the setting that says where, and the file's name.
+pub(super) fn files<'m>(member: &Member<'m>) -> Vec<(&'m str, &'m str)> {
+    let secrets = member.declared.secrets.iter();
+    secrets.filter_map(|it| Some((&*it.name, it.file.as_deref()?))).collect()
 }
 
 /// What differs by version, and what is secret: where it is kept.
@@ -72,7 +83,15 @@ pub(super) fn own(member: &Member<'_>, version: &str) -> Vec<Value> {
     if member.has_events() {
         secret("NATS_URL", format!("{service}-nats"), "url");
     }
+    for needed in member.declared.secrets.iter().filter(|it| it.file.is_none()) {
+        secret(&needed.name, kept(service), &needed.name);
+    }
     settings
+}
+
+/// The Secret with what a service alone may see.
+pub(super) fn kept(service: &str) -> String {
+    format!("{service}-secrets")
 }
 
 fn check(service: &str, given: BTreeSet<&str>) -> Result<()> {

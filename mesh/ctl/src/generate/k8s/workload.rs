@@ -3,12 +3,13 @@
 use mesh_local::Scale;
 use serde_json::{Value, json};
 
-use super::settings::{self, GRACE, POLICY, POLICY_FOLDER, PRE_STOP};
+use super::settings::{self, GRACE, POLICY, POLICY_FOLDER, PRE_STOP, SECRETS_FOLDER, kept};
 use crate::generate::cluster::{self, ADMIN, GRPC, Member};
 
 /// A user that no image and no machine has.
 const USER: u32 = 65532;
 const HASTE: u32 = 2;
+const SECRETS: &str = "secrets";
 
 /// The account, and a Deployment for each version.
 pub(super) fn of(member: &Member<'_>) -> Vec<Value> {
@@ -54,9 +55,29 @@ fn pod(member: &Member<'_>, version: &str) -> Value {
                 spread(service, version, "topology.kubernetes.io/zone"),
                 spread(service, version, "kubernetes.io/hostname"),
             ],
-            "volumes": [{ "configMap": { "name": POLICY }, "name": POLICY }],
+            "volumes": volumes(member),
         },
     })
+}
+
+fn volumes(member: &Member<'_>) -> Vec<Value> {
+    let mut volumes = vec![json!({ "configMap": { "name": POLICY }, "name": POLICY })];
+    if !settings::files(member).is_empty() {
+        // For the group of the process, and nobody else.
+        let secret = json!({ "defaultMode": 0o440, "secretName": kept(member.name()) });
+        volumes.push(json!({ "name": SECRETS, "secret": secret }));
+    }
+    volumes
+}
+
+fn mounts(member: &Member<'_>) -> Vec<Value> {
+    let mount =
+        |folder: &str, name: &str| json!({ "mountPath": folder, "name": name, "readOnly": true });
+    let mut mounts = vec![mount(POLICY_FOLDER, POLICY)];
+    if !settings::files(member).is_empty() {
+        mounts.push(mount(SECRETS_FOLDER, SECRETS));
+    }
+    mounts
 }
 
 /// What no pod of ours may do.
@@ -111,7 +132,7 @@ fn container(member: &Member<'_>, version: &str) -> Value {
         "securityContext": locked_container(),
         // Migrations run before it answers.
         "startupProbe": probe(member, "liveness", "/healthz", 1, 120),
-        "volumeMounts": [{ "mountPath": POLICY_FOLDER, "name": POLICY, "readOnly": true }],
+        "volumeMounts": mounts(member),
     })
 }
 

@@ -6,7 +6,7 @@ pub(super) fn board() -> Dashboard {
     dashboard("shopmesh-messaging", "Shopmesh: messaging", false, &SKETCHES)
 }
 
-const SKETCHES: [Sketch; 9] = [
+const SKETCHES: [Sketch; 10] = [
     Sketch::lines(
         "Events published",
         "By each service's relay.",
