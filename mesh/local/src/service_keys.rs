@@ -9,8 +9,8 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use rcgen::{KeyPair, PKCS_ED25519, PublicKeyData as _};
 use serde_json::{Value, json};
 
-use crate::ca::NAMESPACE;
-use crate::{private_dir, replace};
+use crate::ca::{NAMESPACE, put};
+use crate::private_dir;
 
 /// An Ed25519 key for each service, and the set of all public ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +52,9 @@ impl ServiceKeys {
             set.push(public_part(service, &key));
         }
         let set = serde_json::to_string_pretty(&json!({ "keys": set }))?;
-        services.iter().try_for_each(|service| put(&dir.join(service).join("keys.json"), &set))
+        services
+            .iter()
+            .try_for_each(|service| put(&dir.join(service).join("keys.json"), &set, None))
     }
 
     fn put_together(
@@ -67,7 +69,7 @@ impl ServiceKeys {
             let key = kept_or_new(&made.private(service), known)?;
             set.push(public_part(service, &key));
         }
-        put(&made.public(), &serde_json::to_string_pretty(&json!({ "keys": set }))?)?;
+        put(&made.public(), &serde_json::to_string_pretty(&json!({ "keys": set }))?, None)?;
         Ok(made)
     }
 
@@ -101,7 +103,7 @@ fn kept_or_new(path: &Path, known: &dyn Fn(&Path) -> Result<Option<KeyPair>>) ->
         return Ok(key);
     }
     let key = KeyPair::generate_for(&PKCS_ED25519)?;
-    put(path, &key.serialize_pem())?;
+    put(path, &key.serialize_pem(), None)?;
     Ok(key)
 }
 
@@ -115,10 +117,6 @@ fn public_part(service: &str, key: &KeyPair) -> Value {
         "kid": format!("{NAMESPACE}/{service}"),
         "x": BASE64_URL_SAFE_NO_PAD.encode(key.der_bytes()),
     })
-}
-
-fn put(path: &Path, content: &str) -> Result<()> {
-    replace(path, content).with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use mesh_auth::{Jwks, SigningKey};
 
-use crate::{private_dir, replace};
+use crate::{ca::put, private_dir};
 
 /// An Ed25519 key that signs users' tokens, and its public half for those who verify them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,11 +29,11 @@ impl UserKeys {
             Ok(true) => UserKeys::read(&private)?,
             _ => {
                 let key = SigningKey::generate()?;
-                put(&private, &BASE64_STANDARD.encode(key.expose_pkcs8()))?;
+                put(&private, &BASE64_STANDARD.encode(key.expose_pkcs8()), None)?;
                 key
             }
         };
-        put(&keys.public(), &Jwks { keys: vec![key.public().clone()] }.to_json())?;
+        put(&keys.public(), &Jwks { keys: vec![key.public().clone()] }.to_json(), None)?;
         Ok(keys)
     }
 
@@ -66,10 +66,6 @@ impl UserKeys {
     pub fn public(&self) -> PathBuf {
         self.dir.join("users.json")
     }
-}
-
-fn put(path: &Path, content: &str) -> Result<()> {
-    replace(path, content).with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]

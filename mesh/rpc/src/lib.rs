@@ -55,6 +55,7 @@ pub mod discovery;
 pub mod fallback;
 mod fault;
 mod fields;
+mod followed;
 mod grpc_timeout;
 pub mod guard;
 pub mod hedge;

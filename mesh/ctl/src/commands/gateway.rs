@@ -8,6 +8,7 @@ use mesh_local::Progress;
 use meshctl::bench::gateway::{self, Figures, Options, Report};
 use meshctl::bench::rpc::Ratio;
 
+use super::rpc;
 use crate::output::{self, Tone};
 
 /// What to compare.
@@ -74,10 +75,7 @@ fn print(report: &Report) -> Result<()> {
     }
     let mut text = format!("\n{}\n", output::table(&rows));
     if let Some(target) = report.target() {
-        let (word, tone) =
-            if target.reached { ("reached", Tone::Good) } else { ("missed", Tone::Bad) };
-        let bound = format!("{:.2} {} {:.2}: ", target.value, target.what, target.bound);
-        text += &format!("  {bound}{}\n", output::toned(word, tone));
+        text += &rpc::verdict(&target);
     }
     let streams = &report.streams;
     text += &format!(
@@ -88,13 +86,12 @@ fn print(report: &Report) -> Result<()> {
 }
 
 fn line(callers: &str, way: &str, figures: &Figures, ratio: Option<&Ratio>) -> Vec<(String, Tone)> {
-    let ratio = ratio.map(|it| format!("{:.2} ({:.2} to {:.2})", it.median, it.low, it.high));
     vec![
         (callers.to_owned(), Tone::Strong),
         (way.to_owned(), Tone::Strong),
         (format!("{:.0}", figures.rps), Tone::Plain),
         (format!("{:.0}", figures.p50_us), Tone::Plain),
         (format!("{:.0}", figures.p99_us), Tone::Plain),
-        (ratio.unwrap_or_default(), Tone::Plain),
+        (ratio.map(Ratio::to_string).unwrap_or_default(), Tone::Plain),
     ]
 }

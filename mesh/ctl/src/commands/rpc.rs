@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use mesh_local::Progress;
-use meshctl::bench::rpc::{self, Figures, Options, Ratio, Report, Row, Telemetry};
+use meshctl::bench::rpc::{self, Figures, Options, Report, Row, Target, Telemetry};
 
 use crate::output::{self, Tone};
 
@@ -96,10 +96,7 @@ fn print(report: &Report) -> Result<()> {
     }
     let mut text = format!("\n{}\n", output::table(&rows));
     for target in report.targets().into_iter().flatten() {
-        let (word, tone) =
-            if target.reached { ("reached", Tone::Good) } else { ("missed", Tone::Bad) };
-        let bound = format!("{:.2} {} {:.2}: ", target.value, target.what, target.bound);
-        text += &format!("  {bound}{}\n", output::toned(word, tone));
+        text += &verdict(&target);
     }
     let titles = ["layer alone", "ns per call"];
     let mut rows = vec![titles.map(|title| (title.to_owned(), Tone::Faint)).to_vec()];
@@ -113,10 +110,16 @@ fn print(report: &Report) -> Result<()> {
     Ok(output::put(&text)?)
 }
 
+/// The line that says whether a target is reached.
+pub(super) fn verdict(target: &Target) -> String {
+    let (word, tone) = if target.reached { ("reached", Tone::Good) } else { ("missed", Tone::Bad) };
+    let bound = format!("{:.2} {} {:.2}: ", target.value, target.what, target.bound);
+    format!("  {bound}{}\n", output::toned(word, tone))
+}
+
 fn cost(telemetry: &Telemetry) -> Vec<Vec<(String, Tone)>> {
     let titles = ["callers", "", "requests/s", "p50 us", "p99 us", "allocations", "calls"];
     let on = format!("telemetry, {:.0} % sampled", rpc::RATIO * 100.0);
-    let it = &telemetry.throughput;
     vec![
         titles.map(|title| (title.to_owned(), Tone::Faint)).to_vec(),
         line(&telemetry.callers.to_string(), "nothing is sent", &telemetry.off),
@@ -124,7 +127,7 @@ fn cost(telemetry: &Telemetry) -> Vec<Vec<(String, Tone)>> {
         vec![
             (String::new(), Tone::Plain),
             ("ratio".to_owned(), Tone::Faint),
-            (format!("{:.2} ({:.2} to {:.2})", it.median, it.low, it.high), Tone::Plain),
+            (telemetry.throughput.to_string(), Tone::Plain),
         ],
     ]
 }
@@ -143,13 +146,12 @@ fn line(callers: &str, side: &str, figures: &Figures) -> Vec<(String, Tone)> {
 
 /// The ratios, and between which values half of the rounds lie.
 fn ratios(row: &Row) -> Vec<(String, Tone)> {
-    let ratio = |it: &Ratio| format!("{:.2} ({:.2} to {:.2})", it.median, it.low, it.high);
     let blank = || (String::new(), Tone::Plain);
     vec![
         blank(),
         ("ratio".to_owned(), Tone::Faint),
-        (ratio(&row.throughput), Tone::Plain),
+        (row.throughput.to_string(), Tone::Plain),
         blank(),
-        (ratio(&row.p99), Tone::Plain),
+        (row.p99.to_string(), Tone::Plain),
     ]
 }

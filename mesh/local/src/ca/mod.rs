@@ -234,11 +234,12 @@ pub(crate) fn query_escaped(path: &Path) -> String {
     std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).iter().map(escape).collect()
 }
 
-pub(crate) fn put(path: &Path, pem: &str, owner: Option<&User>) -> Result<()> {
+/// Replaces a file as a whole, for `owner` if given.
+pub(crate) fn put(path: &Path, content: &str, owner: Option<&User>) -> Result<()> {
     let put = || {
-        let Some(user) = owner else { return replace(path, pem) };
+        let Some(user) = owner else { return replace(path, content) };
         let next = path.with_extension("next");
-        crate::write_private(&next, pem)?;
+        crate::write_private(&next, content)?;
         std::os::unix::fs::chown(&next, Some(user.uid), Some(user.gid))?;
         fs::rename(&next, path)
     };

@@ -4,7 +4,8 @@
 //! it ends. A call is sent to one of two endpoints drawn at random: to that with the smaller
 //! product of round trip (peak EWMA) and pending calls. An endpoint is out while it cannot be
 //! connected to, while its breaker is open, and while it is worse than the others (gRFC A50). A
-//! failure counts as a slow answer, so that an endpoint which fails fast attracts nothing.
+//! failure counts as a slow answer, so that an endpoint which fails fast attracts nothing. When the
+//! last one goes that took calls, those that could not be reached are tried anew at once.
 //!
 //! It works alone, as the transport of a generated client:
 //!

@@ -117,6 +117,47 @@ async fn unreachable(net: Net) {
 }
 
 #[tokio::test(start_paused = true)]
+async fn when_the_last_endpoint_goes_one_that_came_back_meanwhile_is_found_at_once() {
+    let mut values = values::Target::default();
+    values.breaker.open = Duration::from_secs(30);
+    values.connection.max_backoff = Duration::from_secs(30);
+    let world = World::new(Net::Memory, 2, values).await;
+    world.peers[0].dies();
+    world.row_is(0, |row| row.breaker == Circuit::Open).await;
+    sleep(Duration::from_secs(5)).await;
+    world.peers[0].rises().await;
+    call(&world.balancer).await.unwrap();
+    assert_eq!(world.row(0).breaker, Circuit::Open, "nobody has looked for it yet");
+
+    world.peers[1].dies();
+
+    world.row_is(1, |row| row.state != State::Ready).await;
+    for _ in 0..20 {
+        call(&world.balancer).await.unwrap();
+    }
+    assert_eq!(world.row(0).state, State::Ready);
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_all_are_gone_each_is_tried_once_more_and_calls_are_refused() {
+    let mut values = values::Target::default();
+    values.breaker.open = Duration::from_secs(30);
+    values.connection.max_backoff = Duration::from_secs(30);
+    let world = World::new(Net::Memory, 2, values).await;
+    world.peers[0].dies();
+    world.row_is(0, |row| row.breaker == Circuit::Open).await;
+
+    world.peers[1].dies();
+
+    world.row_is(1, |row| row.breaker == Circuit::Open).await;
+    world.row_is(0, |row| row.breaker == Circuit::Open).await;
+    let begin = Instant::now();
+    let status = call(&world.balancer).await.unwrap_err();
+    assert!(is_refused(&status), "{status:?}");
+    assert!(begin.elapsed() < Duration::from_millis(1), "{:?}", begin.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_window_ends_a_longer_pause_between_connections() {
     let mut values = values::Target::default();
     values.connection.first_backoff = Duration::from_secs(30);

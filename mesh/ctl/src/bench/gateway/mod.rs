@@ -17,10 +17,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use tokio::task::JoinSet;
 
+use super::rpc::percentile;
 use super::usage_with_children;
 use clients::Client;
 use door::Gateway;
-pub use report::{Figures, Report, Row, Streams, Target};
+pub use report::{Figures, Report, Row, Streams};
 
 /// Fewer rounds of each way have no median worth the name.
 const MIN_ROUNDS: u32 = 7;
@@ -112,14 +113,10 @@ async fn round(clients: &mut Vec<Client>, time: Duration) -> Result<Round> {
     let elapsed = begun.elapsed();
     took.sort_unstable();
     ensure!(!took.is_empty(), "no call was made");
-    let percentile = |share: f64| {
-        let rank = (took.len() as f64 * share).ceil() as usize;
-        took[rank.clamp(1, took.len()) - 1] as f64 / 1e3
-    };
     Ok(Round {
         rps: took.len() as f64 / elapsed.as_secs_f64(),
-        p50_us: percentile(0.50),
-        p99_us: percentile(0.99),
+        p50_us: percentile(&took, 0.50),
+        p99_us: percentile(&took, 0.99),
     })
 }
 

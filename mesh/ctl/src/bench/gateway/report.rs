@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::Round;
 use crate::bench::growth::median;
-use crate::bench::rpc::Ratio;
+use crate::bench::rpc::{Ratio, Target};
 use crate::demo::rounded;
 
 /// The figures of a run, as `--json` prints them.
@@ -55,19 +55,6 @@ pub struct Streams {
     pub rss_mib: f64,
     /// What one more costs.
     pub kib_per_stream: f64,
-}
-
-/// What is asked of the gateway.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Target {
-    /// What is compared.
-    pub what: &'static str,
-    /// What it should be at least.
-    pub bound: f64,
-    /// What it is.
-    pub value: f64,
-    /// Whether that will do.
-    pub reached: bool,
 }
 
 impl Report {

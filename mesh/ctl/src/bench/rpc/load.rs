@@ -71,7 +71,7 @@ async fn call_until(mut client: Client, end: Instant) -> Result<Vec<u64>> {
 }
 
 /// The time that this share of the calls did not exceed, in microseconds.
-fn percentile(sorted: &[u64], share: f64) -> f64 {
+pub(in crate::bench) fn percentile(sorted: &[u64], share: f64) -> f64 {
     let rank = (sorted.len() as f64 * share).ceil() as usize;
     sorted[rank.clamp(1, sorted.len()) - 1] as f64 / 1e3
 }

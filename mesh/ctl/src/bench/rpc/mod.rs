@@ -23,6 +23,7 @@ pub use report::{Figures, Ratio, Report, Row, Target};
 pub use telemetry::{RATIO, Telemetry, answer, compare};
 
 use load::Round;
+pub(super) use load::percentile;
 use sides::Sides;
 
 /// Fewer rounds of each side have no median worth the name.

@@ -1,5 +1,7 @@
 //! What was measured, and whether that is good enough.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use super::{Layer, Telemetry, load::Round};
@@ -61,7 +63,7 @@ pub struct Ratio {
     pub high: f64,
 }
 
-/// What is asked of the stack.
+/// What is asked of what is measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Target {
     /// What is compared.
@@ -140,6 +142,12 @@ impl Ratio {
             low: precise(rounds[quarter]),
             high: precise(rounds[rounds.len() - 1 - quarter]),
         }
+    }
+}
+
+impl fmt::Display for Ratio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.2} ({:.2} to {:.2})", self.median, self.low, self.high)
     }
 }
 

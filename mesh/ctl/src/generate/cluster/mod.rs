@@ -100,11 +100,6 @@ impl Member<'_> {
         self.declared.exposure == Exposure::Public
     }
 
-    /// Whether it sends or takes events.
-    pub fn has_events(&self) -> bool {
-        !self.declared.publishes.is_empty() || !self.declared.subscribes.is_empty()
-    }
-
     /// Where it is declared.
     pub fn source(&self) -> String {
         format!("services/{}/mesh.toml", self.name())

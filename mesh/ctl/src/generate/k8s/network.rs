@@ -24,8 +24,8 @@ pub(super) fn shared(plan: &Plan<'_>) -> Vec<Value> {
         "podSelector": {},
         "policyTypes": ["Egress"],
     } });
-    let with_events = plan.services.iter().filter(|member| member.has_events());
-    let clients = with_events.map(|it| near(label(it.name())));
+    let users = plan.services.iter().filter(|member| member.declared.uses_broker());
+    let clients = users.map(|it| near(label(it.name())));
     let clients: Vec<_> = clients.chain([near(label(STREAMS))]).collect();
     let broker = json!({ "spec": {
         "ingress": [{ "from": clients, "ports": [tcp(NATS)] }],
@@ -97,7 +97,7 @@ fn egress(member: &Member<'_>) -> Vec<Value> {
         let database = json!({ "cnpg.io/cluster": format!("{}-database", member.name()) });
         rules.push(json!({ "ports": [tcp(POSTGRES)], "to": [near(database)] }));
     }
-    if member.has_events() {
+    if member.declared.uses_broker() {
         rules.push(json!({ "ports": [tcp(NATS)], "to": [near(label("nats"))] }));
     }
     rules

@@ -80,7 +80,7 @@ pub(super) fn own(member: &Member<'_>, version: &str) -> Vec<Value> {
     if member.declared.store.is_some() {
         secret("DATABASE_URL", format!("{service}-database-app"), "uri");
     }
-    if member.has_events() {
+    if member.declared.uses_broker() {
         secret("NATS_URL", format!("{service}-nats"), "url");
     }
     for needed in member.declared.secrets.iter().filter(|it| it.file.is_none()) {

@@ -46,6 +46,7 @@ pub(super) enum Reason {
     ProbeSilent,
     ProbeSucceeded,
     Connected,
+    OthersGone,
 }
 
 impl Reason {
@@ -61,6 +62,7 @@ impl Reason {
             Self::ProbeSilent => "probe not answered",
             Self::ProbeSucceeded => "probe succeeded",
             Self::Connected => "connected",
+            Self::OthersGone => "others gone",
         }
     }
 }
@@ -248,6 +250,17 @@ impl Breaker {
         }
         self.close(now, Reason::Connected);
         Effect::Changed
+    }
+
+    /// Ends the window of one that could not be reached: nobody else is left, and it may be back
+    /// for long. The next failure opens it again. Returns whether it was so.
+    pub(super) fn reconsider(&mut self, now: Instant, values: &values::Breaker) -> bool {
+        if self.needs_call || !matches!(self.state, State::Open { .. }) {
+            return false;
+        }
+        self.close(now, Reason::OthersGone);
+        self.unreached = values.consecutive.saturating_sub(1);
+        true
     }
 
     /// When something happens by itself: a window ends, or a probe has taken too long.

@@ -196,6 +196,26 @@ fn one_that_could_not_be_reached_is_back_with_the_connection() {
 }
 
 #[test]
+fn one_that_could_not_be_reached_is_tried_anew_when_nobody_else_is_left() {
+    let mut bench = Bench::new();
+    for _ in 0..5 {
+        bench.breaker.unreachable(bench.now, &VALUES, 1.0);
+    }
+
+    assert!(bench.breaker.reconsider(bench.now, &VALUES));
+    assert_eq!(bench.breaker.circuit(), Circuit::Closed);
+    assert!(!bench.breaker.reconsider(bench.now, &VALUES), "it is being tried");
+    assert_eq!(bench.breaker.unreachable(bench.now, &VALUES, 1.0), Effect::Changed);
+    assert_eq!(bench.breaker.circuit(), Circuit::Open, "one failure is enough now");
+    let until = bench.breaker.next_event().unwrap();
+    assert_eq!(until - bench.now, Duration::from_secs(2), "its windows go on growing");
+
+    bench.breaker.connected(bench.now);
+    bench.trip();
+    assert!(!bench.breaker.reconsider(bench.now, &VALUES), "it answered badly");
+}
+
+#[test]
 fn a_connection_alone_does_not_bring_back_one_that_answered_badly() {
     let mut bench = Bench::new();
     bench.trip();

@@ -12,7 +12,7 @@ use super::{
         outlier,
         verdict::Verdict,
     },
-    Pool,
+    Members, Pool,
 };
 
 impl Pool {
@@ -65,6 +65,19 @@ impl Pool {
         drop((breaker, members));
         if tripped {
             self.changed(endpoint);
+        }
+    }
+
+    /// The last endpoint that took calls is gone: those that only could not be reached are tried at
+    /// once instead of when their pauses end, and calls wait for what comes of it. It happens once for
+    /// each endpoint that was there, so that a target that is gone altogether is left alone.
+    pub(super) fn reconsider(&self, members: &Members) {
+        let values = self.values().breaker;
+        for endpoint in &members.active {
+            if endpoint.breaker().reconsider(Instant::now(), &values) {
+                endpoint.kick.notify_one();
+                self.announce(endpoint);
+            }
         }
     }
 
@@ -124,6 +137,11 @@ impl Pool {
             "breaker changed"
         );
     }
+}
+
+/// Whether it is connected, and nothing keeps calls away.
+pub(super) fn takes_calls(endpoint: &Arc<Endpoint>) -> bool {
+    !is_gated(endpoint) && endpoint.link().is_some()
 }
 
 /// Whether its breaker keeps calls away.

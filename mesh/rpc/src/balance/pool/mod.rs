@@ -30,7 +30,7 @@ use super::{
     link::Link,
     metrics::Metrics,
 };
-use gate::is_gated;
+use gate::{is_gated, takes_calls};
 
 /// The shared part of a balancer.
 ///
@@ -301,7 +301,11 @@ impl Pool {
     /// Derives who takes calls, and tells those who wait.
     fn refresh(&self, members: &mut Members) {
         members.draining.retain(|endpoint| endpoint.pending.load(Ordering::Relaxed) > 0);
+        let had = !self.ready.read().unwrap_or_else(PoisonError::into_inner).candidates.is_empty();
         let mut next = Ready { hope: members.active.is_empty(), ..Ready::default() };
+        if had && !members.active.iter().any(takes_calls) {
+            self.reconsider(members);
+        }
         for endpoint in &members.active {
             let circuit = endpoint.breaker().circuit();
             let Some(link) = endpoint.link() else {
