@@ -11,6 +11,10 @@ use shop::{
     payments::v1::{AuthorizePaymentRequest, CapturePaymentRequest, PaymentState},
     processor::v1::CaptureChargeRequest,
     shipping::v1::ShipmentState,
+    storefront::v1::{
+        GetHomePageRequest, GetOrderPageRequest, GetProductPageRequest,
+        storefront_service_client::StorefrontServiceClient,
+    },
 };
 
 use crate::{
@@ -24,18 +28,21 @@ type Seen = BTreeSet<String>;
 /// What every kind of end makes the services say to each other, as they count it themselves.
 #[tokio::test(flavor = "multi_thread")]
 async fn services_call_and_hear_whom_they_declare_and_nobody_else() {
-    let shop = Shop::open().await;
+    let shop = Shop::with_storefront().await;
     let sku = shop.stocked(9).await;
 
     a_parcel_is_lost(&shop, &sku).await;
     a_confirmed_order_is_cancelled(&shop, &sku).await;
     nobody_serves_the_address(&shop, &sku).await;
     a_charge_is_captured_behind_payments(&shop).await;
+    pages_are_shown(&shop, &sku).await;
 
     let mut graph = Graph::read(sources()).unwrap();
     // Whoever comes in by the gateway decides what it calls: its edges are its bindings, each of which
     // is tried by its own tests.
-    graph.calls.retain(|edge| SERVICES.contains(&edge.from.as_str()));
+    graph.calls.retain(|edge| edge.from != "gateway");
+    // Whoever hears events as they are published has no consumer that counts them.
+    graph.events.retain(|edge| SERVICES.contains(&edge.to.as_str()));
     assert_eq!(calls_counted(&shop).await, declared(&graph.calls));
     assert_eq!(streams_heard(&shop).await, streams(&graph.events));
     shop.platform.shutdown().await;
@@ -87,6 +94,15 @@ async fn a_charge_is_captured_behind_payments(shop: &Shop) {
     assert_eq!(payment.unwrap().state(), PaymentState::Captured);
 }
 
+async fn pages_are_shown(shop: &Shop, sku: &str) {
+    let order_id = confirmed(shop, sku).await;
+    let mut pages = StorefrontServiceClient::new(shop.channel("storefront"));
+    let home = GetHomePageRequest { customer_id: uuid(), ..Default::default() };
+    pages.get_home_page(home).await.unwrap();
+    pages.get_product_page(GetProductPageRequest { sku: sku.to_owned() }).await.ok();
+    pages.get_order_page(GetOrderPageRequest { order_id }).await.unwrap();
+}
+
 async fn confirmed(shop: &Shop, sku: &str) -> String {
     let request = shop.order_of(sku, 1, GOOD_CARD).await;
     let id = shop.place(request).await.unwrap().order_id;
@@ -125,7 +141,7 @@ async fn streams_heard(shop: &Shop) -> Seen {
 /// The series of this name that have counted something, each with its service.
 async fn counters(shop: &Shop, name: &str) -> Vec<(&'static str, String)> {
     let mut found = Vec::new();
-    for service in SERVICES {
+    for service in SERVICES.iter().chain(&["storefront"]) {
         let text = shop.platform.service(service).metrics().await;
         let lines = text.lines().filter(|line| line.starts_with(name) && !line.ends_with(" 0"));
         found.extend(lines.map(|line| (*service, line.to_owned())));

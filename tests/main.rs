@@ -32,4 +32,5 @@ mod polyglot;
 mod scorecard;
 mod shop;
 mod sign_in;
+mod storefront;
 mod toolchains;

@@ -47,6 +47,12 @@ impl Shop {
         Self::open_with(|options| options).await
     }
 
+    /// All services that customers reach behind the gateway.
+    pub async fn with_storefront() -> Self {
+        let all = [SERVICES, &["storefront"]].concat();
+        Self { platform: Platform::start(PlatformOptions::new(&all)).await }
+    }
+
     pub async fn open_with(adjust: impl FnOnce(PlatformOptions) -> PlatformOptions) -> Self {
         Self { platform: Platform::start(adjust(PlatformOptions::new(SERVICES))).await }
     }

@@ -124,12 +124,18 @@ pub fn of_service(me: &Declaration, all: &[Declaration]) -> Vec<Attempt> {
         let (stream, is_mine) = (&other.service, other.service == me.service);
         let published = is_mine && !me.publishes.is_empty();
         let sources = me.subscribes.iter().filter(|it| it.stream == *stream);
-        let sources: Vec<&String> = sources.flat_map(|it| &it.subjects).collect();
+        let (live, durable): (Vec<_>, Vec<_>) = sources.partition(|it| it.live);
+        let sources: Vec<&String> = durable.into_iter().flat_map(|it| &it.subjects).collect();
+        for subject in live.iter().flat_map(|it| &it.subjects) {
+            attempts.subscribe(subject.clone(), true);
+            attempts.publish(subject.clone(), false);
+        }
+        let hints = published || is_mine && me.subscribes.iter().any(|it| it.live);
         attempts.publish(format!("shop.{stream}.v1.Happened"), published);
         attempts.subscribe(format!("shop.{stream}.v1.Happened"), false);
         attempts.subscribe(format!("shop.{stream}.>"), false);
-        attempts.publish(format!("mesh.hint.{stream}"), published);
-        attempts.subscribe(format!("mesh.hint.{stream}"), published);
+        attempts.publish(format!("mesh.hint.{stream}"), hints);
+        attempts.subscribe(format!("mesh.hint.{stream}"), hints);
         for verb in STREAM {
             let allowed = match verb {
                 "STREAM.INFO" => published || !sources.is_empty(),

@@ -35,7 +35,10 @@ macro_rules! settings_of {
 }
 
 fn settings(service: &str) -> Settings {
-    settings_of!(service, catalog, gateway, inventory, orders, payments, processor, shipping, users)
+    settings_of!(
+        service, catalog, gateway, inventory, orders, payments, processor, shipping, storefront,
+        users
+    )
 }
 
 /// What stands for secrets in a test.

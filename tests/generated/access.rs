@@ -41,7 +41,7 @@ const BAD: [(&str, &str); 6] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_rpc_lets_in_whom_its_rule_names_and_nobody_else() {
-    let shop = Shop::open().await;
+    let shop = Shop::with_storefront().await;
     let world = World::new(&shop);
     let rpcs = rpcs();
     let (mut problems, mut asked) = (Vec::new(), 0);
@@ -62,7 +62,7 @@ async fn every_rpc_lets_in_whom_its_rule_names_and_nobody_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_belongs_to_a_customer_is_theirs_alone() {
-    let shop = Shop::open().await;
+    let shop = Shop::with_storefront().await;
     let forger = Forger::of(&shop.platform);
     let (mut problems, mut asked) = (Vec::new(), 0);
     for rpc in rpcs().iter().filter(|rpc| rpc.access.owner.is_some()) {

@@ -25,7 +25,7 @@ const NO_MESSAGE: [&[u8]; 2] = [&[0x0a, 0x05], &[0xff; 11]];
 async fn every_field_of_every_rpc_is_refused_by_its_name_or_accepted_and_leaves_nothing_behind() {
     let rpcs = rpcs();
     check(&rpcs);
-    let shop = Shop::open().await;
+    let shop = Shop::with_storefront().await;
     let tables = Tables::of(&shop).await;
     let (mut problems, mut asked) = (Vec::new(), 0);
     // `ONLY=CreateShipment` for one that is being worked on.

@@ -12,4 +12,4 @@ mod rows;
 mod samples;
 
 pub use call::{Rpc, rpcs};
-pub use forged::bearer;
+pub use forged::{Forger, bearer};

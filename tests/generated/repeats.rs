@@ -35,7 +35,7 @@ async fn every_change_happens_once_however_often_it_is_asked_for() {
     let exempt: Vec<_> = exempt.iter().map(|rpc| rpc.path.as_str()).collect();
     assert_eq!(exempt, BY_CONTENT, "every other change is asked for by a key");
     check(&changing);
-    let shop = Shop::open().await;
+    let shop = Shop::with_storefront().await;
     let tables = Tables::of(&shop).await;
     let mut problems = Vec::new();
     for rpc in &changing {

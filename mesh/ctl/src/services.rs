@@ -10,7 +10,7 @@ use mesh_local::{Declaration, leaves_first};
 pub const GATEWAY: &str = "gateway";
 
 /// Files of the checkout, and their texts.
-const DECLARATIONS: [(&str, &str); 8] = [
+const DECLARATIONS: [(&str, &str); 9] = [
     ("services/catalog/mesh.toml", include_str!("../../../services/catalog/mesh.toml")),
     ("services/gateway/mesh.toml", include_str!("../../../services/gateway/mesh.toml")),
     ("services/inventory/mesh.toml", include_str!("../../../services/inventory/mesh.toml")),
@@ -18,6 +18,7 @@ const DECLARATIONS: [(&str, &str); 8] = [
     ("services/payments/mesh.toml", include_str!("../../../services/payments/mesh.toml")),
     ("services/processor/mesh.toml", include_str!("../../../services/processor/mesh.toml")),
     ("services/shipping/mesh.toml", include_str!("../../../services/shipping/mesh.toml")),
+    ("services/storefront/mesh.toml", include_str!("../../../services/storefront/mesh.toml")),
     ("services/users/mesh.toml", include_str!("../../../services/users/mesh.toml")),
 ];
 
@@ -51,6 +52,7 @@ pub fn command(name: &str) -> Option<clap::Command> {
         "payments" => payments::Config::command(),
         "processor" => processor::Config::command(),
         "shipping" => shipping::Config::command(),
+        "storefront" => storefront::Config::command(),
         "users" => users::Config::command(),
         _ => return None,
     })
@@ -93,8 +95,8 @@ mod tests {
     #[test]
     fn every_service_declares_itself_and_comes_after_all_it_calls() {
         let names = names().unwrap();
-        assert_eq!(names.len(), 8);
-        assert_eq!(names[6..], ["orders", "gateway"]);
+        assert_eq!(names.len(), 9);
+        assert_eq!(names[6..], ["orders", "storefront", "gateway"]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ fn the_shop_comes_up_survives_kills_and_goes_down() {
     let doctor = shop.succeeds(&["doctor"]);
     assert!(String::from_utf8_lossy(&doctor.stdout).contains("ready, and the shop is up"));
     let first = shop.state();
-    assert_eq!(first["services"].as_object().unwrap().len(), 8);
+    assert_eq!(first["services"].as_object().unwrap().len(), 9);
     assert_eq!(first["services"]["catalog"].as_array().unwrap().len(), 2);
 
     // A second `up` changes nothing.
@@ -31,7 +31,7 @@ fn the_shop_comes_up_survives_kills_and_goes_down() {
     let policy = shop.succeeds(&["policy", "GetProduct", "--json"]);
     let policy: Value = serde_json::from_slice(&policy.stdout).unwrap();
     assert_eq!(policy["from"], "running");
-    assert_eq!(policy["files"].as_object().unwrap().len(), 9, "{policy}");
+    assert_eq!(policy["files"].as_object().unwrap().len(), 10, "{policy}");
     assert_eq!(policy["values"]["deadline"]["source"], "contract");
     assert_eq!(policy["values"]["retry.attempts"]["source"], "default");
 

@@ -153,12 +153,12 @@ impl Nats {
     }
 
     /// Names the connection of now, for [`Nats::lost`].
-    pub(crate) fn connection(&self) -> u64 {
+    pub fn connection(&self) -> u64 {
         self.link.borrow().made
     }
 
     /// Waits until `connection` is gone, even if another one has taken its place since.
-    pub(crate) async fn lost(&self, connection: u64) {
+    pub async fn lost(&self, connection: u64) {
         self.wait_for(|link| !link.connected || link.made != connection).await;
     }
 

@@ -85,6 +85,10 @@ pub struct Subscription {
     pub stream: String,
     /// The subjects, which are full message names.
     pub subjects: Vec<String>,
+    /// Whether they are heard as they are published, by every replica, and missed by whoever is away:
+    /// for what can be made up for, such as a cache. Else a durable consumer takes each once.
+    #[serde(default)]
+    pub live: bool,
     /// What for.
     pub why: String,
 }

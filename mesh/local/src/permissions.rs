@@ -72,7 +72,11 @@ impl BrokerUser {
             rules.relay(service, declaration.subjects());
         }
         for source in &declaration.subscribes {
-            rules.consumer(&source.stream, service);
+            if source.live {
+                rules.listener(service, &source.subjects);
+            } else {
+                rules.consumer(&source.stream, service);
+            }
         }
         for bucket in &declaration.buckets {
             rules.bucket(&bucket.name, bucket.access);
@@ -80,6 +84,7 @@ impl BrokerUser {
         rules.publish.sort();
         rules.publish.dedup();
         rules.subscribe.sort();
+        rules.subscribe.dedup();
         BrokerUser { name: service.clone(), rules: Some(rules) }
     }
 
@@ -117,6 +122,15 @@ impl Rules {
         self.publish.extend(subjects);
         self.request(&format!("STREAM.INFO.{service}"));
         self.request(&format!("STREAM.MSG.GET.{service}"));
+        let hint = format!("mesh.hint.{service}");
+        self.publish.push(hint.clone());
+        self.subscribe.push(hint);
+    }
+
+    /// What a listener does: hears events as they are published, and tells the other replicas what
+    /// they have to hear, too.
+    fn listener(&mut self, service: &str, subjects: &[String]) {
+        self.subscribe.extend_from_slice(subjects);
         let hint = format!("mesh.hint.{service}");
         self.publish.push(hint.clone());
         self.subscribe.push(hint);

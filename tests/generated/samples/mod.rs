@@ -7,6 +7,7 @@ mod orders;
 mod payments;
 mod processor;
 pub mod shipping;
+mod storefront;
 mod users;
 
 use serde_json::{Value, json};
@@ -68,6 +69,7 @@ pub async fn sample(shop: &Shop, path: &str) -> Value {
         "shop.payments" => payments::sample(shop, method).await,
         "shop.processor" => processor::sample(shop, method).await,
         "shop.shipping" => shipping::sample(shop, method).await,
+        "shop.storefront" => storefront::sample(shop, method).await,
         "shop.users" => users::sample(shop, method).await,
         _ => unreachable!("{path} was checked"),
     }
@@ -84,6 +86,7 @@ pub fn change(path: &str) -> Change {
         "shop.payments" => payments::change(method),
         "shop.processor" => processor::change(method),
         "shop.shipping" => shipping::change(method),
+        "shop.storefront" => storefront::change(method),
         "shop.users" => users::change(method),
         _ => None,
     };

@@ -61,6 +61,7 @@ async fn start(entry: &ServeEntry) -> Result<Started> {
         "payments" => start_service!(payments, arguments),
         "processor" => start_service!(processor, arguments),
         "shipping" => start_service!(shipping, arguments),
+        "storefront" => start_service!(storefront, arguments),
         "users" => start_service!(users, arguments),
         other => bail!("there is no service `{other}`"),
     }

@@ -105,7 +105,7 @@ fn text(value: &Value) -> String {
 #[tokio::test]
 async fn every_binding_is_routed_and_its_request_arrives_as_it_was_meant() {
     let witness = Witness::begin().await;
-    let services = ["catalog", "orders", "processor", "shipping", "users"];
+    let services = ["catalog", "orders", "processor", "shipping", "storefront", "users"];
     let gateway = Gateway::before(&services.map(|name| (name, witness.at))).await;
     let transcoder = transcoder();
     assert!(transcoder.bindings().len() > 20, "the contracts were not read");

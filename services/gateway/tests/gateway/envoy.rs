@@ -180,7 +180,7 @@ impl Doors {
     async fn open() -> Option<Self> {
         let witness = Witness::begin().await;
         let envoy = Envoy::find(witness.at).await?;
-        let names = ["catalog", "orders", "processor", "shipping", "users"];
+        let names = ["catalog", "orders", "processor", "shipping", "storefront", "users"];
         let gateway = Gateway::before(&names.map(|name| (name, witness.at))).await;
         Some(Self { witness, gateway, envoy })
     }

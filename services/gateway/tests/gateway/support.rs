@@ -47,7 +47,9 @@ impl Gateway {
         };
         let mut config = gateway::Config::parse_from(["gateway"]);
         config.service.discovery =
-            ["catalog", "orders", "processor", "shipping", "users"].map(place).join(";");
+            ["catalog", "orders", "processor", "shipping", "storefront", "users"]
+                .map(place)
+                .join(";");
         config.service.log_level = "error".to_owned();
         adjust(&mut config);
         let started = gateway::start(config).await?;

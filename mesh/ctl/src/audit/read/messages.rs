@@ -32,7 +32,7 @@ pub async fn read(
     let broker = Broker::connect(nats).await?;
     for database in databases.all() {
         let declared = options.declarations.iter().filter(|it| it.service == database.service);
-        for subscription in declared.flat_map(|it| &it.subscribes) {
+        for subscription in declared.flat_map(|it| &it.subscribes).filter(|it| !it.live) {
             let source = databases.all().into_iter().find(|it| it.service == subscription.stream);
             let consumption = consumption(database, source, &broker, subscription, facts).await?;
             facts.consumptions.push(consumption);

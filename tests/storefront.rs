@@ -1,0 +1,252 @@
+//! Pages of the shop: what they show, what they show without whoever is away, and what is forgotten in
+//! every replica.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, header};
+use mesh_local::Signal;
+use mesh_testkit::{Platform, PlatformOptions, browse, eventually};
+use shop::{
+    catalog::v1::{CreateProductRequest, Product, UpdateProductRequest},
+    common::v1::Money,
+    orders::v1::OrderState,
+    storefront::v1::{
+        Availability, GetHomePageRequest, GetOrderPageRequest, GetOrderPageResponse,
+        GetProductPageRequest, GetProductPageResponse, Part, PartState, PurgeCacheRequest,
+        storefront_service_client::StorefrontServiceClient,
+    },
+};
+use tonic::{Code, Status};
+
+use crate::{
+    callers::Channel,
+    evidence::reason,
+    generated::Forger,
+    shop::{GOOD_CARD, SERVICES, Shop, uuid},
+};
+
+const STOREFRONT: &str = "storefront";
+const MUG: &str = "MUG-BLUE-350";
+const PATIENCE: Duration = Duration::from_secs(10);
+
+async fn open(adjust: impl FnOnce(PlatformOptions) -> PlatformOptions) -> Shop {
+    let all = [SERVICES, &["gateway", STOREFRONT]].concat();
+    Shop { platform: Platform::start(adjust(PlatformOptions::new(&all))).await }
+}
+
+fn pages(shop: &Shop, replica: u32) -> StorefrontServiceClient<Channel> {
+    let at = format!("http://{}", shop.platform.replica(STOREFRONT, replica).grpc());
+    StorefrontServiceClient::new(Channel::to(&shop.platform, STOREFRONT, at))
+}
+
+async fn product(shop: &Shop, replica: u32, sku: &str) -> Result<GetProductPageResponse, Status> {
+    let request = GetProductPageRequest { sku: sku.to_owned() };
+    Ok(pages(shop, replica).get_product_page(request).await?.into_inner())
+}
+
+async fn order_page(shop: &Shop, order_id: &str) -> Result<GetOrderPageResponse, Status> {
+    let request = GetOrderPageRequest { order_id: order_id.to_owned() };
+    Ok(pages(shop, 0).get_order_page(request).await?.into_inner())
+}
+
+/// Names of parts, and how they came about.
+fn states(parts: &[Part]) -> Vec<(&str, PartState)> {
+    parts.iter().map(|part| (part.name.as_str(), part.state())).collect()
+}
+
+fn price(page: &GetProductPageResponse) -> i64 {
+    page.product.as_ref().unwrap().product.as_ref().unwrap().price.as_ref().unwrap().units
+}
+
+async fn goes(shop: &Shop, service: &str) {
+    shop.platform.service(service).process().down(Signal::KILL, PATIENCE).await;
+}
+
+async fn comes(shop: &Shop, service: &str) {
+    shop.platform.service(service).process().up();
+    shop.platform.service(service).ready().await;
+}
+
+/// A product of ours with some pieces.
+async fn made(shop: &Shop, units: i64) -> Product {
+    let price = Money { currency_code: "EUR".to_owned(), units, nanos: 0 };
+    let product = CreateProductRequest {
+        request_id: uuid(),
+        sku: format!("PAGE-{}", &uuid()[..8].to_uppercase()),
+        name: "Page".to_owned(),
+        price: Some(price),
+        ..Default::default()
+    };
+    let made = shop.catalog().create_product(product).await.unwrap();
+    made.into_inner().product.unwrap()
+}
+
+async fn costs(shop: &Shop, product: &Product, units: i64) {
+    let price = Money { currency_code: "EUR".to_owned(), units, nanos: 0 };
+    let update = UpdateProductRequest {
+        request_id: uuid(),
+        sku: product.sku.clone(),
+        price: Some(price),
+        ..Default::default()
+    };
+    shop.catalog().update_product(update).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_show_what_the_services_say_in_one_call() {
+    let shop = open(|options| options).await;
+    shop.receive(MUG, 100).await;
+    let cart = shop.cart(MUG, 3).await;
+
+    let home = GetHomePageRequest { customer_id: cart.customer_id, ..Default::default() };
+    let home = pages(&shop, 0).get_home_page(home).await.unwrap().into_inner();
+    assert_eq!((home.products.len(), home.cart_count), (8, 3));
+    let fresh = ["products", "stock", "cart"].map(|name| (name, PartState::Fresh));
+    assert_eq!(states(&home.parts), fresh);
+
+    let mug = product(&shop, 0, MUG).await.unwrap();
+    assert_eq!(mug.product.as_ref().unwrap().availability(), Availability::InStock);
+    assert_eq!(states(&mug.parts), ["product", "stock"].map(|name| (name, PartState::Fresh)));
+    let unknown = product(&shop, 0, "NOBODY-SELLS-THIS").await.unwrap_err();
+    assert_eq!((unknown.code(), reason(&unknown).as_str()), (Code::NotFound, "PRODUCT_NOT_FOUND"));
+
+    let request = shop.order_of(MUG, 1, GOOD_CARD).await;
+    let order = shop.place(request).await.unwrap();
+    shop.comes_to(&order.order_id, OrderState::Confirmed).await;
+    shop.rests(&order.order_id).await;
+    let page = order_page(&shop, &order.order_id).await.unwrap();
+    assert_eq!(page.order.unwrap().state(), OrderState::Confirmed);
+    assert_eq!((page.payments.len(), page.shipments.len()), (1, 1));
+    assert!(page.history.len() >= 2, "{:?}", page.history);
+    let fresh = ["history", "payments", "shipments"].map(|name| (name, PartState::Fresh));
+    assert_eq!(states(&page.parts), fresh);
+
+    // In JSON, and to its customer alone.
+    let target = format!("/v1/pages/orders/{}", order.order_id);
+    for (customer, status) in [(order.customer_id.clone(), 200), (uuid(), 404)] {
+        let token = format!("Bearer {}", Forger::of(&shop.platform).token(&customer, &[]));
+        let request = Request::get(&target).header(header::AUTHORIZATION, token);
+        let request = request.body(Bytes::new()).unwrap();
+        let answer = browse(shop.platform.grpc("gateway"), request).await.unwrap();
+        assert_eq!(answer.status, status, "{}", answer.text().await);
+    }
+    shop.platform.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_away_is_a_missing_or_an_older_part_and_no_failed_page() {
+    let shop = open(|options| options.env(STOREFRONT, "FRESH_SECONDS", "0")).await;
+    shop.receive(MUG, 100).await;
+    let request = shop.order_of(MUG, 1, GOOD_CARD).await;
+    let order = shop.place(request).await.unwrap();
+    shop.comes_to(&order.order_id, OrderState::Confirmed).await;
+    shop.rests(&order.order_id).await;
+    product(&shop, 0, MUG).await.unwrap();
+    let home = GetHomePageRequest::default();
+    pages(&shop, 0).get_home_page(home.clone()).await.unwrap();
+
+    for service in ["catalog", "inventory", "payments", "shipping"] {
+        goes(&shop, service).await;
+    }
+
+    let mug = product(&shop, 0, MUG).await.unwrap();
+    let expected = [("product", PartState::Stale), ("stock", PartState::Missing)];
+    assert_eq!(states(&mug.parts), expected);
+    let card = mug.product.unwrap();
+    assert_eq!(card.availability(), Availability::Unspecified);
+    assert_eq!(card.product.unwrap().sku, MUG);
+    let home = pages(&shop, 0).get_home_page(home).await.unwrap().into_inner();
+    assert_eq!(home.products.len(), 8);
+    assert_eq!(states(&home.parts)[0], ("products", PartState::Stale));
+    let unknown = product(&shop, 0, "NEVER-ASKED-FOR").await.unwrap_err();
+    assert_eq!(unknown.code(), Code::Unavailable, "nothing is known of it");
+    let page = order_page(&shop, &order.order_id).await.unwrap();
+    assert_eq!(page.order.unwrap().state(), OrderState::Confirmed);
+    let expected = [
+        ("history", PartState::Fresh),
+        ("payments", PartState::Missing),
+        ("shipments", PartState::Missing),
+    ];
+    assert_eq!(states(&page.parts), expected);
+    assert!(page.parts[1..].iter().all(|part| !part.reason.is_empty()), "{:?}", page.parts);
+
+    for service in ["catalog", "inventory", "payments", "shipping"] {
+        comes(&shop, service).await;
+    }
+    eventually("all parts to be there again", async || {
+        let mug = product(&shop, 0, MUG).await.ok()?;
+        let page = order_page(&shop, &order.order_id).await.ok()?;
+        let mut parts = mug.parts.iter().skip(1).chain(&page.parts);
+        parts.all(|part| part.state() == PartState::Fresh).then_some(())
+    })
+    .await;
+    goes(&shop, "orders").await;
+    let silent = order_page(&shop, &order.order_id).await.unwrap_err();
+    assert!(matches!(silent.code(), Code::Unavailable | Code::DeadlineExceeded), "{silent:?}");
+    let home = GetHomePageRequest { customer_id: uuid(), ..Default::default() };
+    let home = pages(&shop, 0).get_home_page(home).await.unwrap().into_inner();
+    assert_eq!(states(&home.parts)[2], ("cart", PartState::Missing));
+    comes(&shop, "orders").await;
+    shop.platform.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_replica_forgets_what_changed_and_what_is_purged() {
+    let shop =
+        open(|options| options.replicas(STOREFRONT, 2).env(STOREFRONT, "FRESH_SECONDS", "3600"))
+            .await;
+    let ours = made(&shop, 10).await;
+    let shows = async |units: i64| {
+        eventually(&format!("every replica to show {units}"), async || {
+            for replica in [0, 1] {
+                let page = product(&shop, replica, &ours.sku).await.ok()?;
+                (price(&page) == units).then_some(())?;
+            }
+            Some(())
+        })
+        .await;
+    };
+    shows(10).await;
+
+    costs(&shop, &ours, 12).await;
+    shows(12).await;
+
+    // Both have it now, and show it without the catalog until they are told to forget.
+    goes(&shop, "catalog").await;
+    for replica in [0, 1] {
+        assert_eq!(price(&product(&shop, replica, &ours.sku).await.unwrap()), 12);
+    }
+    let purge = PurgeCacheRequest { prefix: format!("product:{}", ours.sku) };
+    let purged = pages(&shop, 0).purge_cache(purge).await.unwrap().into_inner().purged;
+    assert_eq!(purged, 1);
+    eventually("every replica to forget", async || {
+        for replica in [0, 1] {
+            product(&shop, replica, &ours.sku).await.err()?;
+        }
+        Some(())
+    })
+    .await;
+    comes(&shop, "catalog").await;
+    shows(12).await;
+    shop.platform.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changed_while_the_broker_was_away_is_not_shown_when_it_is_back() {
+    let shop = open(|options| options.env(STOREFRONT, "FRESH_SECONDS", "3600")).await;
+    let ours = made(&shop, 10).await;
+    eventually("the page", async || product(&shop, 0, &ours.sku).await.ok().map(|_| ())).await;
+
+    shop.platform.nats().down().await;
+    costs(&shop, &ours, 15).await;
+    assert_eq!(price(&product(&shop, 0, &ours.sku).await.unwrap()), 10, "nobody could tell");
+    shop.platform.nats().up().await;
+
+    eventually("the new price", async || {
+        let page = product(&shop, 0, &ours.sku).await.ok()?;
+        (price(&page) == 15).then_some(())
+    })
+    .await;
+    shop.platform.shutdown().await;
+}
