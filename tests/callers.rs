@@ -11,7 +11,7 @@ use std::{
 use http::{HeaderMap, HeaderValue, Request, Response, header::AUTHORIZATION};
 use mesh_policy::{Callers as Declared, Table};
 use mesh_rpc::{Identity, peer::token::ServiceKey};
-use mesh_testkit::Platform;
+use mesh_testkit::{Platform, ServiceProcess};
 use meshctl::{
     caller::{self, Caller, Evidence},
     demo::Doors,
@@ -148,5 +148,9 @@ pub fn operator(platform: &Platform) -> Caller {
 
 /// The doors of a platform's services, and who comes.
 pub fn doors(platform: &Platform) -> Doors {
-    Doors { caller: operator(platform), ..Doors::find(|name| vec![platform.grpc(name)]) }
+    let find = |name: &str| {
+        let replicas = platform.services().iter().filter(|process| process.name() == name);
+        replicas.map(ServiceProcess::grpc).collect()
+    };
+    Doors { caller: operator(platform), ..Doors::find(find) }
 }

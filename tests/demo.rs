@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use mesh_testkit::eventually;
+use mesh_testkit::{Platform, PlatformOptions, eventually};
 use meshctl::demo::{self, Amount, Options, Tally};
 use meshctl::operate::Desk;
 use shop::orders::v1::{ListOrdersRequest, OrderState};
+use sqlx::PgPool;
 
 use crate::callers::{doors, operator};
 use crate::shop::{SERVICES, Shop};
@@ -58,6 +59,40 @@ async fn every_order_of_a_demo_settles_though_the_orders_service_is_killed() {
         })
         .await;
     }
+    shop.audit_is_clean().await;
+    shop.platform.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn customers_of_a_demo_sign_in_and_order_at_the_front_door() {
+    let mut all = SERVICES.to_vec();
+    all.push("gateway");
+    let shop = Shop { platform: Platform::start(PlatformOptions::new(&all)).await };
+    let (orders, customers) = (12, 3);
+    let options =
+        Options { amount: Amount::Orders(orders), concurrency: customers, ..Options::default() };
+
+    let report = demo::run(&doors(&shop.platform), options, Arc::default()).await.unwrap();
+
+    assert_eq!((report.orders, report.unsettled.len()), (orders, 0), "{:?}", report.unsettled);
+    let pool = PgPool::connect(shop.platform.database_url("users")).await.unwrap();
+    let sessions: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM sessions").fetch_one(&pool).await.unwrap();
+    assert_eq!(sessions, customers as i64);
+    let pool = PgPool::connect(shop.platform.database_url("orders")).await.unwrap();
+    let buyers: i64 = sqlx::query_scalar("SELECT count(DISTINCT customer_id) FROM orders")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(buyers, customers as i64);
+    // The gateway made every call that made an order.
+    let metrics = shop.platform.service("gateway").metrics().await;
+    let placed = metrics.lines().find(|line| {
+        line.starts_with("rpc_client_call_duration_seconds_count{")
+            && line.contains("/PlaceOrder\"")
+    });
+    let placed: u64 = placed.unwrap().rsplit_once(' ').unwrap().1.parse().unwrap();
+    assert!(placed >= orders, "{placed}");
     shop.audit_is_clean().await;
     shop.platform.shutdown().await;
 }

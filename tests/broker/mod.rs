@@ -6,7 +6,7 @@ mod wire;
 
 use std::collections::BTreeSet;
 
-use mesh_local::{Declaration, broker_users, connect_nats, ensure_streams};
+use mesh_local::{Access, Declaration, broker_users, connect_nats, ensure_streams};
 use mesh_testkit::{IsolatedNats, nats_with};
 use meshctl::{caller, services};
 
@@ -52,6 +52,19 @@ async fn a_service_may_do_at_the_broker_what_it_declares_and_nothing_else() {
 
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(tried > 3_000, "{tried} attempts");
+}
+
+#[test]
+fn what_is_revoked_is_kept_until_no_token_can_meet_it() {
+    let declarations = services::declarations().unwrap();
+    let all = declarations.iter().flat_map(|it| it.buckets.iter().map(move |bucket| (it, bucket)));
+    let mut writers =
+        all.filter(|(_, it)| it.name == mesh_auth::BUCKET && it.access == Access::Write);
+
+    let (writer, bucket) = writers.next().unwrap();
+
+    assert_eq!((writer.service.as_str(), bucket.max_age), ("users", Some(mesh_auth::KEPT)));
+    assert!(writers.next().is_none());
 }
 
 #[tokio::test]

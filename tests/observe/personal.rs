@@ -6,11 +6,19 @@ use mesh_testkit::eventually;
 use shop::{
     common::v1::Address,
     orders::v1::{OrderState, WatchOrderRequest},
+    users::v1::{
+        GetUserRequest, RefreshSessionRequest, RegisterUserRequest, SignInRequest,
+        sessions_service_client::SessionsServiceClient, users_service_client::UsersServiceClient,
+    },
 };
 use sqlx::PgPool;
+use tonic::Request;
 
 use super::Traced;
-use crate::shop::{GOOD_CARD, SERVICES, uuid};
+use crate::{
+    generated::bearer,
+    shop::{GOOD_CARD, SERVICES, Shop, uuid},
+};
 
 const RECIPIENT: &str = "Zenobia Markworthy";
 const LINE: &str = "Unmistakable Lane 7731";
@@ -58,6 +66,7 @@ async fn card_numbers_tokens_and_addresses_appear_in_no_line_span_metric_or_even
     let refused = shop.cards().tokenize_card(request).await.unwrap_err();
     assert!(!refused.to_string().contains(number), "{refused}");
     marks.push(number.to_owned());
+    marks.extend(of_a_person(shop).await);
 
     for (what, told) in signals(&traced, &orders[0].order_id).await {
         for mark in &marks {
@@ -66,6 +75,43 @@ async fn card_numbers_tokens_and_addresses_appear_in_no_line_span_metric_or_even
         }
     }
     traced.shop.platform.shutdown().await;
+}
+
+/// What somebody is known by and proves who they are with, after it was used for everything.
+async fn of_a_person(shop: &Shop) -> Vec<String> {
+    let mut accounts = UsersServiceClient::new(shop.channel("users"));
+    let mut sessions = SessionsServiceClient::new(shop.channel("users"));
+    let (email, password) = (format!("{}@markworthy.example", uuid()), "unmistakably secret 7731");
+    let account = RegisterUserRequest {
+        request_id: uuid(),
+        email: email.clone(),
+        password: password.to_owned(),
+        name: RECIPIENT.to_owned(),
+        language: String::new(),
+    };
+    let user = accounts.register_user(account.clone()).await.unwrap().into_inner().user.unwrap();
+    let taken = RegisterUserRequest { request_id: uuid(), ..account };
+    accounts.register_user(taken).await.unwrap_err();
+    let sign_in = |password: &str| SignInRequest {
+        request_id: uuid(),
+        email: email.clone(),
+        password: password.to_owned(),
+        device: String::new(),
+    };
+    let wrong = "unmistakably wrong 7731";
+    let refused = sessions.sign_in(sign_in(wrong)).await.unwrap_err();
+    let signed = sessions.sign_in(sign_in(password)).await.unwrap().into_inner().tokens.unwrap();
+    let request = RefreshSessionRequest { refresh_token: signed.refresh_token.clone() };
+    let next = sessions.refresh_session(request).await.unwrap().into_inner().tokens.unwrap();
+    let mut request = Request::new(GetUserRequest { user_id: user.user_id });
+    *request.metadata_mut() = bearer(&next.access_token);
+    accounts.get_user(request).await.unwrap();
+    let mut marks = vec![email, password.to_owned(), wrong.to_owned()];
+    assert!(!marks.iter().any(|mark| refused.to_string().contains(mark)), "{refused}");
+    for tokens in [signed, next] {
+        marks.extend([tokens.access_token, tokens.refresh_token]);
+    }
+    marks
 }
 
 /// Everything that the shop tells anybody who looks at it.

@@ -98,6 +98,12 @@ impl Channels {
         Ok(channel.follow(&Endpoints::fixed(replicas)))
     }
 
+    /// A channel to a door that anybody may knock at: it shows nothing.
+    pub fn to_door(service: &str, replicas: &[SocketAddr]) -> Result<Channel> {
+        anyhow::ensure!(!replicas.is_empty(), "`{service}` has no endpoints");
+        Ok(Channel::builder(NAME, service).follow(&Endpoints::fixed(replicas)))
+    }
+
     /// Makes a call a customer's; nobody's if no tokens can be signed.
     pub fn as_customer<T>(&self, customer: &str, mut request: Request<T>) -> Request<T> {
         let token = self.users.as_ref().zip(customer.parse().ok());

@@ -40,6 +40,8 @@ pub struct Doors {
     pub processor: Vec<SocketAddr>,
     /// Where carriers report.
     pub shipping: Vec<SocketAddr>,
+    /// Where customers come in; where it is nowhere, they ask the services themselves.
+    pub gateway: Vec<SocketAddr>,
 }
 
 impl Doors {
@@ -52,6 +54,7 @@ impl Doors {
             orders: addresses("orders"),
             processor: addresses("processor"),
             shipping: addresses("shipping"),
+            gateway: addresses("gateway"),
         }
     }
 }
@@ -67,15 +70,18 @@ pub(crate) struct Clients {
     pub queries: OrderQueriesServiceClient<Channel>,
     pub cards: CardsServiceClient<Channel>,
     pub shipping: ShippingServiceClient<Channel>,
+    /// Where customers ask.
+    pub door: Channel,
 }
 
 impl Clients {
-    /// Fails if a service has no door, or who calls cannot be told.
+    /// Everybody asks the services themselves. Fails if one has no door, or who calls cannot be told.
     pub fn new(doors: &Doors) -> Result<Clients> {
         let channels = doors.caller.channels()?;
         let channel = |name: &str, addresses: &[SocketAddr]| channels.to(name, addresses);
         let orders = channel("orders", &doors.orders)?;
         Ok(Clients {
+            door: orders.clone(),
             catalog: CatalogServiceClient::new(channel("catalog", &doors.catalog)?),
             inventory: InventoryServiceClient::new(channel("inventory", &doors.inventory)?),
             carts: CartsServiceClient::new(orders.clone()),
@@ -84,6 +90,19 @@ impl Clients {
             cards: CardsServiceClient::new(channel("processor", &doors.processor)?),
             shipping: ShippingServiceClient::new(channel("shipping", &doors.shipping)?),
             channels,
+        })
+    }
+
+    /// The same, but customers come in by the gateway.
+    pub fn by_gateway(doors: &Doors) -> Result<Clients> {
+        let door = Channels::to_door("gateway", &doors.gateway)?;
+        Ok(Clients {
+            catalog: CatalogServiceClient::new(door.clone()),
+            carts: CartsServiceClient::new(door.clone()),
+            orders: OrdersServiceClient::new(door.clone()),
+            cards: CardsServiceClient::new(door.clone()),
+            door,
+            ..Clients::new(doors)?
         })
     }
 

@@ -12,6 +12,7 @@ use tonic::Status;
 use uuid::Uuid;
 
 use super::PATIENCE;
+use super::buyer::Buyer;
 use super::mix::Errand;
 use super::report::{End, Outcome};
 use crate::doors::{Clients, answer};
@@ -23,6 +24,7 @@ const WATCHING: Duration = Duration::from_secs(10);
 /// One customer's time in the shop.
 pub(super) struct Visit<'a> {
     pub clients: &'a Clients,
+    pub buyer: &'a Buyer,
     /// When the customer gives up.
     pub until: Instant,
     /// Counts the calls that were made again.
@@ -40,14 +42,14 @@ struct Known {
 impl Visit<'_> {
     /// Orders what the errand says and waits until the order is settled.
     pub async fn order(&self, errand: Errand, card_token: &str) -> Outcome {
-        let customer_id = Uuid::now_v7().to_string();
+        let customer_id = self.buyer.id.clone();
         let mut outcome =
             Outcome { customer_id, order_id: None, end: End::Unsettled(String::new()) };
         outcome.end = match self.place(errand, card_token, &mut outcome).await {
             Err(gave_up) => End::Unsettled(gave_up.to_string()),
             Ok((order, begun)) => {
                 outcome.order_id = Some(order.order_id.clone());
-                self.follow(&outcome.customer_id, order, begun).await
+                self.follow(order, begun).await
             }
         };
         outcome
@@ -62,7 +64,6 @@ impl Visit<'_> {
     ) -> Result<(Order, Instant), GaveUp> {
         let persistence =
             Persistence { until: self.until, patience: PATIENCE, retried: self.retried };
-        let customer = outcome.customer_id.clone();
         let request = SetCartLinesRequest {
             request_id: Uuid::now_v7().to_string(),
             customer_id: outcome.customer_id.clone(),
@@ -71,7 +72,7 @@ impl Visit<'_> {
         };
         let filled = persistence.call("SetCartLines", &request, |request| {
             let mut carts = self.clients.carts.clone();
-            let request = self.clients.channels.as_customer(&customer, request);
+            let request = self.buyer.sign(request);
             async move { answer(carts.set_cart_lines(request).await) }
         });
         let cart = filled.await?.cart.unwrap_or_default();
@@ -86,14 +87,14 @@ impl Visit<'_> {
         };
         let placed = persistence.call("PlaceOrder", &request, |request| {
             let mut orders = self.clients.orders.clone();
-            let request = self.clients.channels.as_customer(&customer, request);
+            let request = self.buyer.sign(request);
             async move { answer(orders.place_order(request).await) }
         });
         Ok((placed.await?.order.unwrap_or_default(), begun))
     }
 
     /// Watches the order, again from where it was when a watch breaks.
-    async fn follow(&self, customer: &str, order: Order, begun: Instant) -> End {
+    async fn follow(&self, order: Order, begun: Instant) -> End {
         let state = order.state();
         let mut known =
             Known { order_id: order.order_id, version: order.version, state, reason: order.reason };
@@ -103,7 +104,7 @@ impl Visit<'_> {
                 return end;
             }
             let heard = known.version;
-            let broken = match self.watch(customer, &mut known).await {
+            let broken = match self.watch(&mut known).await {
                 Ok(()) if known.end(begun).is_some() => continue,
                 Ok(()) => "the watch ended".to_owned(),
                 Err(status) if is_passing(&status) => said(&status),
@@ -121,12 +122,12 @@ impl Visit<'_> {
     }
 
     /// One watch: ends when the order is settled, or when the service ends it.
-    async fn watch(&self, customer: &str, known: &mut Known) -> Result<(), Status> {
+    async fn watch(&self, known: &mut Known) -> Result<(), Status> {
         let left = self.until.saturating_duration_since(Instant::now());
         let request =
             WatchOrderRequest { order_id: known.order_id.clone(), after_version: known.version };
         let request = timeout_request(request, WATCHING.min(left));
-        let request = self.clients.channels.as_customer(customer, request);
+        let request = self.buyer.sign(request);
         let mut changes = self.clients.orders.clone().watch_order(request).await?.into_inner();
         while let Some(answer) = changes.message().await? {
             let Some(change) = answer.change else { continue };

@@ -1,9 +1,13 @@
 //! Customers who order, each once, and follow the order until it is settled; afterwards a carrier
 //! takes some of the parcels along.
 //!
+//! Customers have accounts and come in by the gateway; where there is none they ask the services
+//! themselves, and a key speaks for them.
+//!
 //! What fails for a moment is repeated with the same request id, as the contracts allow; so
 //! whatever is killed meanwhile, every order is placed once and settles.
 
+mod buyer;
 mod carrier;
 mod customer;
 mod mix;
@@ -21,6 +25,7 @@ use tokio::time::Instant;
 use crate::doors::Clients;
 pub use crate::doors::Doors;
 use crate::persist::Persistence;
+use buyer::Buyer;
 use carrier::{Carrier, Round};
 use customer::Visit;
 use mix::{Card, Mix};
@@ -32,6 +37,10 @@ pub(crate) use report::{histogram, record, rounded};
 const PREPARING: Duration = Duration::from_secs(60);
 /// How long one answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long it may take on top to sign one customer in.
+const SIGNING_IN: Duration = Duration::from_millis(500);
+/// Customers who are signed in at once: a password is expensive.
+const SIGN_INS: usize = 4;
 /// Deliveries at once.
 const DELIVERIES: usize = 8;
 /// Pieces of every product where nobody knows how many will be ordered.
@@ -107,7 +116,8 @@ impl Tally {
 ///
 /// An error means that the preparations failed; what happens to orders is in the report.
 pub async fn run(doors: &Doors, options: Options, tally: Arc<Tally>) -> Result<Report> {
-    let clients = Clients::new(doors)?;
+    let by_gateway = !doors.gateway.is_empty();
+    let clients = if by_gateway { Clients::by_gateway(doors)? } else { Clients::new(doors)? };
     let retried = &tally.retried;
     let persistence =
         Persistence { until: Instant::now() + PREPARING, patience: PATIENCE, retried };
@@ -119,6 +129,9 @@ pub async fn run(doors: &Doors, options: Options, tally: Arc<Tally>) -> Result<R
         let token = clients.token(&persistence, card.number()).await;
         tokens.push(token.context("cannot store a card")?);
     }
+    let concurrency = options.concurrency.max(1);
+    let people = if by_gateway { concurrency } else { 0 };
+    let mut people = sign_in(&clients, people, retried).await?.into_iter();
 
     let begun = Instant::now();
     let shift = Arc::new(Shift {
@@ -133,8 +146,8 @@ pub async fn run(doors: &Doors, options: Options, tally: Arc<Tally>) -> Result<R
         tally,
     });
     let mut customers = JoinSet::new();
-    for _ in 0..shift.options.concurrency.max(1) {
-        customers.spawn(Arc::clone(&shift).serve());
+    for _ in 0..concurrency {
+        customers.spawn(Arc::clone(&shift).serve(people.next()));
     }
     while let Some(ended) = customers.join_next().await {
         ended.context("a customer failed")?;
@@ -144,6 +157,18 @@ pub async fn run(doors: &Doors, options: Options, tally: Arc<Tally>) -> Result<R
     let retried = shift.tally.retried.load(Ordering::Relaxed);
     let report = shift.ledger.report(elapsed, retried);
     Ok(Report { shipped: round.shipped, delivered: round.delivered, ..report })
+}
+
+/// So many customers with an account of their own.
+async fn sign_in(clients: &Clients, people: usize, retried: &AtomicU64) -> Result<Vec<Buyer>> {
+    let all = u32::try_from(people).unwrap_or(u32::MAX);
+    let until = Instant::now() + PREPARING + SIGNING_IN * all;
+    let persistence = &Persistence { until, patience: PATIENCE, retried };
+    stream::iter(0..people)
+        .map(|_| Buyer::signed_in(clients, persistence))
+        .buffer_unordered(SIGN_INS)
+        .try_collect()
+        .await
 }
 
 async fn restock(
@@ -179,16 +204,22 @@ struct Shift {
 }
 
 impl Shift {
-    /// One customer after the other.
-    async fn serve(self: Arc<Self>) {
+    /// One order after the other: of a customer who is signed in, or each of somebody else.
+    async fn serve(self: Arc<Self>, mut signed_in: Option<Buyer>) {
         while let Some(number) = self.next() {
             let errand = self.mix.errand(number);
             let token = &self.tokens[errand.card as usize];
-            let visit = Visit {
-                clients: &self.clients,
-                until: Instant::now() + self.options.limit,
-                retried: &self.tally.retried,
+            let (until, retried) = (Instant::now() + self.options.limit, &self.tally.retried);
+            let buyer = match signed_in.take() {
+                None => Buyer::by_key(&self.clients.channels),
+                Some(mut buyer) => {
+                    let persistence = Persistence { until, patience: PATIENCE, retried };
+                    // Whoever cannot renew a token is told so by what they ask next.
+                    let _: Result<()> = buyer.renew(&self.clients, &persistence).await;
+                    buyer
+                }
             };
+            let visit = Visit { clients: &self.clients, buyer: &buyer, until, retried };
             let outcome = visit.order(errand, token).await;
             let taken = number.checked_rem(self.options.parcels_every) == Some(0);
             if let (true, End::Confirmed(_), Some(order)) = (taken, &outcome.end, &outcome.order_id)
@@ -197,6 +228,7 @@ impl Shift {
                 parcels.push(order.clone());
             }
             self.ledger.enter(outcome, &self.tally);
+            signed_in = buyer.has_session().then_some(buyer);
         }
     }
 
