@@ -16,7 +16,7 @@ struct Known {
 
 /// Services that share a process all show the same series, so each is taken once, by `service`.
 /// A replica that stands by measures nothing, and says 0.
-const KNOWN: [Known; 10] = [
+const KNOWN: [Known; 12] = [
     Known {
         name: "InstanceDown",
         expr: "up == 0 and on (job) (max by (job) (up) == 1)",
@@ -99,6 +99,21 @@ const KNOWN: [Known; 10] = [
         minutes: 1,
         severity: Severity::Ticket,
         summary: "{{ $labels.job }}: its policy file asks for too much, and is not obeyed",
+    },
+    // Whoever is refused tries again and again, so the count grows as long as it lasts.
+    Known {
+        name: "BrokerRefuses",
+        expr: "sum by (service) (increase(mesh_nats_refusals_total[WINDOW])) > 0",
+        minutes: 5,
+        severity: Severity::Ticket,
+        summary: "{{ $labels.service }}: the broker refuses what it asks for",
+    },
+    Known {
+        name: "RevocationsUnknown",
+        expr: "max by (service) (mesh_auth_revocations_unknown) > 0",
+        minutes: 5,
+        severity: Severity::Ticket,
+        summary: "{{ $labels.service }}: it does not hear which tokens are revoked",
     },
 ];
 
