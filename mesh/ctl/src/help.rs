@@ -318,4 +318,6 @@ Examples:
   cargo mesh demo --watch --kill payments    the same with a kill, also without a terminal
   cargo mesh demo --orders 1000 &            customers for as long as you kill things by hand
 
+Customers have accounts of their own, sign in, and order at the gateway.
+
 Exit codes: 0 all orders settled (with --watch: confirmed, and right everywhere), 1 not.";
