@@ -59,7 +59,7 @@ async fn person(shop: &Shop) -> Person {
     let account = json!({ "requestId": uuid(), "email": email, "password": PASSWORD,
                           "name": "Ada Lovelace" });
     let registered = tell(shop, "/v1/users", "", &account).await;
-    assert_eq!(registered.status, 200, "{}", registered.text().await);
+    assert_eq!(registered.status, 200);
     let credentials = json!({ "requestId": uuid(), "email": email, "password": PASSWORD });
     let signed = tell(shop, "/v1/sessions", "", &credentials).await.json().await;
     let text = |place: &str| signed.pointer(place).unwrap().as_str().unwrap().to_owned();
@@ -76,7 +76,7 @@ async fn sign_out(shop: &Shop, person: &Person) {
     let Person { id, session, .. } = person;
     let target = format!("/v1/users/{id}/sessions/{session}:signOut");
     let answer = tell(shop, &target, &person.token, &json!({ "requestId": uuid() })).await;
-    assert_eq!(answer.status, 200, "{}", answer.text().await);
+    assert_eq!(answer.status, 200);
 }
 
 /// An RPC of each service that looks at users' tokens.
@@ -128,8 +128,8 @@ async fn a_token_that_was_signed_out_is_refused_by_every_service_within_a_second
         let told = shown(&shop, rpc, &there.token).await;
         assert!(!is_refused(&told), "somebody else's at {}: {told:?}", rpc.path);
     }
-    let again = tell(&shop, "/v1/sessions:refresh", "", &json!({ "refreshToken": here.refresh }));
-    assert_eq!(again.await.status, 401);
+    let refresh = json!({ "refreshToken": here.refresh });
+    assert_eq!(tell(&shop, "/v1/sessions:refresh", "", &refresh).await.status, 401);
     shop.platform.shutdown().await;
 }
 

@@ -57,7 +57,7 @@ Examples:
   cargo mesh token --customer ID                a customer's, whose carts and orders have this id
   SHOP_PASSWORD=... cargo mesh token --user somebody@example.com --json
   curl -H \"authorization: Bearer $(cargo mesh token --customer ID)\" ADDRESS/v1/orders
-  docker compose run --rm provision token --key /keys/operator/users.key --admin
+  docker compose run --rm provision token --key /keys/operator/user-tokens.key --admin
 
 `--user` begins a session. Seeded are ada@shop.example, grace@shop.example and admin@shop.example; their
 passwords are no secret. The other tokens are signed with the key that `up` made in `.mesh/identity`.
@@ -317,5 +317,7 @@ Examples:
   cargo mesh demo --watch                    one order's life, step by step; press k to kill
   cargo mesh demo --watch --kill payments    the same with a kill, also without a terminal
   cargo mesh demo --orders 1000 &            customers for as long as you kill things by hand
+
+Customers have accounts of their own, sign in, and order at the gateway.
 
 Exit codes: 0 all orders settled (with --watch: confirmed, and right everywhere), 1 not.";

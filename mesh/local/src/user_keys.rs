@@ -52,9 +52,10 @@ impl UserKeys {
         })
     }
 
-    /// The file with the private key (PKCS#8 in base64), readable by its owner only.
+    /// The file with the private key (PKCS#8 in base64), readable by its owner only. Those of services
+    /// are beside it, each by its service's name.
     pub fn private(&self) -> PathBuf {
-        self.dir.join("users.key")
+        self.dir.join("user-tokens.key")
     }
 
     /// A file in the same directory.
@@ -85,9 +86,11 @@ mod tests {
 
         fs::write(keys.private(), "no key").unwrap();
         let refused = UserKeys::open(&dir).unwrap_err().to_string();
-        assert!(refused.ends_with("users.key holds no key: remove it, and a new one is made"));
+        assert!(
+            refused.ends_with("user-tokens.key holds no key: remove it, and a new one is made")
+        );
         fs::remove_dir_all(&dir).unwrap();
         let gone = UserKeys::read(&keys.private()).unwrap_err().to_string();
-        assert!(gone.ends_with("users.key is not there"), "{gone}");
+        assert!(gone.ends_with("user-tokens.key is not there"), "{gone}");
     }
 }

@@ -78,7 +78,7 @@ async fn a_key_that_is_given_signs_until_another_is() {
 
     std::fs::write(&file, "no key").unwrap();
     let refused = users.refuses_to_start(with_key).await;
-    assert!(refused.ends_with("holds no key"), "{refused}");
+    assert!(refused.contains("holds no key"), "{refused}");
     std::fs::remove_file(&file).unwrap();
 }
 
