@@ -239,6 +239,13 @@ async fn what_changed_while_the_broker_was_away_is_not_shown_when_it_is_back() {
     eventually("the page", async || product(&shop, 0, &ours.sku).await.ok().map(|_| ())).await;
 
     shop.platform.nats().down().await;
+    eventually("the loss to be noticed", async || {
+        let name = "shop_storefront_cache_forgotten_total";
+        (shop.metric(STOREFRONT, name, &[("why", "missed")]).await >= 1.0).then_some(())
+    })
+    .await;
+    // Known anew, and taken for fresh from here on, as far as anybody can tell.
+    assert_eq!(price(&product(&shop, 0, &ours.sku).await.unwrap()), 10);
     costs(&shop, &ours, 15).await;
     assert_eq!(price(&product(&shop, 0, &ours.sku).await.unwrap()), 10, "nobody could tell");
     shop.platform.nats().up().await;
