@@ -13,7 +13,6 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 use http_body::{Body as _, Frame, SizeHint};
-use mesh_auth::{Revocations, User};
 use tokio::{
     task::AbortHandle,
     time::{Instant, sleep_until},
@@ -22,7 +21,11 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, body::Body};
 use tracing::Span;
 
-use super::{call::Passes, panic, refusal::refused};
+use super::{
+    call::{Passes, Revocable},
+    panic,
+    refusal::refused,
+};
 use crate::{
     Deadline,
     guard::Scope,
@@ -283,7 +286,7 @@ impl Source {
 async fn watch_over(
     live: Weak<Live>,
     deadline: Option<Deadline>,
-    (expires, revocable): (Option<Instant>, Option<(Arc<User>, Arc<Revocations>)>),
+    (expires, revocable): (Option<Instant>, Option<Revocable>),
     [one, other]: [Option<CancellationToken>; 2],
 ) {
     let until = async |instant: Option<Instant>| match instant {
@@ -302,7 +305,7 @@ async fn watch_over(
     }
 }
 
-async fn revoked(revocable: Option<(Arc<User>, Arc<Revocations>)>) {
+async fn revoked(revocable: Option<Revocable>) {
     match revocable {
         Some((user, revocations)) => revocations.ended(&user).await,
         None => std::future::pending().await,

@@ -93,6 +93,9 @@ pub(super) async fn answer(
     Ok(response)
 }
 
+/// Whose token may be revoked, and who hears of it.
+pub(super) type Revocable = (Arc<User>, Arc<Revocations>);
+
 /// What a call holds until its response's body has ended.
 #[derive(Default)]
 pub(super) struct Passes {
@@ -118,7 +121,7 @@ impl Passes {
     }
 
     /// Whose token may be revoked, and who hears of it.
-    pub(super) fn revocable(&self) -> Option<(Arc<User>, Arc<Revocations>)> {
+    pub(super) fn revocable(&self) -> Option<Revocable> {
         self.user.clone().zip(self.revocations.clone())
     }
 
