@@ -85,7 +85,7 @@ INSERT INTO permissions (permission, description) VALUES
     ('users.manage', 'see and deactivate the accounts of others');
 INSERT INTO roles (role, description) VALUES
     ('accountant', 'looks after payments'),
-    ('administrator', 'may do everything'),
+    ('administrator', 'may do everything but read the mails of others'),
     ('carrier', 'brings parcels'),
     ('mailer', 'brings mails'),
     ('merchant', 'decides what is sold, and counts it'),
@@ -98,7 +98,9 @@ INSERT INTO role_permissions (role, permission) VALUES
     ('merchant', 'stock.manage'),
     ('support', 'orders.manage'),
     ('support', 'users.manage');
-INSERT INTO role_permissions (role, permission) SELECT 'administrator', permission FROM permissions;
+-- Whoever reads a mail with a token can take the account over: for whoever delivers it, and nobody else.
+INSERT INTO role_permissions (role, permission)
+    SELECT 'administrator', permission FROM permissions WHERE permission <> 'mails.deliver';
 
 -- Mails that are to be delivered, until their token is used or has expired. The token is made from
 -- the id and the secret, and is not kept.
