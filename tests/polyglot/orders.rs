@@ -127,9 +127,9 @@ async fn runs(customer: &Customer<'_>, language: &str) {
     is_confirmed(customer.shop, &order).await;
     eventually("whoever has heard enough to be gone", async || {
         let log = customer.shop.platform.service(GATEWAY).log();
-        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let is_watched = |line: &Value| line["route"] == WATCH && line["bytes"] != 0;
-        lines.into_iter().any(|line| is_watched(&line) && line["gone"] == true)
+        lines.any(|line| is_watched(&line) && line["gone"] == true)
     })
     .await;
 }
