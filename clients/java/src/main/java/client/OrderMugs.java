@@ -7,6 +7,7 @@ import com.google.protobuf.Message;
 import com.google.rpc.BadRequest;
 import com.google.rpc.ErrorInfo;
 import io.grpc.ClientInterceptor;
+import io.grpc.ConnectivityState;
 import io.grpc.Context;
 import io.grpc.ManagedChannel;
 import io.grpc.Metadata;
@@ -19,6 +20,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
 import java.util.UUID;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import shop.common.v1.AddressOuterClass.Address;
 import shop.orders.v1.CartsServiceGrpc;
@@ -68,10 +70,18 @@ public final class OrderMugs {
   private static ManagedChannel channel(String gateway, String service) throws IOException {
     Path file = Path.of("..", "service_config", service + ".json");
     Map<String, ?> config = new Gson().fromJson(Files.readString(file), Map.class);
-    return NettyChannelBuilder.forTarget(gateway)
+    ManagedChannel channel = NettyChannelBuilder.forTarget(gateway)
         .usePlaintext()
         .defaultServiceConfig(config)
         .build();
+    // So that a call's deadline is not spent on this program's own start.
+    for (var state = channel.getState(true); state != ConnectivityState.READY; ) {
+      var changed = new CompletableFuture<Void>();
+      channel.notifyWhenStateChanged(state, () -> changed.complete(null));
+      changed.orTimeout(30, TimeUnit.SECONDS).join();
+      state = channel.getState(true);
+    }
+    return channel;
   }
 
   private void run() {
