@@ -46,7 +46,8 @@ async fn java_orders_as_the_page_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn typescript_orders_from_node_and_from_a_browser_as_the_page_says() {
-    let version = "npm --version && node -e 'process.exit(+(parseInt(process.versions.node) < 20))'";
+    let version =
+        "npm --version && node -e 'process.exit(+(parseInt(process.versions.node) < 20))'";
     let Some(checkout) = ready("TypeScript", version, "https://nodejs.org has releases").await
     else {
         return;
