@@ -15,6 +15,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::callee::Case;
+use super::languages;
 use crate::toolchains::{go, python};
 
 /// Longer than all calls of a client take, and shorter than a callee waits by itself.
@@ -47,15 +48,21 @@ impl Client {
     pub fn go() -> Option<Self> {
         // Once: a program is not built anew while another test runs it.
         static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
-        let built = BUILT.get_or_init(|| go::program("polyglot", "tests/polyglot/go", "."));
-        Some(Self { name: "go", library: Library::Any, program: built.clone()?, script: None })
+        let name = "go";
+        let build = || go::program("polyglot", "tests/polyglot/go", ".");
+        let built = languages::is_wanted(name).then(|| BUILT.get_or_init(build).clone())?;
+        let program = languages::of(name, built)?;
+        Some(Self { name, library: Library::Any, program, script: None })
     }
 
     /// With Python's; none if this machine cannot install it, which is said.
     pub fn python() -> Option<Self> {
-        let program = python::with("tests/polyglot/python/requirements.txt")?;
+        let name = "python";
+        let install = || python::with("tests/polyglot/python/requirements.txt");
+        let found = languages::is_wanted(name).then(install)?;
+        let program = languages::of(name, found)?;
         let script = workspace().join("tests/polyglot/python/client.py").into_os_string();
-        Some(Self { name: "python", library: Library::Core, program, script: Some(script) })
+        Some(Self { name, library: Library::Core, program, script: Some(script) })
     }
 
     /// Makes these calls by the service config in `file`; how they ended, in the same order.

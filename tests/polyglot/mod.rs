@@ -1,8 +1,13 @@
-//! Clients in other languages hold to the contracts by gRPC's own means: Go's and Python's libraries load
-//! the service configs that `cargo mesh gen` makes, and know nothing else of this platform.
+//! Clients in other languages. They hold to the contracts by gRPC's own means: Go's and Python's libraries
+//! load the service configs that `cargo mesh gen` makes, and know nothing else of this platform. And they
+//! order through the gateway as docs/CLIENTS.md says, with stubs that their own generators make.
 
 mod callee;
 mod client;
+mod customer;
+mod languages;
+mod orders;
+mod page;
 
 use std::fs;
 use std::path::PathBuf;

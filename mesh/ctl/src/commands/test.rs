@@ -41,7 +41,7 @@ enum Suite {
     Collector,
     /// An image is built by the machine's container engine, and runs.
     Images,
-    /// Go's and Python's gRPC libraries load the service configs, and call as the contracts say.
+    /// Clients in other languages call as the contracts say, and order through the gateway.
     Polyglot,
     /// All that this checkout has.
     All,
