@@ -105,7 +105,7 @@ async fn owned(shop: &Shop, rpc: &Rpc) -> (Value, String) {
         request = json!({ "orderId": shipment["orderId"] });
     }
     let text = |field: &str| request[field].as_str().map(str::to_owned);
-    let owner = match (text("customerId").or(text("userId")), text("orderId")) {
+    let owner = match (text("customerId").or_else(|| text("userId")), text("orderId")) {
         (Some(owner), _) => owner,
         _ if rpc.path.starts_with("shop.shipping.") => shipping::CUSTOMER.to_owned(),
         (None, Some(order)) => shop.order(&order).await.customer_id,

@@ -27,13 +27,7 @@ fn the_shop_comes_up_survives_kills_and_goes_down() {
     assert!(said.contains("up already") && !said.contains("older programs"), "{said}");
     assert_eq!(shop.state(), first);
 
-    // Each process tells its policy, and who says it.
-    let policy = shop.succeeds(&["policy", "GetProduct", "--json"]);
-    let policy: Value = serde_json::from_slice(&policy.stdout).unwrap();
-    assert_eq!(policy["from"], "running");
-    assert_eq!(policy["files"].as_object().unwrap().len(), 10, "{policy}");
-    assert_eq!(policy["values"]["deadline"]["source"], "contract");
-    assert_eq!(policy["values"]["retry.attempts"]["source"], "default");
+    each_process_tells_its_policy(&shop);
 
     // Each caller tells how it sees those that it calls.
     let endpoints = shop.succeeds(&["endpoints", "catalog", "--json"]);
@@ -48,14 +42,7 @@ fn the_shop_comes_up_survives_kills_and_goes_down() {
     assert!(said.contains("READY") && said.contains("CLOSED"), "{said}");
     assert_eq!(shop.run(&["endpoints", "paymets"]).status.code(), Some(1));
 
-    // Whoever is seeded can sign in.
-    let token = shop.succeeds(&["token", "--user", "ada@shop.example"]).stdout;
-    assert_eq!(String::from_utf8_lossy(&token).trim().split('.').count(), 3, "a JWT");
-    let signed = shop.succeeds(&["token", "--user", "admin@shop.example", "--json"]).stdout;
-    let signed: Value = serde_json::from_slice(&signed).unwrap();
-    assert!(signed["access_token"].is_string() && signed["refresh_token"].is_string());
-    let stranger = shop.run(&["token", "--user", "nobody@shop.example", "--password", "x"]);
-    assert_eq!(stranger.status.code(), Some(1));
+    whoever_is_seeded_can_sign_in(&shop);
 
     // A killed process comes back at the same place, and the state says so.
     for process in ["/services/orders/0/pid", "/postgres/pid", "/nats/pid"] {
@@ -172,4 +159,24 @@ fn processes(state: &Value) -> Vec<Identity> {
     let instances = services.flat_map(|replicas| replicas.as_array().unwrap());
     let servers = [&state["postgres"], &state["nats"]];
     instances.chain(servers).map(|process| pid(&process["pid"])).collect()
+}
+
+fn whoever_is_seeded_can_sign_in(shop: &Shop) {
+    let token = shop.succeeds(&["token", "--user", "ada@shop.example"]).stdout;
+    assert_eq!(String::from_utf8_lossy(&token).trim().split('.').count(), 3, "a JWT");
+    let signed = shop.succeeds(&["token", "--user", "admin@shop.example", "--json"]).stdout;
+    let signed: Value = serde_json::from_slice(&signed).unwrap();
+    assert!(signed["access_token"].is_string() && signed["refresh_token"].is_string());
+    let stranger = shop.run(&["token", "--user", "nobody@shop.example", "--password", "x"]);
+    assert_eq!(stranger.status.code(), Some(1));
+}
+
+/// And who says it.
+fn each_process_tells_its_policy(shop: &Shop) {
+    let policy = shop.succeeds(&["policy", "GetProduct", "--json"]);
+    let policy: Value = serde_json::from_slice(&policy.stdout).unwrap();
+    assert_eq!(policy["from"], "running");
+    assert_eq!(policy["files"].as_object().unwrap().len(), 10, "{policy}");
+    assert_eq!(policy["values"]["deadline"]["source"], "contract");
+    assert_eq!(policy["values"]["retry.attempts"]["source"], "default");
 }

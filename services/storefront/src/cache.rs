@@ -25,7 +25,7 @@ use futures::{
     FutureExt as _,
     future::{BoxFuture, Shared},
 };
-use mesh_rpc::{Code, fallback::Degraded};
+use mesh_rpc::fallback::Degraded;
 use mesh_runtime::metrics::meter;
 use opentelemetry::{KeyValue, metrics::Counter};
 use tokio::time::{Instant, timeout};
@@ -202,7 +202,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         load: impl Future<Output = Result<V, Status>> + Send + 'static,
     ) -> Look<V> {
         let mut slots = self.slots();
-        let slot = slots.entry(key.to_owned()).or_insert_with(Slot::default);
+        let slot = slots.entry(key.to_owned()).or_default();
         let kept = slot.kept.clone();
         let age = kept.as_ref().map(|kept| kept.since.elapsed());
         let sure = kept.as_ref().filter(|kept| !kept.doubted).zip(age);
@@ -240,7 +240,8 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
             result
         });
         let ended = task.map(|ended| {
-            ended.unwrap_or_else(|_| Err(Status::new(Code::Internal, "a load ended early")))
+            // It panicked, or the process ends.
+            ended.unwrap_or_else(|error| Err(Status::from_error(Box::new(error))))
         });
         (number, ended.boxed().shared())
     }

@@ -55,10 +55,11 @@ pub async fn run(args: Args) -> Result<ExitCode> {
 async fn signed_in(email: &str, password: Option<&str>) -> Result<serde_json::Value> {
     let state = State::load(&Project::find()?.home)?;
     let seeded = PEOPLE.iter().find(|person| person.email.eq_ignore_ascii_case(email));
-    let password = password.or(seeded.map(|person| person.password)).with_context(|| {
-        let known = PEOPLE.map(|person| person.email).join(", ");
-        format!("{email} is not of the seeded shop: say --password, or one of {known}")
-    })?;
+    let password =
+        password.or_else(|| seeded.map(|person| person.password)).with_context(|| {
+            let known = PEOPLE.map(|person| person.email).join(", ");
+            format!("{email} is not of the seeded shop: say --password, or one of {known}")
+        })?;
     let users = state.caller().channels()?.to("users", &[state.grpc("users")?])?;
     let tokens = people::sign_in(users, email, password).await?;
     Ok(json!({

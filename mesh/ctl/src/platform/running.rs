@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use mesh_local::{
-    Declaration, Durability, Home, Nats, Ports, Postgres, Progress, Servers, Signal, Supervised,
-    broker_users, derived_password, ensure_database, ensure_streams, leaves_first,
+    Declaration, Durability, Home, Nats, Ports, Postgres, Progress, Secret, Servers, Signal,
+    Supervised, broker_users, derived_password, ensure_database, ensure_streams, leaves_first,
 };
 use meshctl::caller::{self, Evidence};
 use meshctl::traces::{Door, Limits};
@@ -58,16 +58,15 @@ impl Running {
         let declarations = services::declarations()?;
         let servers = Servers::find(home, progress).await?;
         let mut ports = Ports::open(&home.path("ports.json"));
-
         let mut identities = Identities::make(home, &services::names()?, plan.mtls)?;
 
         progress.step("starting PostgreSQL");
         let (postgres, postgres_process) =
             start_postgres(home, &servers, ports.port("postgres")?, &mut identities).await?;
         progress.step("starting nats-server");
-        let port = ports.port("nats")?;
+        let at = ports.port("nats")?;
         let (nats, nats_process) =
-            start_nats(home, &servers, port, &declarations, &mut identities).await?;
+            start_nats(home, &servers, at, &declarations, &mut identities).await?;
         let databases = databases(&postgres, &declarations).await?;
 
         progress.step("starting services");
@@ -80,10 +79,7 @@ impl Running {
             postgres: &postgres,
             databases,
             identities: &identities,
-            secrets: declarations
-                .iter()
-                .map(|it| (it.service.clone(), it.secrets.clone()))
-                .collect(),
+            secrets: secrets(&declarations),
             traces: traces.as_ref().map(Door::endpoint),
         };
         let services: Vec<_> =
@@ -231,6 +227,11 @@ async fn databases(
         urls.insert(service.clone(), url);
     }
     Ok(urls)
+}
+
+/// What services are to be given that nobody else may see.
+fn secrets(declarations: &[Declaration]) -> BTreeMap<String, Vec<Secret>> {
+    declarations.iter().map(|it| (it.service.clone(), it.secrets.clone())).collect()
 }
 
 /// The broker's URL for every service that is a user of it.

@@ -1,7 +1,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use futures::future::join_all;
+use mesh_rpc::{Code, ErrorDetails};
 use tokio::{sync::Semaphore, time::advance};
+use tonic_types::StatusExt as _;
 
 use super::*;
 
@@ -45,8 +47,12 @@ impl Origin {
     }
 }
 
-async fn fails(code: Code) -> Result<usize, Status> {
-    Err(Status::new(code, "no"))
+async fn away() -> Result<usize, Status> {
+    Err(Status::with_error_details(Code::Unavailable, "nobody is there", ErrorDetails::new()))
+}
+
+async fn refuses() -> Result<usize, Status> {
+    Err(Status::with_error_details(Code::NotFound, "there is no such thing", ErrorDetails::new()))
 }
 
 #[tokio::test(start_paused = true)]
@@ -90,19 +96,19 @@ async fn what_is_older_is_shown_only_if_nobody_answers() {
     cache.get("a", LIMIT, origin.answers()).await.unwrap();
     advance(Duration::from_secs(400)).await;
 
-    let found = cache.get("a", LIMIT, fails(Code::Unavailable)).await.unwrap();
+    let found = cache.get("a", LIMIT, away()).await.unwrap();
     assert_eq!((found.value, found.stale.as_deref()), (1, Some("UNAVAILABLE")));
     let silent = Origin::closed();
     let found = cache.get("a", LIMIT, silent.answers()).await.unwrap();
     assert_eq!((found.value, found.stale.as_deref()), (1, Some("DEADLINE_EXCEEDED")));
     cache.doubt(|_| true, Forgotten::Event);
-    let refused = cache.get("a", LIMIT, fails(Code::NotFound)).await.unwrap_err();
+    let refused = cache.get("a", LIMIT, refuses()).await.unwrap_err();
     assert_eq!(refused.code(), Code::NotFound, "what the origin says holds");
     let found = cache.get("a", LIMIT, origin.answers()).await.unwrap();
     assert_eq!((found.value, found.stale), (2, None));
 
     advance(Duration::from_secs(3601)).await;
-    let gone = cache.get("a", LIMIT, fails(Code::Unavailable)).await.unwrap_err();
+    let gone = cache.get("a", LIMIT, away()).await.unwrap_err();
     assert_eq!(gone.code(), Code::Unavailable, "it is too old to be shown");
 }
 
@@ -146,7 +152,7 @@ async fn purged_is_what_begins_so_and_nothing_of_it_is_kept() {
 
     assert_eq!(cache.purge("product:"), 2);
 
-    let gone = cache.get("product:A", LIMIT, fails(Code::Unavailable)).await;
+    let gone = cache.get("product:A", LIMIT, away()).await;
     assert_eq!(gone.unwrap_err().code(), Code::Unavailable);
     assert_eq!(cache.get("list:", LIMIT, origin.answers()).await.unwrap().value, 3);
 }
@@ -168,7 +174,7 @@ async fn there_are_never_many_more_than_allowed_and_the_oldest_leave() {
 async fn what_is_not_there_takes_no_room() {
     let cache: Cache<usize> = Cache::new(LIMITS);
     for n in 0..1_000 {
-        cache.get(&n.to_string(), LIMIT, fails(Code::NotFound)).await.unwrap_err();
+        cache.get(&n.to_string(), LIMIT, refuses()).await.unwrap_err();
     }
 
     assert!(cache.inner.slots().is_empty());

@@ -85,7 +85,7 @@ impl Pages {
             self.shipments(&order_id),
         );
         Ok(GetOrderPageResponse {
-            order: Some(order?),
+            order: order?,
             history: history.what.unwrap_or_default(),
             payments: payments.what.unwrap_or_default(),
             shipments: shipments.what.unwrap_or_default(),
@@ -93,10 +93,9 @@ impl Pages {
         })
     }
 
-    async fn the_order(&self, order_id: &str) -> Result<Order, Status> {
+    async fn the_order(&self, order_id: &str) -> Result<Option<Order>, Status> {
         let request = GetOrderRequest { order_id: order_id.to_owned(), ..Default::default() };
-        let answer = self.neighbours.orders.clone().get_order(request).await?;
-        answer.into_inner().order.ok_or_else(|| Status::internal("an answer without its order"))
+        Ok(self.neighbours.orders.clone().get_order(request).await?.into_inner().order)
     }
 
     async fn history(&self, order_id: &str) -> Shown<Vec<shop::orders::v1::OrderEvent>> {
