@@ -6,6 +6,7 @@ mod architecture;
 mod audit;
 mod bad_input;
 mod broker;
+mod by_traffic;
 mod callers;
 mod catalog;
 mod checkout;

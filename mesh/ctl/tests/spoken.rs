@@ -27,6 +27,7 @@ fn help_lists_every_command_with_examples_and_exit_codes() {
         "endpoints",
         "locks",
         "bench",
+        "cluster",
         "test",
         "token",
         "completions",

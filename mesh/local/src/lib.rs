@@ -3,6 +3,7 @@
 #![warn(missing_docs)]
 
 mod ca;
+pub mod cluster;
 mod database;
 mod declaration;
 mod files;

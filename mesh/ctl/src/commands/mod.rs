@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod bench;
+pub mod cluster;
 pub mod completions;
 pub mod demo;
 pub mod dlq;

@@ -3,13 +3,17 @@
 use std::process::{ExitCode, Stdio};
 
 use anyhow::{Context, Result};
+use mesh_local::cluster::Tools;
 use mesh_local::{Progress, Servers};
 use tokio::process::Command;
 
 use crate::project::Project;
+use crate::services;
 
 /// The tests of the suite `alerts`.
 const ALERTS: [&str; 2] = ["objectives::alerts::", "observe::walks::"];
+/// The tests of the suite `cluster`.
+const CLUSTER: [&str; 1] = ["by_traffic::"];
 /// The tests of the suite `collector`.
 const COLLECTOR: [&str; 1] = ["observe::collector::"];
 /// The tests of the suite `images`.
@@ -37,6 +41,8 @@ enum Suite {
     Rust,
     /// A real Prometheus watches a shop that breaks, and an operator finds out why.
     Alerts,
+    /// Istio and Kubernetes take in the manifests, and traffic shows what they make of them.
+    Cluster,
     /// A real OpenTelemetry Collector takes in what a shop sends.
     Collector,
     /// An image is built by the machine's container engine, and runs.
@@ -64,6 +70,9 @@ async fn cargo_test(args: &Args) -> Result<bool> {
     let mut progress = Progress::stderr();
     // The tests would find or install them too, but without saying what takes so long.
     Servers::find(&project.home, &mut progress).await?;
+    if args.suite == Suite::Cluster {
+        Tools::find(&Tools::cache_of_user(services::CACHE)?, &mut progress).await?;
+    }
     progress.finish();
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
@@ -86,13 +95,14 @@ fn selection(suite: Suite, filter: Option<&str>) -> Vec<String> {
     match suite {
         Suite::All => filter.map(str::to_owned).into_iter().collect(),
         Suite::Alerts => own(&ALERTS),
+        Suite::Cluster => own(&CLUSTER),
         Suite::Collector => own(&COLLECTOR),
         Suite::Images => own(&IMAGES),
         Suite::Polyglot => own(&POLYGLOT),
         Suite::Rust => {
             let mut words: Vec<String> = filter.map(str::to_owned).into_iter().collect();
             words.push("--".to_owned());
-            for test in [&ALERTS[..], &COLLECTOR, &IMAGES, &POLYGLOT].concat() {
+            for test in [&ALERTS[..], &CLUSTER, &COLLECTOR, &IMAGES, &POLYGLOT].concat() {
                 words.extend(["--skip".to_owned(), test.to_owned()]);
             }
             words
@@ -117,6 +127,6 @@ mod tests {
         assert_eq!(selection(Suite::Alerts, Some("lock")), ["lock"]);
         let rust = selection(Suite::Rust, Some("crash"));
         assert_eq!(rust[..4], ["crash", "--", "--skip", "objectives::alerts::"]);
-        assert_eq!(rust.len(), 12);
+        assert_eq!(rust.len(), 14);
     }
 }

@@ -6,8 +6,10 @@ use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use mesh_local::cluster::Cluster;
 use mesh_local::{Progress, Prometheus, Servers, tail};
 use meshctl::caller::Evidence;
+use meshctl::generate::cluster::{GRPC, host};
 use serde_json::json;
 use tokio::process::{Child, Command};
 
@@ -44,6 +46,13 @@ pub struct Args {
     /// Encrypt every connection; both ends show certificates of a local authority.
     #[arg(long)]
     mtls: bool,
+    /// Run every process behind a sidecar of its own, in the cluster of `cluster up`, by the manifests
+    /// of the checkout.
+    #[arg(long, conflicts_with_all = ["mtls", "in_process"])]
+    istio: bool,
+    /// With --istio: run one process more of a service as another version, such as `orders=v2`.
+    #[arg(long, value_name = "SERVICE=VERSION", value_delimiter = ',', requires = "istio")]
+    canary: Vec<String>,
     /// Keep no traces: services send none, and `trace` has nothing to show.
     #[arg(long)]
     untraced: bool,
@@ -59,6 +68,9 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     let Some(claim) = Claim::take_over(home).await? else {
         return already_up(&project, &args).await;
     };
+    if args.istio && !Cluster::find(home)?.is_some_and(|cluster| cluster.is_up()) {
+        bail!("no cluster is up: `{} cluster up` first", output::program());
+    }
     let in_process = match &args.in_process {
         None => Vec::new(),
         Some(names) if *names == ["all"] => services::names()?,
@@ -67,6 +79,8 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     let replicas = services::replicas(&args.replicas)?;
     let plan = Plan::make(&project, replicas, in_process, args.release).await?;
     let plan = plan.with_mtls(args.mtls).with_untraced(args.untraced);
+    let plan = plan
+        .with_istio(args.istio.then(|| project.root.clone()), services::versions(&args.canary)?);
     let plan = plan.with_prometheus(prometheus(args.observe));
     let mut progress = Progress::stderr();
     // Here rather than in the background: the first time it takes a while, and is shown.
@@ -219,6 +233,9 @@ async fn already_up(project: &Project, args: &Args) -> Result<ExitCode> {
             if args.mtls && !state.caller.is_certified() {
                 bail!("the shop is up without --mtls: `{program} down` first");
             }
+            if args.istio && !state.caller.is_behind_sidecar() {
+                bail!("the shop is up without --istio: `{program} down` first");
+            }
             if args.observe && state.prometheus.is_none() {
                 bail!("the shop is up without Prometheus: `{program} down` first");
             }
@@ -278,10 +295,19 @@ fn welcome(project: &Project, state: &State, shop: &Shop) {
     println!("\n  {}\n", output::toned("four things to try", Tone::Strong));
     println!("    {} demo --watch", output::program());
     println!("    {} status", output::program());
-    if let Ok(gateway) = state.grpc(services::GATEWAY) {
-        println!("    curl 'http://{gateway}/v1/products?page_size=3'");
+    let door = |service: &str| match &state.caller {
+        // It routes by the name.
+        Evidence::Sidecar(ours) => Ok(*ours),
+        _ => state.grpc(service),
+    };
+    if let Ok(gateway) = door(services::GATEWAY) {
+        let named = match &state.caller {
+            Evidence::Sidecar(_) => format!("-H 'Host: {}:{GRPC}' ", host(services::GATEWAY)),
+            _ => String::new(),
+        };
+        println!("    curl {named}'http://{gateway}/v1/products?page_size=3'");
     }
-    if let Ok(catalog) = state.grpc("catalog") {
+    if let Ok(catalog) = door("catalog") {
         println!(
             "    grpcurl {} -d '{{\"page_size\": 3}}' {catalog} \
              shop.catalog.v1.CatalogService/ListProducts",
@@ -298,6 +324,7 @@ fn welcome(project: &Project, state: &State, shop: &Shop) {
 fn flags(caller: &Evidence, service: &str) -> String {
     match caller {
         Evidence::Nobody | Evidence::Key(_) => "-plaintext".to_owned(),
+        Evidence::Sidecar(_) => format!("-plaintext -authority {}:{GRPC}", host(service)),
         Evidence::Certificate { certificate, key, ca } => format!(
             "-cacert {} -cert {} -key {} -authority {service}",
             from_here(ca),

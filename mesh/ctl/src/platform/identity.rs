@@ -1,5 +1,6 @@
 //! Who everything that runs is: certificates with `up --mtls`, else keys for service tokens.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,6 +9,8 @@ use mesh_local::{
     Authority, CertificateFiles, Holder, Home, Issued, Kept, Secret, ServiceKeys, UserKeys,
 };
 use meshctl::caller::{self, Evidence};
+
+use super::sidecars::Mesh;
 
 /// The identities of everything that runs, and the key of its users. Certificates are replaced for as
 /// long as it lives.
@@ -24,6 +27,8 @@ enum Services {
     Certificates(Certificates),
     /// Plaintext on loopback.
     Tokens(ServiceKeys),
+    /// Those of a cluster, which their sidecars show; ours makes calls that come here.
+    Sidecars(SocketAddr),
 }
 
 /// Certificates of one local authority.
@@ -37,11 +42,19 @@ struct Certificates {
 impl Identities {
     /// The identities of `services`, and of meshctl. Keys and the authority outlive an end: a client
     /// that waits until the shop is up again is known.
-    pub(super) fn make(home: &Home, services: &[String], mtls: bool) -> Result<Identities> {
+    pub(super) fn make(
+        home: &Home,
+        services: &[String],
+        mtls: bool,
+        mesh: Option<&Mesh>,
+    ) -> Result<Identities> {
         let mut names: Vec<&str> = services.iter().map(String::as_str).collect();
         names.push(caller::NAME);
         let dir = home.path("identity");
         let users = UserKeys::open(&dir)?;
+        if let Some(operator) = mesh.map(Mesh::operator) {
+            return Ok(Identities { services: Services::Sidecars(operator), users });
+        }
         if !mtls {
             let services = Services::Tokens(ServiceKeys::open(&dir, &names)?);
             return Ok(Identities { services, users });
@@ -60,7 +73,7 @@ impl Identities {
     pub(super) fn authority(&self) -> Option<&Authority> {
         match &self.services {
             Services::Certificates(certificates) => Some(&certificates.authority),
-            Services::Tokens(_) => None,
+            Services::Tokens(_) | Services::Sidecars(_) => None,
         }
     }
 
@@ -68,6 +81,7 @@ impl Identities {
     pub(super) fn caller(&self) -> Evidence {
         match &self.services {
             Services::Tokens(keys) => Evidence::Key(keys.private(caller::NAME)),
+            Services::Sidecars(ours) => Evidence::Sidecar(*ours),
             Services::Certificates(certificates) => {
                 certificates.files(caller::NAME).map_or(Evidence::Nobody, |files| {
                     let (certificate, key, ca) = (files.certificate, files.key, files.trust);
@@ -110,6 +124,8 @@ impl Identities {
                 ("SERVICE_KEY", text(keys.private(service))),
                 ("SERVICE_KEYS", text(keys.public())),
             ]),
+            // They are told with where those are whom they call.
+            Services::Sidecars(_) => {}
             Services::Certificates(certificates) => {
                 let files = certificates.files(service).into_iter();
                 settings.extend(files.flat_map(|files| {

@@ -5,8 +5,12 @@ mod identity;
 mod observe;
 mod plan;
 mod ready;
+mod report;
 mod running;
+mod sidecars;
 mod specs;
+mod stand_in;
+mod stores;
 
 pub use claim::Claim;
 pub use plan::{Plan, is_installed};

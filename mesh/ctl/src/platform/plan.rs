@@ -33,6 +33,12 @@ pub struct Plan {
     /// Whether no traces are kept.
     #[serde(default)]
     pub untraced: bool,
+    /// The checkout whose manifests are applied, if every process is behind a sidecar.
+    #[serde(default)]
+    pub istio: Option<PathBuf>,
+    /// The versions of which a service has one process more.
+    #[serde(default)]
+    pub canaries: BTreeMap<String, String>,
     /// The Prometheus that observes everything, if it is asked for and there is one.
     #[serde(default)]
     pub prometheus: Option<PathBuf>,
@@ -94,6 +100,8 @@ impl Plan {
             meshctl,
             mtls: false,
             untraced: false,
+            istio: None,
+            canaries: BTreeMap::new(),
             prometheus: None,
         }
     }
@@ -101,6 +109,12 @@ impl Plan {
     /// The same, with or without mutual TLS.
     pub fn with_mtls(self, mtls: bool) -> Plan {
         Plan { mtls, ..self }
+    }
+
+    /// The same behind sidecars, by the manifests of this checkout; with one process more of each of
+    /// these services, of another version.
+    pub fn with_istio(self, istio: Option<PathBuf>, canaries: BTreeMap<String, String>) -> Plan {
+        Plan { istio, canaries, ..self }
     }
 
     /// The same, with or without traces of everything that it does.

@@ -5,10 +5,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::Result;
-use mesh_local::{Home, Ports, Postgres, ProcessSpec, Secret, Signal, write_private};
+use mesh_local::{Declaration, Home, Ports, Postgres, ProcessSpec, Signal, write_private};
 use serde::{Deserialize, Serialize};
 
-use super::{Plan, identity::Identities};
+use super::{Plan, identity::Identities, sidecars::Mesh};
 
 /// How long a service may take to drain.
 const DRAIN: &str = "5s";
@@ -20,6 +20,8 @@ pub(super) const SHARED: &str = "in-process";
 pub struct Place {
     pub service: String,
     pub replica: u32,
+    /// Which version of the service it is, if not the first.
+    pub version: Option<String>,
     pub grpc: SocketAddr,
     pub admin: SocketAddr,
 }
@@ -44,8 +46,10 @@ pub(super) struct Surroundings<'a> {
     /// The URL of every service's database.
     pub databases: BTreeMap<String, String>,
     pub identities: &'a Identities,
-    /// What each service needs that nobody else may see.
-    pub secrets: BTreeMap<String, Vec<Secret>>,
+    /// The cluster that the services are part of, if they are.
+    pub mesh: Option<&'a Mesh>,
+    /// What each service declares: whom it calls, and which secrets it needs.
+    pub declarations: &'a [Declaration],
     /// Where traces go, unless the environment says so.
     pub traces: Option<String>,
 }
@@ -57,10 +61,14 @@ pub fn places(ports: &mut Ports, plan: &Plan, order: &[String]) -> Result<Vec<Pl
     };
     let mut places = Vec::new();
     for service in order {
-        for replica in 0..plan.replicas.get(service).copied().unwrap_or(1) {
+        let plain = plan.replicas.get(service).copied().unwrap_or(1);
+        let versions = (0..plain).map(|_| None);
+        let versions = versions.chain(plan.canaries.get(service).cloned().map(Some));
+        for (replica, version) in (0..).zip(versions) {
             places.push(Place {
                 service: service.clone(),
                 replica,
+                version,
                 grpc: address(format!("{service}.{replica}.grpc"))?,
                 admin: address(format!("{service}.{replica}.admin"))?,
             });
@@ -74,8 +82,11 @@ pub(super) fn specs(around: &Surroundings<'_>, places: &[Place]) -> Result<Vec<P
     let discovery = discovery(places);
     let mut specs = Vec::new();
     let mut shared = Vec::new();
-    for place in places {
-        let settings = settings(around, place, &discovery);
+    for (number, place) in places.iter().enumerate() {
+        let mut settings = settings(around, place, &discovery);
+        if let Some(mesh) = around.mesh {
+            behind_sidecar(&mut settings, mesh, number, around.calls(&place.service));
+        }
         if around.plan.in_process.contains(&place.service) {
             let args = settings.iter().flat_map(|(name, value)| [flag(name), value.clone()]);
             shared.push(ServeEntry { service: place.service.clone(), args: args.collect() });
@@ -111,7 +122,8 @@ fn settings(around: &Surroundings<'_>, place: &Place, discovery: &str) -> Vec<(S
     if let Some(url) = around.brokers.get(&place.service) {
         settings.push(("NATS_URL", url.clone()));
     }
-    let secrets = around.secrets.get(&place.service).map_or(&[][..], Vec::as_slice);
+    let declared = around.declarations.iter().find(|it| it.service == place.service);
+    let secrets = declared.map_or(&[][..], |it| it.secrets.as_slice());
     settings.extend(around.identities.settings(&place.service, secrets));
     if let Some(endpoint) = &around.traces {
         settings.push(("OTLP_ENDPOINT", endpoint.clone()));
@@ -122,6 +134,27 @@ fn settings(around: &Surroundings<'_>, place: &Place, discovery: &str) -> Vec<(S
         settings.push(("WORKER_THREADS", "1".to_owned()));
     }
     settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// What differs where a sidecar stands before the process, and where its calls go.
+fn behind_sidecar(
+    settings: &mut Vec<(String, String)>,
+    mesh: &Mesh,
+    number: usize,
+    calls: Vec<String>,
+) {
+    for (name, value) in mesh.settings(number, &calls) {
+        settings.retain(|(known, _)| known != name);
+        settings.push((name.to_owned(), value));
+    }
+}
+
+impl Surroundings<'_> {
+    fn calls(&self, service: &str) -> Vec<String> {
+        let declared = self.declarations.iter().find(|it| it.service == service);
+        let calls = declared.into_iter().flat_map(|it| &it.calls);
+        calls.map(|call| call.service.clone()).collect()
+    }
 }
 
 /// How spans are sent to the supervisor: so that they are there when somebody looks, and that a
@@ -180,6 +213,7 @@ mod tests {
         let place = |service: &str, replica, port| Place {
             service: service.to_owned(),
             replica,
+            version: None,
             grpc: ([127, 0, 0, 1], port).into(),
             admin: ([127, 0, 0, 1], 1).into(),
         };

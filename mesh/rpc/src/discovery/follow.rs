@@ -29,7 +29,10 @@ pub(super) fn begin(source: &Source, settings: Settings) -> Endpoints {
         Source::Static(addresses) => {
             return Endpoints::unchanging(source, addresses.clone(), false);
         }
-        Source::Mesh { host, port } => match host.parse::<IpAddr>() {
+        Source::Mesh { via: Some(via), .. } => {
+            return Endpoints::unchanging(source, vec![*via], true);
+        }
+        Source::Mesh { host, port, via: None } => match host.parse::<IpAddr>() {
             Ok(ip) => return Endpoints::unchanging(source, vec![SocketAddr::new(ip, *port)], true),
             Err(_) => {
                 let dns = Dns::one(host, *port, settings);

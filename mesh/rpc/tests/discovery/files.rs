@@ -129,3 +129,16 @@ fn behind_a_sidecar_there_is_one_endpoint_and_it_is_said_who_balances() {
         "mesh:10.96.0.7:50051: fresh for 0 s, 10.96.0.7:50051; a sidecar balances and ejects"
     );
 }
+
+#[test]
+fn a_sidecar_that_is_named_is_called_and_routes_by_the_service_s_name() {
+    let source: Source = "mesh:orders.shop.invalid:50051@127.0.0.9:15001".parse().unwrap();
+
+    let endpoints = Endpoints::follow(&source);
+
+    // At once, and without anybody being asked for the name: there is none who knows it.
+    let snapshot = endpoints.snapshot();
+    assert_eq!(*snapshot.addresses, ["127.0.0.9:15001".parse().unwrap()]);
+    assert_eq!((snapshot.state, snapshot.sidecar), (State::Fresh, true));
+    assert_eq!(endpoints.authority().unwrap(), "orders.shop.invalid:50051");
+}

@@ -44,7 +44,7 @@ pub struct ServiceConfig {
     pub nats_url: Option<Secret>,
 
     /// Where other services are: `payments=static:IP:PORT,IP:PORT;catalog=dns:NAME[:PORT];
-    /// orders=mesh:HOST:PORT;shipping=file:PATH`
+    /// orders=mesh:HOST:PORT[@SIDECAR];shipping=file:PATH`
     #[arg(long, env = "DISCOVERY", default_value = "", value_parser = parse::discovery)]
     pub discovery: String,
 

@@ -21,6 +21,7 @@ const DNS_PORT: u16 = 53;
 /// | `dns:orders.shop.svc.cluster.local:50051` | its A or AAAA records, with this port |
 /// | `dns://127.0.0.1:8600/orders.service.consul` | likewise, asking this nameserver |
 /// | `mesh:orders.shop.svc.cluster.local:50051` | one, behind which a sidecar balances |
+/// | `mesh:orders.shop.svc.cluster.local:50051@127.0.0.1:15001` | the sidecar's own, where nothing leads connections to it: it routes by the name |
 /// | `file:/run/orders.addresses` | one in each line of a file, which is watched |
 ///
 /// The `dns:` form is that of gRPC's naming document, `dns:[//authority/]host[:port]`; the
@@ -37,6 +38,8 @@ pub enum Source {
         host: String,
         /// The port there.
         port: u16,
+        /// Where the sidecar takes calls in, if they are not led to it; the name is not looked up then.
+        via: Option<SocketAddr>,
     },
     /// A file that lists addresses.
     File(PathBuf),
@@ -73,7 +76,7 @@ impl Source {
             Self::Dns(DnsName { name, port: None, .. }) => {
                 Some(name.trim_end_matches('.').to_owned())
             }
-            Self::Mesh { host, port } => Some(format!("{}:{port}", bracketed(host))),
+            Self::Mesh { host, port, .. } => Some(format!("{}:{port}", bracketed(host))),
             Self::Static(_) | Self::File(_) => None,
         }
     }
@@ -110,19 +113,22 @@ impl fmt::Display for Source {
                 f.write_str(name)?;
                 port.map_or(Ok(()), |port| write!(f, ":{port}"))
             }
-            Self::Mesh { host, port } => write!(f, "mesh:{}:{port}", bracketed(host)),
+            Self::Mesh { host, port, via } => {
+                write!(f, "mesh:{}:{port}", bracketed(host))?;
+                via.map_or(Ok(()), |via| write!(f, "@{via}"))
+            }
             Self::File(path) => write!(f, "file:{}", path.display()),
         }
     }
 }
 
 fn addresses(text: &str) -> Result<Vec<SocketAddr>, ConfigError> {
-    text.split(',')
-        .map(|address| {
-            let address = address.trim();
-            address.parse().or_else(|_| wrong(format!("`{address}` is not IP:PORT")))
-        })
-        .collect()
+    text.split(',').map(address).collect()
+}
+
+fn address(text: &str) -> Result<SocketAddr, ConfigError> {
+    let text = text.trim();
+    text.parse().or_else(|_| wrong(format!("`{text}` is not IP:PORT")))
 }
 
 fn dns(text: &str) -> Result<DnsName, ConfigError> {
@@ -153,8 +159,11 @@ fn nameserver(text: &str) -> Result<SocketAddr, ConfigError> {
 }
 
 fn mesh(text: &str) -> Result<Source, ConfigError> {
-    let (host, number) = text
-        .trim()
+    let (place, via) = match text.trim().split_once('@') {
+        Some((place, via)) => (place, Some(address(via)?)),
+        None => (text.trim(), None),
+    };
+    let (host, number) = place
         .rsplit_once(':')
         .ok_or_else(|| ConfigError(format!("`mesh:{text}` is not mesh:HOST:PORT")))?;
     let port = port(number)?;
@@ -162,7 +171,7 @@ fn mesh(text: &str) -> Result<Source, ConfigError> {
     if host.parse::<IpAddr>().is_err() {
         host_name(host)?;
     }
-    Ok(Source::Mesh { host: host.to_owned(), port })
+    Ok(Source::Mesh { host: host.to_owned(), port, via })
 }
 
 fn port(text: &str) -> Result<u16, ConfigError> {
@@ -216,6 +225,8 @@ mod tests {
             "mesh:orders.shop:50051",
             "mesh:[fd00::1]:50051",
             "mesh:10.0.0.1:50051",
+            "mesh:orders.shop:50051@127.0.0.1:15001",
+            "mesh:[fd00::1]:50051@[::1]:15001",
             "file:/run/orders.addresses",
             "file:relative/orders",
         ] {
@@ -248,6 +259,8 @@ mod tests {
             ("dns://consul/orders", "the nameserver `consul` is not IP or IP:PORT"),
             ("mesh:orders", "is not mesh:HOST:PORT"),
             ("mesh::50051", "`` is no name in DNS"),
+            ("mesh:orders:50051@sidecar:1", "`sidecar:1` is not IP:PORT"),
+            ("mesh:orders@127.0.0.1:15001", "is not mesh:HOST:PORT"),
             ("file:", "lacks the path"),
         ] {
             let error = text.parse::<Source>().unwrap_err().to_string();
@@ -262,6 +275,7 @@ mod tests {
         let authority = |text: &str| text.parse::<Source>().unwrap().authority();
 
         assert_eq!(authority("mesh:orders.shop:50051").unwrap(), "orders.shop:50051");
+        assert_eq!(authority("mesh:orders.shop:1@127.0.0.1:2").unwrap(), "orders.shop:1");
         assert_eq!(authority("mesh:[::1]:50051").unwrap(), "[::1]:50051");
         assert_eq!(authority("dns:orders.shop.:50051").unwrap(), "orders.shop:50051");
         assert_eq!(authority("dns:orders.shop").unwrap(), "orders.shop");

@@ -56,7 +56,8 @@ impl Users {
     /// Why one more replica does not start.
     pub async fn refuses_to_start(&self, adjust: impl FnOnce(Config) -> Config) -> String {
         let started = users::start(adjust(Config::new(config(&self.database)))).await;
-        format!("{:#}", started.err().expect("it does not start"))
+        let Err(error) = started else { panic!("it starts") };
+        format!("{error:#}")
     }
 
     async fn start_on(database: Arc<Database>, adjust: impl FnOnce(Config) -> Config) -> Self {

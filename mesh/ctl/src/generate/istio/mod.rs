@@ -10,7 +10,7 @@ use anyhow::Result;
 use mesh_local::Declaration;
 use serde_json::{Map, Value, json};
 
-use super::cluster::{self, Plan, kustomization};
+use super::cluster::{self, Plan, Traffic, kustomization};
 use super::{Page, yaml};
 
 /// Where these pages lie.
@@ -21,6 +21,14 @@ const SOURCE: &str = "istio/traffic.toml";
 /// The objects of these services: a file each, one of what they share, and a kustomization.
 pub(super) fn pages(declarations: &[Declaration]) -> Result<Vec<Page>> {
     of(&Plan::new(declarations)?)
+}
+
+/// The same for other traffic than that of the checkout's file.
+///
+/// # Errors
+/// The traffic does not fit what is declared, or a facet would be enforced twice or not at all.
+pub fn pages_with(declarations: &[Declaration], traffic: Traffic) -> Result<Vec<Page>> {
+    of(&Plan::with(declarations, traffic)?)
 }
 
 fn of(plan: &Plan<'_>) -> Result<Vec<Page>> {

@@ -1,0 +1,217 @@
+//! `up --istio`: every process behind a sidecar of its own, in the cluster of this home, by the manifests
+//! as they are shipped.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use mesh_local::cluster::{Cluster, Network, Sidecar, Workload};
+use mesh_local::{Declaration, Home, Identity, PidFile, Supervised, http, tail};
+use meshctl::caller;
+use meshctl::generate::cluster::{GRPC, NAMESPACE, Traffic, host, principal};
+use serde_json::Value;
+
+use super::specs::Place;
+use super::stand_in::{self, Member, PORT, PROCESS};
+use crate::output;
+use crate::services;
+
+/// What is applied, from the root of the checkout.
+const OVERLAY: &str = "k8s/overlays/local";
+/// The first version of a service, unless a process is another's.
+const FIRST: &str = "v1";
+const READY: Duration = Duration::from_secs(60);
+const FILE: &str = "stand-in.yaml";
+
+/// The shop as a part of a cluster.
+#[derive(Debug)]
+pub(super) struct Mesh {
+    cluster: Cluster,
+    /// One for each place, in their order, and the operator's at the end.
+    members: Vec<Member>,
+    traffic: Traffic,
+}
+
+impl Mesh {
+    /// Finds the cluster, and gives each process its addresses.
+    ///
+    /// # Errors
+    /// No cluster is up, or its network has too few addresses.
+    pub(super) fn join(home: &Home, places: &[Place], all: &[Declaration]) -> Result<Mesh> {
+        let program = output::program();
+        let cluster = Cluster::find(home)?.filter(Cluster::is_up);
+        let cluster =
+            cluster.with_context(|| format!("no cluster is up: `{program} cluster up` first"))?;
+        let network = cluster.network();
+        let mut members = Vec::new();
+        members.extend(
+            (0_u8..).zip(places).map(|(number, place)| member(&network, number, place, all)),
+        );
+        let number = u8::try_from(places.len()).context("too many processes for one network")?;
+        members.push(operator(&network, number));
+        let traffic = Traffic::parse(services::TRAFFIC.1, all)?;
+        Ok(Mesh { cluster, members, traffic })
+    }
+
+    /// Applies the manifests below `root` as they are shipped, and what stands in for pods.
+    ///
+    /// # Errors
+    /// The API server or istiod refuses something.
+    pub(super) async fn apply(&self, root: &Path) -> Result<()> {
+        let overlay = root.join(OVERLAY);
+        ensure!(
+            overlay.is_dir(),
+            "the manifests are not here: {} is missing; run it in the checkout",
+            overlay.display()
+        );
+        let kubectl = self.cluster.kubectl();
+        let apply = ["apply", "--server-side", "--force-conflicts"];
+        let from = async |flag: &str, source: &str, text: &str| {
+            kubectl.run_with(&[&apply[..], &[flag, source]].concat(), text).await
+        };
+        let before = stand_in::before(&self.traffic.ingress);
+        from("--filename", "-", &stand_in::file(&before)).await?;
+        from("--kustomize", &overlay.display().to_string(), "").await?;
+        let shipped =
+            kubectl.get(&["sidecars.networking.istio.io", "--namespace", NAMESPACE]).await?;
+        let mut sidecars = BTreeMap::new();
+        for sidecar in shipped["items"].as_array().into_iter().flatten() {
+            let name = sidecar["metadata"]["name"].as_str().unwrap_or_default();
+            sidecars.insert(name.to_owned(), sidecar.clone());
+        }
+        let objects = [before, stand_in::after(&self.members, &sidecars)].concat();
+        let file = self.cluster.dir().join(FILE);
+        fs::write(&file, stand_in::file(&objects))?;
+        self.prune(&objects).await?;
+        from("--filename", &file.display().to_string(), "").await?;
+        Ok(())
+    }
+
+    /// Removes the stand-ins of processes that there are no more.
+    async fn prune(&self, objects: &[Value]) -> Result<()> {
+        let kubectl = self.cluster.kubectl();
+        let kinds = ["workloadentries.networking.istio.io", "sidecars.networking.istio.io"];
+        for kind in kinds {
+            let found = kubectl.get(&[kind, "--namespace", NAMESPACE]).await?;
+            for object in found["items"].as_array().into_iter().flatten() {
+                let known = objects.iter().any(|it| {
+                    it["kind"] == object["kind"]
+                        && it["metadata"]["name"] == object["metadata"]["name"]
+                });
+                let name = object["metadata"]["name"].as_str().unwrap_or_default();
+                if !known {
+                    kubectl.run(&["delete", kind, name, "--namespace", NAMESPACE]).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts a sidecar for every process and one for the operator, and waits until they are ready.
+    ///
+    /// # Errors
+    /// One does not start: with the end of its log.
+    pub(super) async fn start(&self, home: &Home) -> Result<Vec<(Supervised, SocketAddr)>> {
+        let prepare = self.members.iter().map(async |member| {
+            let name = &member.workload.name;
+            let dir = self.cluster.dir().join("sidecars").join(name);
+            Sidecar::prepare(&self.cluster, &member.workload, &dir).await
+        });
+        let prepared = futures::future::try_join_all(prepare).await?;
+        let mut running = Vec::new();
+        for Sidecar { mut spec, admin } in prepared {
+            spec.log = home.logs()?.join(format!("{}.log", spec.name));
+            spec.pid_file = Some(home.run()?.join(format!("{}.pid", spec.name)));
+            running.push((Supervised::start(spec), admin));
+        }
+        let begun = Instant::now();
+        for (process, admin) in &running {
+            while !http::is_ok(*admin, "/ready").await {
+                if begun.elapsed() > READY {
+                    let (name, log) = (&process.spec().name, &process.spec().log);
+                    bail!("{name} is not ready; {} ends with\n{}", log.display(), tail(log, 12));
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            // An agent that is killed leaves it.
+            let envoy = process.status().process.and_then(Sidecar::envoy);
+            if let Some(envoy) = envoy {
+                let file = home.run()?.join(format!("{}-envoy.pid", process.spec().name));
+                let keeper = Identity::of(std::process::id());
+                PidFile { process: envoy, keeper, interrupt: false }.write(&file)?;
+            }
+        }
+        Ok(running)
+    }
+
+    /// A process, by the number of its place.
+    pub(super) fn member(&self, number: usize) -> &Member {
+        &self.members[number]
+    }
+
+    /// Where the operator's program makes its calls.
+    pub(super) fn operator(&self) -> SocketAddr {
+        self.members[self.members.len() - 1].calls
+    }
+
+    /// What a process is told besides: where those are that it calls, and who it is.
+    pub(super) fn settings(&self, number: usize, calls: &[String]) -> Vec<(&'static str, String)> {
+        let member = &self.members[number];
+        let via =
+            |service: &String| format!("{service}=mesh:{}:{GRPC}@{}", host(service), member.calls);
+        let discovery: Vec<String> = calls.iter().map(via).collect();
+        let workload = &member.workload;
+        vec![
+            ("DISCOVERY", discovery.join(";")),
+            // Its sidecar is a process of this machine like any other, and connects from here.
+            ("SIDECAR_ADDR", "127.0.0.1".to_owned()),
+            ("SPIFFE_ID", format!("spiffe://{}", principal(NAMESPACE, &workload.account))),
+            ("SERVICE_VERSION", member.version().to_owned()),
+        ]
+    }
+}
+
+fn member(network: &Network, number: u8, place: &Place, all: &[Declaration]) -> Member {
+    let declared = all.iter().find(|it| it.service == place.service);
+    let first = declared.and_then(|it| it.versions.first()).map_or(FIRST, String::as_str);
+    let version = place.version.as_deref().unwrap_or(first);
+    let labels = [
+        ("app", place.service.clone()),
+        ("version", version.to_owned()),
+        (PROCESS, place.replica.to_string()),
+    ];
+    let workload = Workload {
+        name: format!("{}-{version}-{}", place.service, place.replica),
+        namespace: NAMESPACE.to_owned(),
+        account: place.service.clone(),
+        labels: labels.map(|(name, value)| (name.to_owned(), value)).into(),
+        number,
+    };
+    Member {
+        called: SocketAddr::from((network.called(number), PORT)),
+        calls: SocketAddr::from((network.calls(number), PORT)),
+        own: Some(place.grpc),
+        workload,
+    }
+}
+
+fn operator(network: &Network, number: u8) -> Member {
+    let name = caller::NAME.to_owned();
+    let labels = [("app", name.clone()), (PROCESS, "0".to_owned())];
+    let workload = Workload {
+        name: name.clone(),
+        namespace: NAMESPACE.to_owned(),
+        account: name,
+        labels: labels.map(|(name, value)| (name.to_owned(), value)).into(),
+        number,
+    };
+    Member {
+        called: SocketAddr::from((network.called(number), PORT)),
+        calls: SocketAddr::from((network.calls(number), PORT)),
+        own: None,
+        workload,
+    }
+}

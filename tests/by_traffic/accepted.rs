@@ -1,0 +1,127 @@
+//! What is shipped, before an API server and istiod's validation.
+
+use mesh_local::cluster::Kubectl;
+use mesh_testkit::workspace;
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use super::lab::Lab;
+use crate::manifests::world::documents;
+
+const OVERLAYS: [&str; 4] = ["local", "staging", "production", "external"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_manifest_is_accepted_by_the_api_server_and_by_istio() {
+    let Some(lab) = Lab::open("accepted").await else { return };
+    let kubectl = lab.kubectl();
+    // Who is there before: nothing of a namespace is tried without it.
+    for name in ["shop", "istio-ingress"] {
+        lab.apply(&[
+            json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } }),
+        ])
+        .await;
+    }
+    for overlay in OVERLAYS {
+        let folder = workspace().join("k8s/overlays").join(overlay).display().to_string();
+        let once = kubectl.run(&["kustomize", &folder]).await.unwrap();
+        assert_eq!(once, kubectl.run(&["kustomize", &folder]).await.unwrap(), "{overlay}");
+
+        let try_it = ["apply", "--server-side", "--dry-run=server", "--kustomize", &folder];
+        let said = kubectl.run(&try_it).await.unwrap_or_else(|error| panic!("{overlay}: {error}"));
+        let objects =
+            said.lines().filter(|line| line.ends_with("serverside-applied (server dry run)"));
+        assert!(objects.count() > 90, "{overlay}: {said}");
+    }
+    refused(&kubectl).await;
+    analyzed(&lab).await;
+}
+
+/// What is wrong is refused: by the API server's rules, by a definition's, by istiod.
+async fn refused(kubectl: &Kubectl) {
+    let meta = json!({ "name": "wrong", "namespace": "shop" });
+    let object = |api: &str, kind: &str, spec: Value| {
+        json!({ "apiVersion": api, "kind": kind, "metadata": meta, "spec": spec }).to_string()
+    };
+    let route = |weights: [u32; 2]| {
+        let to = |weight| json!({ "destination": { "host": "orders" }, "weight": weight });
+        json!({ "hosts": ["orders"], "http": [{ "route": weights.map(to) }] })
+    };
+    let istio = "networking.istio.io/v1";
+    let no_selector = json!({ "template": {} });
+    for (text, why) in [
+        (object("apps/v1", "Deployment", no_selector), "spec.selector: Required value"),
+        (object(istio, "VirtualService", route([0, 0])), "total destination weight = 0"),
+        (
+            object(istio, "DestinationRule", json!({ "hots": "orders" })),
+            "field not declared in schema",
+        ),
+    ] {
+        let try_it = ["apply", "--server-side", "--dry-run=server", "--filename", "-"];
+        let said = kubectl.run_with(&try_it, &text).await.unwrap_err().to_string();
+        assert!(said.contains(why), "{said}");
+    }
+}
+
+/// Istio's own analysis of everything together has nothing to say above `info`.
+async fn analyzed(lab: &Lab) {
+    let folder = workspace().join("k8s/overlays/production").display().to_string();
+    let shipped = documents(&lab.kubectl().run(&["kustomize", &folder]).await.unwrap());
+    let made = by_controllers(&shipped);
+    assert!(made.len() > 7, "{} objects", made.len());
+    let all: Vec<_> = shipped.iter().chain(&made).map(ToString::to_string).collect();
+    let text = all.join("\n---\n");
+    let said = analysis(lab, &text).await;
+    assert!(said.is_empty(), "\n{}\n", said.join("\n"));
+
+    // It has something to say where something is wrong.
+    let said = analysis(lab, &text.replace("\"subset\":\"v1\"", "\"subset\":\"v9\"")).await;
+    assert!(said.len() > 6 && said[0].contains("IST0101"), "{said:?}");
+}
+
+/// What `istioctl analyze` says of a text above `info`.
+async fn analysis(lab: &Lab, text: &str) -> Vec<String> {
+    let file = lab.home.path("analyzed.yaml");
+    std::fs::write(&file, text).unwrap();
+    let mut command = Command::new(lab.cluster.tools().program("istioctl"));
+    command.args(["analyze", "--use-kube=false", "--output", "json", "--all-namespaces"]);
+    let output = command.arg(&file).output().await.unwrap();
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        panic!("{error}: {}", String::from_utf8_lossy(&output.stderr));
+    });
+    let messages = said.as_array().unwrap().iter();
+    messages.filter(|it| it["level"] != "Info").map(ToString::to_string).collect()
+}
+
+/// What the controllers of a cluster would make of objects: pods, and the secrets of certificates. And the
+/// pod of the ingress gateway, which is there before.
+fn by_controllers(objects: &[Value]) -> Vec<Value> {
+    let mut made = vec![json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": "ingress", "namespace": "istio-ingress", "labels": { "istio": "ingress" },
+        },
+        "spec": { "containers": [{ "name": "istio-proxy", "image": "auto" }] },
+    })];
+    for object in objects {
+        let meta = &object["metadata"];
+        let template = &object["spec"]["template"];
+        if object["kind"] == "Deployment" {
+            let mut pod = json!({
+                "apiVersion": "v1", "kind": "Pod", "metadata": template["metadata"],
+                "spec": template["spec"],
+            });
+            pod["metadata"]["name"] = meta["name"].clone();
+            pod["metadata"]["namespace"] = meta["namespace"].clone();
+            made.push(pod);
+        }
+        if object["kind"] == "Certificate" {
+            let name = &object["spec"]["secretName"];
+            made.push(json!({
+                "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
+                "metadata": { "name": name, "namespace": meta["namespace"] },
+            }));
+        }
+    }
+    made
+}

@@ -1,0 +1,106 @@
+//! Calls as a process makes them through its sidecar: in plaintext on this machine, with the name of whom
+//! it means.
+
+use std::{net::SocketAddr, time::Duration};
+
+use bytes::Bytes;
+use mesh_local::http;
+use meshctl::generate::cluster::{GRPC, host};
+use tonic::{
+    Code, Request, Status,
+    client::Grpc,
+    codegen::http::uri::PathAndQuery,
+    metadata::MetadataValue,
+    transport::{Channel, Endpoint},
+};
+
+use super::lab::Process;
+use crate::generated::call::Raw;
+
+/// Longer than anything takes here that is answered at all.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+/// A question that anybody may ask, and that costs little.
+pub const CHEAP: &str = "shop.catalog.v1.CatalogService/ListCategories";
+
+/// To one service, by one sidecar. Nothing is repeated, nothing ejected.
+#[derive(Clone)]
+pub struct Line {
+    channel: Channel,
+}
+
+impl Line {
+    pub fn to(service: &str, by: SocketAddr) -> Self {
+        let named = format!("http://{}:{GRPC}", host(service)).parse().unwrap();
+        let endpoint = Endpoint::from_shared(format!("http://{by}")).unwrap().origin(named);
+        Self { channel: endpoint.connect_lazy() }
+    }
+
+    /// Asks with an empty message.
+    pub async fn ask(&self, path: &str) -> Result<Bytes, Status> {
+        self.ask_with(path, &[]).await
+    }
+
+    /// The same with headers.
+    pub async fn ask_with(
+        &self,
+        path: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Bytes, Status> {
+        let mut client = Grpc::new(self.channel.clone());
+        client.ready().await.map_err(|error| Status::from_error(error.into()))?;
+        let mut request = Request::new(futures::stream::iter([Bytes::new()]));
+        for (name, value) in headers {
+            request.metadata_mut().insert(*name, MetadataValue::try_from(*value).unwrap());
+        }
+        request.set_timeout(PATIENCE);
+        let path = PathAndQuery::try_from(format!("/{path}")).unwrap();
+        let mut answers = client.streaming(request, path, Raw).await?.into_inner();
+        Ok(answers.message().await?.unwrap_or_default())
+    }
+
+    /// Asks so often, so many at a time; how often which code came.
+    pub async fn many(&self, count: u64, headers: &[(&'static str, &str)]) -> Codes {
+        use futures::StreamExt as _;
+        let asked = futures::stream::iter(0..count).map(|_| self.ask_with(CHEAP, headers));
+        let answers = asked.buffer_unordered(16).collect::<Vec<_>>().await;
+        Codes(answers.into_iter().map(|it| it.map_or_else(|it| it.code(), |_| Code::Ok)).collect())
+    }
+}
+
+/// What came of calls.
+#[derive(Debug)]
+pub struct Codes(pub Vec<Code>);
+
+impl Codes {
+    pub fn of(&self, code: Code) -> usize {
+        self.0.iter().filter(|it| **it == code).count()
+    }
+
+    pub fn failed(&self) -> usize {
+        self.0.len() - self.of(Code::Ok)
+    }
+}
+
+/// How many calls of [`CHEAP`] have reached a process.
+pub async fn reached(process: &Process) -> u64 {
+    reached_by(process, CHEAP).await
+}
+
+/// How many calls of an RPC have reached a process.
+pub async fn reached_by(process: &Process, path: &str) -> u64 {
+    let (_, text) = http::request(process.admin, "GET", "/metrics").await.unwrap();
+    let method = format!("rpc_method=\"{path}\"");
+    let lines = text.lines().filter(|line| {
+        line.starts_with("rpc_server_call_duration_seconds_count{") && line.contains(&method)
+    });
+    lines.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum::<f64>() as u64
+}
+
+/// How many calls of [`CHEAP`] have reached the processes of a version.
+pub async fn reached_version(processes: &[Process], version: &str) -> u64 {
+    let mut sum = 0;
+    for process in processes.iter().filter(|it| it.version == version) {
+        sum += reached(process).await;
+    }
+    sum
+}

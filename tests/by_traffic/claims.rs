@@ -1,0 +1,73 @@
+//! What is claimed of the shop behind sidecars, one after the other in one cluster.
+
+use std::{panic::AssertUnwindSafe, time::Instant};
+
+use futures::{FutureExt as _, future::LocalBoxFuture};
+use serde_json::Value;
+
+use super::{authorization, faults, lab::Lab, plane, refusals, spread};
+
+/// What is claimed, and what shows it: it tells what was measured.
+struct Claim {
+    says: &'static str,
+    shown: for<'a> fn(&'a Lab) -> LocalBoxFuture<'a, String>,
+}
+
+macro_rules! claim {
+    ($says:literal, $shown:path) => {
+        Claim { says: $says, shown: |lab| $shown(lab).boxed_local() }
+    };
+}
+
+const CLAIMS: [Claim; 12] = [
+    claim!("orders flow, and the audit is clean", orders_flow),
+    claim!("plaintext is refused", refusals::plaintext_is_refused_by_every_process),
+    claim!(
+        "every caller and RPC: if and only if it is declared",
+        authorization::every_pair_is_let_through_if_and_only_if_it_is_declared
+    ),
+    claim!("a bad token is refused", refusals::a_bad_token_is_refused_where_the_world_comes_in),
+    claim!("a canary by weight and header", spread::weights_and_the_header_choose_the_version),
+    claim!("a weight is changed", spread::a_changed_weight_is_in_force_at_once_and_no_call_fails),
+    claim!(
+        "faults are injected",
+        faults::faults_reach_the_application_with_the_codes_that_it_knows
+    ),
+    claim!("copies of calls", spread::what_is_copied_changes_nothing_twice),
+    claim!("certificates are replaced", plane::a_certificate_is_replaced_and_no_call_fails),
+    claim!("one repeats", faults::one_of_the_two_repeats_and_not_the_other),
+    claim!("istiod is away", plane::calls_go_on_without_istiod_and_it_is_heeded_when_it_is_back),
+    claim!(
+        "a failing process is ejected",
+        faults::a_process_that_fails_is_left_alone_until_it_is_well
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_manifests_say_is_what_calls_show() {
+    let more = ["--replicas", "catalog=2", "--canary", "catalog=v2,orders=v2"];
+    let Some(lab) = Lab::with_shop("claims", &more).await else { return };
+    let mut failed = Vec::new();
+    for Claim { says, shown } in &CLAIMS {
+        let begun = Instant::now();
+        let outcome = AssertUnwindSafe(shown(&lab)).catch_unwind().await;
+        let seconds = begun.elapsed().as_secs_f64();
+        let told = outcome.unwrap_or_else(|_| {
+            failed.push(*says);
+            "NOT SHOWN".to_owned()
+        });
+        println!("  {says:<52}  {told}  ({seconds:.1} s)");
+    }
+    assert!(failed.is_empty(), "not shown: {failed:?}");
+}
+
+async fn orders_flow(lab: &Lab) -> String {
+    let demo = lab.run(&["demo", "--orders", "100", "--json"]).await;
+    let report: Value = serde_json::from_slice(&demo.stdout).unwrap();
+    let confirmed = report["confirmed"].as_u64().unwrap();
+    let per_second = report["orders_per_second"].as_f64().unwrap();
+    assert!(confirmed > 50 && report["orders"] == 100, "{report}");
+    assert_eq!(report["unfinished"], 0, "{report}");
+    lab.run(&["audit", "--wait", "60s"]).await;
+    format!("{confirmed} of 100 confirmed, {per_second:.0}/s")
+}

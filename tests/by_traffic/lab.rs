@@ -1,0 +1,186 @@
+//! A cluster, and the shop in it, by the real program; taken down with the value.
+
+use std::{net::SocketAddr, path::PathBuf, process::Output};
+
+use mesh_local::{
+    Home,
+    cluster::{Cluster, Kubectl, Tools},
+};
+use mesh_testkit::{program, skipped, workspace};
+use meshctl::{
+    caller::{Caller, Evidence},
+    generate::{cluster::Traffic, istio},
+    services,
+};
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::manifests::world::documents;
+
+const NETWORKING: &str = "networking.istio.io";
+
+pub struct Lab {
+    pub home: Home,
+    pub cluster: Cluster,
+    end: Ended,
+    /// What `state.json` says; null without a shop.
+    state: Value,
+}
+
+/// One process of a service.
+#[derive(Clone, Debug)]
+pub struct Process {
+    pub version: String,
+    pub admin: SocketAddr,
+    /// Where others call it, by mutual TLS.
+    pub called: SocketAddr,
+}
+
+impl Lab {
+    /// A cluster without a shop; none where its programs are not built yet.
+    pub async fn open(name: &str) -> Option<Self> {
+        let missing = Tools::missing(&Tools::cache_of_user(services::CACHE).unwrap());
+        if !missing.is_empty() {
+            let what = format!("what a cluster consists of ({})", missing.join(", "));
+            skipped(&what, "`cargo mesh cluster up` builds it, once");
+            return None;
+        }
+        let program = program("meshctl").await;
+        let root = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("cluster-{name}"));
+        let home = Home::at(&root).unwrap();
+        let project = Home::of_project(&workspace()).unwrap();
+        // Servers that were installed for the project need not be installed again.
+        if project.wheels().is_dir() && !home.path("venv").exists() {
+            std::os::unix::fs::symlink(project.wheels(), home.path("venv")).unwrap();
+        }
+        let end = Ended { home: home.clone(), program: program.clone() };
+        end.now();
+        mesh(&home, &program, &["cluster", "up"]).await;
+        let cluster = Cluster::find(&home).unwrap().unwrap();
+        Some(Self { home, cluster, end, state: Value::Null })
+    }
+
+    /// The same with a shop.
+    pub async fn with_shop(name: &str, more: &[&str]) -> Option<Self> {
+        let mut lab = Self::open(name).await?;
+        let up = ["up", "--istio", "--detach", "--json", "--untraced"];
+        let said = lab.run(&[&up[..], more].concat()).await;
+        lab.state = serde_json::from_slice(&said.stdout).unwrap();
+        Some(lab)
+    }
+
+    /// Runs a command of the program, which has to succeed.
+    pub async fn run(&self, arguments: &[&str]) -> Output {
+        mesh(&self.home, &self.end.program, arguments).await
+    }
+
+    pub fn kubectl(&self) -> Kubectl {
+        self.cluster.kubectl()
+    }
+
+    /// The processes of a service.
+    pub fn processes(&self, service: &str) -> Vec<Process> {
+        let all = self.state["services"][service].as_array().unwrap().iter();
+        let read = |process: &Value| {
+            let at = |place: &Value| place.as_str().unwrap().parse().unwrap();
+            let sidecar = &process["sidecar"];
+            Process {
+                version: sidecar["version"].as_str().unwrap().to_owned(),
+                admin: at(&process["admin"]),
+                called: at(&sidecar["called"]),
+            }
+        };
+        all.map(read).collect()
+    }
+
+    /// The operator's program, to the services.
+    pub fn operator(&self) -> Caller {
+        let shows = serde_json::from_value(self.state["caller"].clone()).unwrap();
+        let users = self.state["users"].as_str().map(PathBuf::from);
+        Caller { shows, users }
+    }
+
+    /// Where the operator's program makes its calls.
+    pub fn door(&self) -> SocketAddr {
+        match self.operator().shows {
+            Evidence::Sidecar(door) => door,
+            other => panic!("the shop is not behind sidecars: {other:?}"),
+        }
+    }
+
+    /// Applies objects.
+    pub async fn apply(&self, objects: &[Value]) {
+        let texts: Vec<_> = objects.iter().map(ToString::to_string).collect();
+        let apply = ["apply", "--server-side", "--force-conflicts", "--filename", "-"];
+        self.kubectl().run_with(&apply, &texts.join("\n---\n")).await.unwrap();
+    }
+
+    /// Changes one object by a JSON patch.
+    pub async fn patch(&self, kind: &str, name: &str, patch: &Value) {
+        let (kind, patch) = (format!("{kind}.{NETWORKING}"), patch.to_string());
+        let patch = ["patch", &kind, name, "--namespace", "shop", "--type=json", "--patch", &patch];
+        self.kubectl().run(&patch).await.unwrap();
+    }
+
+    /// Applies what would be shipped of a service's traffic if `istio/traffic.toml` said this besides, and
+    /// if all that are named there were declared versions.
+    pub async fn route(&self, service: &str, written: &str) {
+        let mut all = services::declarations().unwrap();
+        let declared = all.iter_mut().find(|it| it.service == service).unwrap();
+        declared.versions = vec!["v1".to_owned(), "v2".to_owned()];
+        let text = format!("{}\n[services.{service}]\n{written}\n", services::TRAFFIC.1);
+        let traffic = Traffic::parse(&text, &all).unwrap();
+        let pages = istio::pages_with(&all, traffic).unwrap();
+        let page = pages.iter().find(|it| it.path.ends_with(&format!("/{service}.yaml")));
+        self.apply(&traffic_of(&page.unwrap().text)).await;
+    }
+
+    /// Applies a service's traffic as it is shipped.
+    pub async fn as_shipped(&self, service: &str) {
+        let file = workspace().join(format!("istio/generated/{service}.yaml"));
+        self.apply(&traffic_of(&std::fs::read_to_string(file).unwrap())).await;
+    }
+}
+
+/// Of a service's objects those that say where calls go.
+fn traffic_of(text: &str) -> Vec<Value> {
+    let mut all = documents(text);
+    all.retain(|it| it["kind"] == "VirtualService" || it["kind"] == "DestinationRule");
+    assert_eq!(all.len(), 2);
+    all
+}
+
+async fn mesh(home: &Home, program: &PathBuf, arguments: &[&str]) -> Output {
+    let mut command = Command::new(program);
+    command.args(arguments).env("MESH_HOME", home.root()).env("CI", "1");
+    let output = command.current_dir(workspace()).kill_on_drop(true).output().await.unwrap();
+    assert!(
+        output.status.success(),
+        "{arguments:?}: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+/// Ends what runs in a home.
+struct Ended {
+    home: Home,
+    program: PathBuf,
+}
+
+impl Ended {
+    fn now(&self) {
+        for arguments in [&["down", "--wipe"][..], &["cluster", "down"]] {
+            let mut command = std::process::Command::new(&self.program);
+            command.args(arguments).env("MESH_HOME", self.home.root()).env("CI", "1");
+            let _ = command.output();
+        }
+    }
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.now();
+    }
+}

@@ -1,0 +1,13 @@
+//! A cluster of a test's own: a real API server, a real istiod and real Envoys take in what is shipped,
+//! and calls show what they make of it.
+
+mod accepted;
+mod authorization;
+mod calls;
+mod claims;
+mod faults;
+mod lab;
+mod plane;
+mod probe;
+mod refusals;
+mod spread;

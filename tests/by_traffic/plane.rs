@@ -1,0 +1,72 @@
+//! Without the control plane.
+
+use std::time::{Duration, Instant};
+
+use mesh_local::{Identity, Signal, http};
+use mesh_testkit::eventually;
+
+use super::{
+    calls::{CHEAP, Line, reached_version},
+    lab::Lab,
+    probe::Probe,
+};
+
+const AWAY: Duration = Duration::from_secs(30);
+
+pub async fn calls_go_on_without_istiod_and_it_is_heeded_when_it_is_back(lab: &Lab) -> String {
+    let line = Line::to("catalog", lab.door());
+    let orders = Line::to("gateway", lab.door());
+    let istiod = lab.cluster.parts().into_iter().find(|part| part.name == "istiod").unwrap();
+    let process = Identity::of(istiod.pid.unwrap()).unwrap();
+    assert!(process.signal(Signal::KILL));
+    eventually("istiod to be gone", async || !process.alive()).await;
+
+    let begun = Instant::now();
+    let mut count = 0;
+    while begun.elapsed() < AWAY {
+        // Through one sidecar pair, and through two.
+        for line in [&line, &orders] {
+            let answer = line.ask(CHEAP).await;
+            assert!(answer.is_ok(), "after {:?}: {answer:?}", begun.elapsed());
+            count += 1;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(!process.alive());
+
+    lab.run(&["cluster", "up"]).await;
+    lab.route("catalog", "weights = { v2 = 100 }").await;
+    let processes = lab.processes("catalog");
+    let before = reached_version(&processes, "v2").await;
+    eventually("a new route to be in force", async || {
+        _ = line.many(20, &[]).await;
+        reached_version(&processes, "v2").await > before
+    })
+    .await;
+    lab.as_shipped("catalog").await;
+    format!("0 of {count} calls failed in {} s without it", AWAY.as_secs())
+}
+
+pub async fn a_certificate_is_replaced_and_no_call_fails(lab: &Lab) -> String {
+    // Good for so long, and replaced at half of it.
+    let short = [("SECRET_TTL", "20s"), ("SECRET_GRACE_PERIOD_RATIO", "0.5")];
+    let short = [&short[..], &[("SECRET_GRACE_PERIOD_RATIO_JITTER", "0")]].concat();
+    let probe = Probe::start_with(lab, 20, "shop", "gateway", &short).await;
+    let certificate = async || {
+        let (_, text) = http::request(probe.admin, "GET", "/certs").await.ok()?;
+        let known: serde_json::Value = serde_json::from_str(&text).ok()?;
+        let chain = &known["certificates"][0]["cert_chain"][0];
+        Some(chain["serial_number"].as_str()?.to_owned())
+    };
+    let line = probe.line("catalog");
+    let mut seen = std::collections::BTreeSet::new();
+    let (begun, mut count) = (Instant::now(), 0);
+    while seen.len() < 3 {
+        let codes = line.many(20, &[]).await;
+        assert_eq!(codes.failed(), 0, "after {:?}: {codes:?}", begun.elapsed());
+        count += codes.0.len();
+        seen.extend(certificate().await);
+        assert!(begun.elapsed() < Duration::from_secs(90), "{} certificates", seen.len());
+    }
+    format!("3 certificates in {:.0} s, 0 of {count} calls failed", begun.elapsed().as_secs_f64())
+}
