@@ -116,7 +116,7 @@ mod tests {
     fn every_service_declares_itself_and_comes_after_all_it_calls() {
         let names = names().unwrap();
         assert_eq!(names.len(), 9);
-        assert_eq!(names[6..], ["orders", "storefront", "gateway"]);
+        assert_eq!(names[6..], ["storefront", "users", "gateway"]);
     }
 
     #[test]

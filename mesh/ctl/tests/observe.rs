@@ -157,11 +157,13 @@ fn top(shop: &Shop) {
             "payments",
             "processor",
             "shipping",
+            "storefront",
+            "users",
             "postgres",
             "nats"
         ]
     );
-    assert!(view["services"][3]["ready"] == true && view["services"][7]["rss_mib"].is_number());
+    assert!(view["services"][3]["ready"] == true && view["services"][9]["rss_mib"].is_number());
     assert_eq!(view["sagas"][0]["service"], "orders", "{view}");
     let said = text(shop, &["top", "--once"]);
     assert!(said.contains("calls/s") && said.contains("sagas of"), "{said}");

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use mesh_policy::Idempotency;
 use serde::Serialize;
 
 use super::{Graph, Place};
@@ -77,7 +78,8 @@ impl Graph {
 
     fn chain(&self) -> Option<Finding> {
         let walks = self.services.iter().flat_map(|service| {
-            self.walks(service).into_iter().map(move |walk| (service.as_str(), walk))
+            let walks = self.walks(service).into_iter();
+            walks.map(move |walk| (service.as_str(), self.caused(service, walk)))
         });
         let (first, longest) = walks.max_by_key(|(_, walk)| walk.len())?;
         (longest.len() > CHAIN).then(|| Finding {
@@ -89,6 +91,29 @@ impl Graph {
             ),
             place: self.place_of(first, &longest[0]),
         })
+    }
+
+    /// As much of a walk as one request can be the cause of: what only reads has nothing changed.
+    fn caused(&self, from: &str, walk: Vec<String>) -> Vec<String> {
+        let (mut at, mut reads) = (from.to_owned(), false);
+        let mut reached = Vec::new();
+        for next in walk {
+            let edges = self.calls.iter().filter(|edge| edge.from == at && edge.to == next);
+            let methods = edges.flat_map(|edge| &edge.names).filter_map(|it| self.method(it));
+            let (mut some_read, mut all_read) = (false, true);
+            methods.for_each(|method| {
+                let reads = method.idempotency == Idempotency::NoSideEffects;
+                some_read |= reads;
+                all_read &= reads;
+            });
+            if reads && !some_read {
+                break;
+            }
+            reads |= all_read;
+            at.clone_from(&next);
+            reached.push(next);
+        }
+        reached
     }
 
     fn hubs(&self) -> Vec<Finding> {

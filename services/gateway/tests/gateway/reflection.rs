@@ -41,6 +41,9 @@ async fn what_can_be_reached_is_listed_and_nothing_else() {
         "shop.orders.v1.OrdersService",
         "shop.processor.v1.CardsService",
         "shop.shipping.v1.ShippingService",
+        "shop.storefront.v1.StorefrontService",
+        "shop.users.v1.SessionsService",
+        "shop.users.v1.UsersService",
     ];
     assert_eq!(names, expected.into());
     assert!(matches!(found, Ok(MessageResponse::FileDescriptorResponse(_))), "{found:?}");

@@ -33,7 +33,7 @@ impl Gateway {
         let address = || anyhow::Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?)));
         let (at, admin) = (address()?, address()?);
         let files = ["bench-gateway.json", "bench-gateway.policy.toml"].map(|it| folder.join(it));
-        let names = ["catalog", "orders", "processor", "shipping", "users"];
+        let names = ["catalog", "orders", "processor", "shipping", "storefront", "users"];
         let discovery = names.map(|name| format!("{name}=static:{behind}")).join(";");
         let args = [
             ("--listen-addr", at.to_string()),
