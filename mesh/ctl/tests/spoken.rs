@@ -49,7 +49,9 @@ fn help_lists_every_command_with_examples_and_exit_codes() {
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(
         refused.status.code() == Some(2)
-            && said.contains("[possible values: rust, alerts, collector, images, polyglot, all]"),
+            && said.contains(
+                "[possible values: rust, alerts, cluster, collector, images, polyglot, all]"
+            ),
         "{said}"
     );
 }

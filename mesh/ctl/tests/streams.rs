@@ -15,7 +15,7 @@ async fn a_broker_that_up_does_not_run_is_given_its_streams_and_keeps_them() {
 
         assert!(output.status.success(), "{again}: {}", String::from_utf8_lossy(&output.stderr));
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert_eq!(said.matches("stream ").count(), 5, "{said}");
+        assert_eq!(said.matches("stream ").count(), 6, "{said}");
     }
     let jetstream = async_nats::jetstream::new(connect_nats(&url).await.unwrap());
     let stream = jetstream.get_stream("orders").await.unwrap();
