@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mesh_testkit::{Platform, PlatformOptions, eventually};
+use mesh_testkit::eventually;
 use meshctl::demo::{self, Amount, Options, Tally};
 use meshctl::operate::Desk;
 use shop::orders::v1::{ListOrdersRequest, OrderState};
@@ -65,9 +65,7 @@ async fn every_order_of_a_demo_settles_though_the_orders_service_is_killed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn customers_of_a_demo_sign_in_and_order_at_the_front_door() {
-    let mut all = SERVICES.to_vec();
-    all.push("gateway");
-    let shop = Shop { platform: Platform::start(PlatformOptions::new(&all)).await };
+    let shop = Shop::with_gateway(|options| options).await;
     let (orders, customers) = (12, 3);
     let options =
         Options { amount: Amount::Orders(orders), concurrency: customers, ..Options::default() };

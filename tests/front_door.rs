@@ -10,7 +10,7 @@ use crate::shop::{GOOD_CARD, SERVICES, Shop, address, is_settled, uuid};
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use futures::future::join_all;
 use http::{HeaderValue, Method, Request, header};
-use mesh_testkit::{Answer, Platform, PlatformOptions, eventually};
+use mesh_testkit::{Answer, eventually};
 use prost::Message;
 use serde_json::{Value, json};
 use shop::{
@@ -27,9 +27,7 @@ const WEB: &str = "application/grpc-web+proto";
 
 /// A shop with its front door.
 async fn open() -> Shop {
-    let mut all = SERVICES.to_vec();
-    all.push(GATEWAY);
-    Shop { platform: Platform::start(PlatformOptions::new(&all)).await }
+    Shop::with_gateway(|options| options).await
 }
 
 /// Where a gateway is, and what whoever goes through it shows.
@@ -201,7 +199,9 @@ async fn an_order_is_placed_and_watched_by_json_grpc_and_grpc_web() {
     let health = browse(&door(&shop), Request::get("/health").body(Bytes::new()).unwrap()).await;
     let health = health.json().await;
     let services = health["services"].as_object().unwrap();
-    assert_eq!(services.keys().collect::<Vec<_>>(), SERVICES, "{health}");
+    let mut all = [SERVICES, &["storefront"]].concat();
+    all.sort_unstable();
+    assert_eq!(services.keys().collect::<Vec<_>>(), all, "{health}");
     assert!(services.values().all(|service| service["status"] != "unhealthy"), "{health}");
     let log = shop.platform.service(GATEWAY).log();
     assert!(log.contains("/v1/orders/{order_id}:watch"), "the access log names templates");
@@ -279,10 +279,7 @@ async fn whole(door: &Door, mut request: Request<Bytes>) -> Option<Value> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_gateways_one_that_is_killed_costs_its_own_connections_and_nothing_else() {
-    let mut all = SERVICES.to_vec();
-    all.push(GATEWAY);
-    let options = PlatformOptions::new(&all).replicas(GATEWAY, 2);
-    let shop = Shop { platform: Platform::start(options).await };
+    let shop = Shop::with_gateway(|options| options.replicas(GATEWAY, 2)).await;
     let sku = shop.stocked(100).await;
     let token = door(&shop).token;
     let [first, second] = [0, 1].map(|number| shop.platform.replica(GATEWAY, number).grpc());

@@ -53,6 +53,12 @@ impl Shop {
         Self { platform: Platform::start(PlatformOptions::new(&all)).await }
     }
 
+    /// All services, with the gateway before them.
+    pub async fn with_gateway(adjust: impl FnOnce(PlatformOptions) -> PlatformOptions) -> Self {
+        let all = [SERVICES, &["storefront", "gateway"]].concat();
+        Self { platform: Platform::start(adjust(PlatformOptions::new(&all))).await }
+    }
+
     pub async fn open_with(adjust: impl FnOnce(PlatformOptions) -> PlatformOptions) -> Self {
         Self { platform: Platform::start(adjust(PlatformOptions::new(SERVICES))).await }
     }

@@ -7,7 +7,7 @@ use futures::future::join_all;
 use http::{Method, Request, header};
 use mesh_local::http as plain;
 use mesh_policy::Owner;
-use mesh_testkit::{Answer, Platform, PlatformOptions, browse, eventually};
+use mesh_testkit::{Answer, browse, eventually};
 use serde_json::{Value, json};
 use shop::users::v1::{
     GetUserRequest, SignInRequest, Tokens, sessions_service_client::SessionsServiceClient,
@@ -34,12 +34,6 @@ struct Person {
     session: String,
     token: String,
     refresh: String,
-}
-
-async fn open(adjust: impl FnOnce(PlatformOptions) -> PlatformOptions) -> Shop {
-    let mut all = SERVICES.to_vec();
-    all.push("gateway");
-    Shop { platform: Platform::start(adjust(PlatformOptions::new(&all))).await }
 }
 
 /// Asks the front door in JSON.
@@ -103,7 +97,7 @@ fn is_refused(told: &(Option<Code>, String)) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_was_signed_out_is_refused_by_every_service_within_a_second() {
-    let shop = open(|options| options).await;
+    let shop = Shop::with_gateway(|options| options).await;
     let guarded = guarded();
     assert_eq!(guarded.len(), SERVICES.len() - 1);
     let (here, there) = (person(&shop).await, person(&shop).await);
@@ -135,7 +129,8 @@ async fn a_token_that_was_signed_out_is_refused_by_every_service_within_a_second
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_lost_the_broker_says_so_and_goes_by_its_rule() {
-    let shop = open(|options| options.env("orders", "REVOCATIONS_LOST", "closed")).await;
+    let shop =
+        Shop::with_gateway(|options| options.env("orders", "REVOCATIONS_LOST", "closed")).await;
     let guarded = guarded();
     let ada = person(&shop).await;
     let of = |service: &str| guarded.iter().find(|rpc| rpc.process == service).unwrap();
@@ -182,7 +177,7 @@ async fn lost(shop: &Shop, service: &str) -> Option<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn people_sign_in_by_grpc_at_the_same_door() {
-    let shop = open(|options| options).await;
+    let shop = Shop::with_gateway(|options| options).await;
     let ada = person(&shop).await;
     let channel = Endpoint::from_shared(shop.platform.uri("gateway")).unwrap().connect_lazy();
     let mut sessions = SessionsServiceClient::new(channel.clone());
@@ -219,7 +214,7 @@ async fn people_sign_in_by_grpc_at_the_same_door() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_guesses_is_slowed_where_they_are_and_nobody_else_is() {
-    let shop = open(|options| {
+    let shop = Shop::with_gateway(|options| {
         let trusting = options.env("gateway", "TRUSTED_HOPS", "127.0.0.0/8");
         trusting.env("users", "FREE_ATTEMPTS_PER_ADDRESS", "3")
     })

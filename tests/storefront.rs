@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, header};
 use mesh_local::Signal;
-use mesh_testkit::{Platform, PlatformOptions, browse, eventually};
+use mesh_testkit::{browse, eventually};
 use shop::{
     catalog::v1::{CreateProductRequest, Product, UpdateProductRequest},
     common::v1::Money,
@@ -23,17 +23,12 @@ use crate::{
     callers::Channel,
     evidence::reason,
     generated::Forger,
-    shop::{GOOD_CARD, SERVICES, Shop, uuid},
+    shop::{GOOD_CARD, Shop, uuid},
 };
 
 const STOREFRONT: &str = "storefront";
 const MUG: &str = "MUG-BLUE-350";
 const PATIENCE: Duration = Duration::from_secs(10);
-
-async fn open(adjust: impl FnOnce(PlatformOptions) -> PlatformOptions) -> Shop {
-    let all = [SERVICES, &["gateway", STOREFRONT]].concat();
-    Shop { platform: Platform::start(adjust(PlatformOptions::new(&all))).await }
-}
 
 fn pages(shop: &Shop, replica: u32) -> StorefrontServiceClient<Channel> {
     let at = format!("http://{}", shop.platform.replica(STOREFRONT, replica).grpc());
@@ -95,7 +90,7 @@ async fn costs(shop: &Shop, product: &Product, units: i64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_show_what_the_services_say_in_one_call() {
-    let shop = open(|options| options).await;
+    let shop = Shop::with_gateway(|options| options).await;
     shop.receive(MUG, 100).await;
     let cart = shop.cart(MUG, 3).await;
 
@@ -136,7 +131,7 @@ async fn pages_show_what_the_services_say_in_one_call() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_away_is_a_missing_or_an_older_part_and_no_failed_page() {
-    let shop = open(|options| options.env(STOREFRONT, "FRESH_SECONDS", "0")).await;
+    let shop = Shop::with_gateway(|options| options.env(STOREFRONT, "FRESH_SECONDS", "0")).await;
     shop.receive(MUG, 100).await;
     let request = shop.order_of(MUG, 1, GOOD_CARD).await;
     let order = shop.place(request).await.unwrap();
@@ -193,9 +188,10 @@ async fn whoever_is_away_is_a_missing_or_an_older_part_and_no_failed_page() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_replica_forgets_what_changed_and_what_is_purged() {
-    let shop =
-        open(|options| options.replicas(STOREFRONT, 2).env(STOREFRONT, "FRESH_SECONDS", "3600"))
-            .await;
+    let shop = Shop::with_gateway(|options| {
+        options.replicas(STOREFRONT, 2).env(STOREFRONT, "FRESH_SECONDS", "3600")
+    })
+    .await;
     let ours = made(&shop, 10).await;
     let shows = async |units: i64| {
         eventually(&format!("every replica to show {units}"), async || {
@@ -234,7 +230,7 @@ async fn every_replica_forgets_what_changed_and_what_is_purged() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_changed_while_the_broker_was_away_is_not_shown_when_it_is_back() {
-    let shop = open(|options| options.env(STOREFRONT, "FRESH_SECONDS", "3600")).await;
+    let shop = Shop::with_gateway(|options| options.env(STOREFRONT, "FRESH_SECONDS", "3600")).await;
     let ours = made(&shop, 10).await;
     eventually("the page", async || product(&shop, 0, &ours.sku).await.ok().map(|_| ())).await;
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use mesh_testkit::{Platform, PlatformOptions, program, skipped, workspace};
+use mesh_testkit::{program, skipped, workspace};
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
@@ -175,14 +175,11 @@ fn state(shop: &Shop) -> Value {
 
 /// A shop with its front door, which a page of this origin may call.
 pub async fn open(origin: Option<&str>) -> Shop {
-    let mut all = SERVICES.to_vec();
-    all.push(GATEWAY);
-    let options = PlatformOptions::new(&all);
-    let options = match origin {
+    Shop::with_gateway(|options| match origin {
         Some(origin) => options.env(GATEWAY, "CORS_ORIGINS", origin),
         None => options,
-    };
-    Shop { platform: Platform::start(options).await }
+    })
+    .await
 }
 
 /// Makes a file or folder what another one is, but for what tools have left there.
