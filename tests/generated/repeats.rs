@@ -15,14 +15,14 @@ use crate::{
 };
 
 /// By contract these answer with the saga as it is now, whoever asked for what before.
-const SHOWS_NOW: [&str; 4] = [
+const SHOWS_NOW: [&str; 3] = [
     "mesh.operator.v1.SagasService/CompensateSaga",
     "mesh.operator.v1.SagasService/ResolveSaga",
     "mesh.operator.v1.SagasService/RetrySaga",
 ];
 
 /// By contract these have no key: the same positions, letters and tokens are known by themselves.
-const BY_CONTENT: [&str; 3] = [
+const BY_CONTENT: [&str; 4] = [
     "mesh.operator.v1.DeadLettersService/RedriveDeadLetters",
     "shop.shipping.v1.ShippingService/RecordPositions",
     "shop.storefront.v1.StorefrontService/PurgeCache",
