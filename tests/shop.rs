@@ -33,6 +33,10 @@ use crate::callers::Channel;
 pub const SERVICES: &[&str] =
     &["catalog", "inventory", "orders", "payments", "processor", "shipping", "users"];
 
+/// Those of them that an order goes through.
+pub const OF_AN_ORDER: &[&str] =
+    &["catalog", "inventory", "orders", "payments", "processor", "shipping"];
+
 /// The card that is always approved; others are listed in the processor's contract.
 pub const GOOD_CARD: &str = "4242424242424242";
 

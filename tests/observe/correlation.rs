@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::Traced;
 use crate::{
     evidence::step_key,
-    shop::{GOOD_CARD, SERVICES},
+    shop::{GOOD_CARD, OF_AN_ORDER, SERVICES},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,7 +67,7 @@ async fn spans(traced: &Traced, request_id: &str, order_id: &str, trace: &str) {
         let services: BTreeSet<&str> = story.nodes.iter().map(|node| node.by.as_str()).collect();
         let whole = story.nodes.iter().all(|node| !node.missing);
         whole
-            && services.len() == SERVICES.len()
+            && services.len() == OF_AN_ORDER.len()
             && story.nodes.iter().any(|it| it.span.name == "saga")
     })
     .await;

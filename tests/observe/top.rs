@@ -5,7 +5,7 @@ use meshctl::top::{Glance, Process, View, draw, look};
 use ratatui::{Terminal, backend::TestBackend};
 use shop::orders::v1::OrderState;
 
-use crate::shop::{SERVICES, Shop};
+use crate::shop::{OF_AN_ORDER, SERVICES, Shop};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn top_shows_what_the_metrics_of_a_running_shop_say_on_any_terminal() {
@@ -25,7 +25,7 @@ async fn top_shows_what_the_metrics_of_a_running_shop_say_on_any_terminal() {
     .await;
 
     let row = |service: &str| view.services.iter().find(|row| row.service == service).unwrap();
-    for service in SERVICES {
+    for service in OF_AN_ORDER {
         let row = row(service);
         assert!(row.ready && row.up_seconds.is_some(), "{row:?}");
         assert!(row.rss_mib.unwrap() > 1.0 && row.cpu_percent.is_some(), "{row:?}");
@@ -53,7 +53,7 @@ fn fits_any_terminal(view: &View) {
     // Wide: everything is there, in columns.
     let wide = drawn(view, 160, 20);
     let lines: Vec<&str> = wide.lines().collect();
-    assert!(lines[0].contains("6 processes") && lines[0].contains("q ends it"), "{wide}");
+    assert!(lines[0].contains("7 processes") && lines[0].contains("q ends it"), "{wide}");
     for title in ["service", "cpu %", "calls/s", "p99 ms", "relay", "dead"] {
         assert!(lines[2].contains(title), "no {title} in\n{wide}");
     }
