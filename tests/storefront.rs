@@ -155,7 +155,8 @@ async fn whoever_is_away_is_a_missing_or_an_older_part_and_no_failed_page() {
     assert_eq!(home.products.len(), 8);
     assert_eq!(states(&home.parts)[0], ("products", PartState::Stale));
     let unknown = product(&shop, 0, "NEVER-ASKED-FOR").await.unwrap_err();
-    assert_eq!(unknown.code(), Code::Unavailable, "nothing is known of it");
+    let silent = [Code::Unavailable, Code::DeadlineExceeded];
+    assert!(silent.contains(&unknown.code()), "nothing is known of it: {unknown:?}");
     let page = order_page(&shop, &order.order_id).await.unwrap();
     assert_eq!(page.order.unwrap().state(), OrderState::Confirmed);
     let expected = [
