@@ -11,7 +11,7 @@ use super::{
     probe::Probe,
 };
 
-const AWAY: Duration = Duration::from_secs(30);
+const AWAY: Duration = Duration::from_secs(60);
 
 pub async fn calls_go_on_without_istiod_and_it_is_heeded_when_it_is_back(lab: &Lab) -> String {
     let line = Line::to("catalog", lab.door());

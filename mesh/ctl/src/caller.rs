@@ -108,21 +108,20 @@ impl Channels {
         if let Some(users) = self.users.clone() {
             channel = channel.user(move || users.header(Who::Administrator).ok());
         }
-        let endpoints = match self.sidecar {
-            // It knows the replicas, and routes by the name.
-            Some(sidecar) => {
-                let place = format!("mesh:{}:{GRPC}@{sidecar}", host(service));
-                Endpoints::follow(&place.parse()?)
-            }
-            None => Endpoints::fixed(replicas),
-        };
-        Ok(channel.follow(&endpoints))
+        Ok(channel.follow(&self.endpoints(service, replicas)?))
     }
 
     /// A channel to a door that anybody may knock at: it shows nothing.
-    pub fn to_door(service: &str, replicas: &[SocketAddr]) -> Result<Channel> {
+    pub fn to_door(&self, service: &str, replicas: &[SocketAddr]) -> Result<Channel> {
         anyhow::ensure!(!replicas.is_empty(), "`{service}` has no endpoints");
-        Ok(Channel::builder(NAME, service).follow(&Endpoints::fixed(replicas)))
+        Ok(Channel::builder(NAME, service).follow(&self.endpoints(service, replicas)?))
+    }
+
+    fn endpoints(&self, service: &str, replicas: &[SocketAddr]) -> Result<Endpoints> {
+        let Some(sidecar) = self.sidecar else { return Ok(Endpoints::fixed(replicas)) };
+        // It knows the replicas, and routes by the name.
+        let place = format!("mesh:{}:{GRPC}@{sidecar}", host(service));
+        Ok(Endpoints::follow(&place.parse()?))
     }
 
     /// Makes a call a customer's; nobody's if no tokens can be signed.

@@ -95,14 +95,15 @@ impl Clients {
 
     /// The same, but customers come in by the gateway.
     pub fn by_gateway(doors: &Doors) -> Result<Clients> {
-        let door = Channels::to_door("gateway", &doors.gateway)?;
+        let clients = Clients::new(doors)?;
+        let door = clients.channels.to_door("gateway", &doors.gateway)?;
         Ok(Clients {
             catalog: CatalogServiceClient::new(door.clone()),
             carts: CartsServiceClient::new(door.clone()),
             orders: OrdersServiceClient::new(door.clone()),
             cards: CardsServiceClient::new(door.clone()),
             door,
-            ..Clients::new(doors)?
+            ..clients
         })
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock, OnceLock};
 use http::HeaderMap;
 use mesh_runtime::{
     metrics::{BoundSeconds, Seconds, seconds},
-    trace::{self, TraceContext},
+    trace::{Part, TraceContext},
 };
 use opentelemetry::{KeyValue, StringValue, metrics::Counter};
 use tokio::time::Instant;
@@ -91,17 +91,24 @@ pub(crate) struct Record {
     begin: Instant,
     code: Option<Code>,
     span: Span,
+    /// Where the call is, if it is sent somewhere.
+    place: Option<TraceContext>,
 }
 
 impl Record {
     /// Measures a call that this process answers, since `begin`.
-    pub(crate) fn server(durations: Arc<Durations>, begin: Instant, span: Span) -> Self {
-        Self { side: Side::Server, durations, begin, code: None, span }
+    pub(crate) fn server(durations: Arc<Durations>, begin: Instant, part: &Part) -> Self {
+        Self::new(Side::Server, durations, begin, part)
     }
 
     /// Measures a call that this process makes, since `begin`.
-    pub(crate) fn client(durations: Arc<Durations>, begin: Instant, span: Span) -> Self {
-        Self { side: Side::Client, durations, begin, code: None, span }
+    pub(crate) fn client(durations: Arc<Durations>, begin: Instant, part: &Part) -> Self {
+        Self::new(Side::Client, durations, begin, part)
+    }
+
+    fn new(side: Side, durations: Arc<Durations>, begin: Instant, part: &Part) -> Self {
+        let (span, place) = (part.span.clone(), part.sampled());
+        Self { side, durations, begin, code: None, span, place }
     }
 
     /// Notes how the call ended. The first word counts.
@@ -120,9 +127,9 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         let code = self.code.unwrap_or(Code::Cancelled);
-        let place = trace::sampled_span(&self.span);
-        self.durations.record(code, self.begin.elapsed().as_secs_f64(), place);
-        if !self.span.is_disabled() {
+        self.durations.record(code, self.begin.elapsed().as_secs_f64(), self.place);
+        // Log lines do not tell it.
+        if self.place.is_some() {
             self.span.record(CODE, code_name(code));
             let failed = match self.side {
                 Side::Server => is_our_fault(code),

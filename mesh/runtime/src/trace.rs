@@ -3,17 +3,13 @@
 use std::{fmt, str::FromStr};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use opentelemetry::{
-    Context,
-    trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState},
-};
-use tracing::{Dispatch, Span, span::Id};
-use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
+use tracing::Span;
 use tracing_subscriber::{Registry, registry::LookupSpan as _};
 
 use crate::{
     b3,
-    telemetry::{self, LocalTrace, local},
+    telemetry::{self, Open, place_in, places},
 };
 
 /// The name that a trace travels under, in metadata and in event headers.
@@ -45,13 +41,21 @@ pub struct TraceContext {
     pub sampled: bool,
 }
 
-/// A part of a trace that this process begins, and where messages sent from it belong.
+/// A part of a trace that this process begins.
 #[derive(Debug)]
 pub struct Part {
-    /// None if the trace is not sampled: it would not be seen.
+    /// What it is seen as; none if nobody would see it.
     pub span: Span,
-    /// Set if no span tells it.
+    /// Where it is, which is where messages sent from it belong; none only if this process' spans are
+    /// somebody else's.
     pub place: Option<TraceContext>,
+}
+
+impl Part {
+    /// Returns its place if it is sent somewhere.
+    pub fn sampled(&self) -> Option<TraceContext> {
+        self.place.filter(|place| place.sampled && telemetry::exports_traces())
+    }
 }
 
 /// Begins what this process does for others, in the trace of `parent` or in a new one: `make` makes
@@ -60,19 +64,26 @@ pub struct Part {
 /// The span is there in any case, for log lines and for what it makes; if its trace is not sampled it
 /// costs little.
 pub fn begin(parent: Option<TraceContext>, make: impl FnOnce() -> Span) -> Span {
-    local::begin(parent, make)
+    entry(parent, make).span
+}
+
+/// As [`begin`], for who wants to know where that is.
+pub fn entry(parent: Option<TraceContext>, make: impl FnOnce() -> Span) -> Part {
+    places::begin(parent, make)
 }
 
 /// Begins a part of what the current span does, for which `make` makes a span below it, or without a
 /// current one a part of a new trace. If the trace is not sampled no span is made.
 pub fn part(make: impl FnOnce() -> Span) -> Part {
     let place = current();
-    if local::is_sampled(place) {
-        let span = if place.is_some() { make() } else { local::begin_sampled(make) };
-        return Part { span, place: None };
+    match place {
+        _ if !places::is_sampled(place) => {
+            // Whether or not anything is sent: log lines of those who are called tell it.
+            Part { span: Span::none(), place: Some(place.unwrap_or_else(TraceContext::unsampled)) }
+        }
+        Some(_) => places::below(make),
+        None => places::begin_sampled(make),
     }
-    let place = place.or_else(|| telemetry::exports_traces().then(TraceContext::unsampled));
-    Part { span: Span::none(), place }
 }
 
 /// Returns whether the current span is sent somewhere.
@@ -87,25 +98,18 @@ pub fn current() -> Option<TraceContext> {
 
 /// Returns the place of `span` in its trace.
 pub fn of_span(span: &Span) -> Option<TraceContext> {
-    let local = span.with_subscriber(|(id, dispatch)| local_trace(id, dispatch))?;
-    match local {
-        Some(local) => Some(local.into()),
-        None if telemetry::exports_traces() => of_context(&span.context()),
-        None => None,
-    }
+    span.with_subscriber(|(id, dispatch)| {
+        let registry = dispatch.downcast_ref::<Registry>()?;
+        place_in(&registry.span(id)?.extensions())
+    })?
 }
 
 /// Returns the place of the current span if it is sent somewhere.
 pub fn sampled() -> Option<TraceContext> {
-    sampled_span(&Span::current())
-}
-
-/// Returns the place of `span` if it is sent somewhere.
-pub fn sampled_span(span: &Span) -> Option<TraceContext> {
     if !telemetry::exports_traces() {
         return None;
     }
-    of_span(span).filter(|place| place.sampled)
+    current().filter(|place| place.sampled)
 }
 
 /// Returns the `traceparent` of the current span.
@@ -113,31 +117,24 @@ pub fn traceparent() -> Option<String> {
     current().map(|trace| trace.to_string())
 }
 
-/// Makes `span` a part of the trace that `parent` names. To be called before it is entered.
-pub fn set_parent(span: &Span, parent: TraceContext) {
-    let local = span.with_subscriber(|(id, dispatch)| {
+/// Links `span`, if it is sent somewhere, to another that it has to do with and does not lie below.
+pub fn link(span: &Span, to: TraceContext) {
+    span.with_subscriber(|(id, dispatch)| {
         let registry = dispatch.downcast_ref::<Registry>()?;
-        let span = registry.span(id)?;
-        let mut extensions = span.extensions_mut();
-        let trace = extensions.get_mut::<LocalTrace>()?;
-        *trace = trace.continues(parent);
+        registry.span(id)?.extensions_mut().get_mut::<Open>()?.link(to);
         Some(())
     });
-    if local.flatten().is_none() && telemetry::exports_traces() {
-        // Fails only for a span that has begun, which keeps the trace it has.
-        let _ = span.set_parent(Context::new().with_remote_span_context(parent.into()));
-    }
 }
 
 /// Reads the trace that a call came with: W3C's header, or else B3's. A malformed one counts as none.
 pub fn extract(headers: &HeaderMap) -> Option<TraceContext> {
     match headers.get(HEADER) {
         Some(header) => TraceContext::parse(header.as_bytes()).ok(),
-        None => b3::extract(headers, local::samples_one),
+        None => b3::extract(headers, places::samples_one),
     }
 }
 
-/// Writes the trace that a [`Part`] without a span belongs to, or else that of the current span.
+/// Writes the place of a [`Part`], or else that of the current span.
 pub fn inject(place: Option<TraceContext>, headers: &mut HeaderMap) {
     if let Some(trace) = place.or_else(current) {
         headers.insert(HEADER, trace.header());
@@ -161,25 +158,21 @@ pub fn inject_pairs(put: impl FnOnce(&'static str, String)) {
     }
 }
 
-pub(crate) fn of_context(context: &Context) -> Option<TraceContext> {
-    let span = context.span();
-    let place = span.span_context();
-    place.is_valid().then(|| TraceContext {
-        trace_id: u128::from_be_bytes(place.trace_id().to_bytes()),
-        span_id: u64::from_be_bytes(place.span_id().to_bytes()),
-        sampled: place.is_sampled(),
-    })
-}
-
-fn local_trace(id: &Id, dispatch: &Dispatch) -> Option<LocalTrace> {
-    let registry = dispatch.downcast_ref::<Registry>()?;
-    registry.span(id)?.extensions().get::<LocalTrace>().copied()
-}
-
 impl TraceContext {
     /// A new trace that nobody samples.
     pub(crate) fn unsampled() -> Self {
         Self { trace_id: rand::random(), span_id: rand::random(), sampled: false }
+    }
+
+    /// As OpenTelemetry has it.
+    pub(crate) fn context(self, is_remote: bool) -> SpanContext {
+        SpanContext::new(
+            TraceId::from_bytes(self.trace_id.to_be_bytes()),
+            SpanId::from_bytes(self.span_id.to_be_bytes()),
+            if self.sampled { TraceFlags::SAMPLED } else { TraceFlags::default() },
+            is_remote,
+            TraceState::default(),
+        )
     }
 
     fn header(&self) -> HeaderValue {
@@ -250,18 +243,6 @@ impl FromStr for TraceContext {
 
     fn from_str(text: &str) -> Result<Self, Malformed> {
         Self::parse(text.as_bytes())
-    }
-}
-
-impl From<TraceContext> for SpanContext {
-    fn from(trace: TraceContext) -> Self {
-        Self::new(
-            TraceId::from_bytes(trace.trace_id.to_be_bytes()),
-            SpanId::from_bytes(trace.span_id.to_be_bytes()),
-            if trace.sampled { TraceFlags::SAMPLED } else { TraceFlags::default() },
-            true,
-            TraceState::default(),
-        )
     }
 }
 

@@ -1,21 +1,35 @@
-//! Traces of a process that exports the sampled ones. A process of its own: telemetry is set up once.
+//! Traces of a process that sends the sampled ones. A process of its own: telemetry is set up once.
+
+mod support;
+
+use std::time::Duration;
 
 use mesh_runtime::{
     ServiceConfig, telemetry,
     trace::{self, TraceContext},
 };
-use opentelemetry::trace::TraceContextExt as _;
-use tracing::Span;
-use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+use opentelemetry_proto::tonic::{
+    common::v1::{AnyValue, any_value::Value},
+    trace::v1::{Span as Sent, span::SpanKind, status::StatusCode},
+};
+use support::Collector;
+use tracing::{Span, field::Empty};
 
 const TRACE: u128 = 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c;
+/// Where something else began that a span has to do with.
+const ELSEWHERE: TraceContext = TraceContext { trace_id: 7, span_id: 8, sampled: true };
+const FLUSH: Duration = Duration::from_secs(10);
+/// How a span says that the one above it was made by another process, and how that this one made it
+/// (`SpanFlags`).
+const REMOTE: u32 = 0x300;
+const OURS: u32 = 0x100;
 
 /// Only what others have decided to sample.
-fn export_what_is_sampled() {
+fn send_what_is_sampled(collector: &Collector) {
     let config = ServiceConfig {
-        otlp_endpoint: Some("http://127.0.0.1:1".to_owned()),
+        otlp_endpoint: Some(collector.endpoint.clone()),
         trace_ratio: 0.0,
-        log_level: "off,traces=error".to_owned(),
+        log_level: "off,traces=info".to_owned(),
         ..ServiceConfig::default()
     };
     telemetry::init("traces", &config).expect("a collector is not asked before there is something");
@@ -27,59 +41,102 @@ fn caller(sampled: bool) -> Option<TraceContext> {
 }
 
 fn handler() -> Span {
-    tracing::error_span!(parent: None, "handler")
+    tracing::error_span!(parent: None, "handler", otel.name = "Read", otel.kind = "server",
+        otel.status_code = Empty, code = Empty, rows = 3_u64, tried = Empty)
 }
 
 fn inside() -> Span {
     tracing::error_span!("inside")
 }
 
-/// Whether OpenTelemetry knows the current span.
-fn is_exported() -> bool {
-    Span::current().context().span().span_context().is_sampled()
-}
-
 fn place() -> TraceContext {
     trace::current().expect("every span has a place")
 }
 
-#[tokio::test]
-async fn a_trace_is_carried_on_whoever_samples_it_and_exported_only_if_it_is_sampled() {
-    export_what_is_sampled();
-
-    for sampled in [true, false] {
-        let _handler = trace::begin(caller(sampled), handler).entered();
-        assert_eq!((place().trace_id, place().sampled), (TRACE, sampled));
-        assert_eq!(is_exported(), sampled);
-        {
-            let _inside = inside().entered();
-            assert_eq!((place().trace_id, place().sampled), (TRACE, sampled));
-            assert_eq!(is_exported(), sampled, "below it");
-        }
-
-        let part = trace::part(inside);
-        assert_eq!(part.span.is_disabled(), !sampled, "a call made needs a span to be seen");
-        assert_eq!(part.place.is_none(), sampled);
-        assert_eq!(trace::is_sampled(), sampled);
-        let mut headers = http::HeaderMap::new();
-        part.span.in_scope(|| trace::inject(part.place, &mut headers));
-        let sent = trace::extract(&headers).unwrap();
-        assert_eq!((sent.trace_id, sent.sampled), (TRACE, sampled));
-        let _saga = handler().entered();
-        assert!(!is_exported(), "of new traces none is sampled, wherever they begin");
+/// Answers a call, makes one, and begins something that has nothing to do with it.
+fn answer(sampled: bool) {
+    let handler = trace::begin(caller(sampled), handler).entered();
+    assert_eq!((place().trace_id, place().sampled), (TRACE, sampled));
+    {
+        let _inside = inside().entered();
+        assert_eq!((place().trace_id, place().sampled), (TRACE, sampled), "below it");
     }
+    let part = trace::part(inside);
+    assert_eq!(part.span.is_disabled(), !sampled, "a call made needs a span to be seen");
+    let told = part.place.unwrap();
+    assert_eq!((told.trace_id, told.sampled), (TRACE, sampled));
+    assert_eq!(part.sampled(), trace::of_span(&part.span));
+    assert_eq!(trace::is_sampled(), sampled);
+    let mut headers = http::HeaderMap::new();
+    part.span.in_scope(|| trace::inject(part.place, &mut headers));
+    let sent = trace::extract(&headers).unwrap();
+    assert_eq!(sent, told);
 
-    let _new = trace::begin(None, handler).entered();
-    assert!(!is_exported() && !place().sampled);
-    assert_ne!(place().trace_id, TRACE);
+    trace::link(&handler, ELSEWHERE);
+    handler.record("code", "OK");
+    handler.record("code", "UNAVAILABLE");
+    handler.record("otel.status_code", "ERROR");
+    tracing::info!(left = 2_i64, "half of it is done");
+    let _saga = tracing::error_span!(parent: None, "saga").entered();
+    assert!(!trace::is_sampled(), "of new traces none is sampled, wherever they begin");
 }
 
-#[tokio::test]
-async fn a_call_made_outside_of_everything_tells_that_its_trace_is_not_sampled() {
-    export_what_is_sampled();
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trace_is_carried_on_whoever_samples_it_and_sent_only_if_it_is_sampled() {
+    let collector = Collector::start().await;
+    collector.open();
+    send_what_is_sampled(&collector);
+    let unasked = trace::part(inside);
+    assert!(unasked.span.is_disabled());
+    assert!(!unasked.place.unwrap().sampled, "a call outside of everything tells so");
 
-    let part = trace::part(inside);
+    answer(false);
+    answer(true);
+    {
+        let _new = trace::begin(None, handler).entered();
+        assert!(!place().sampled);
+        assert_ne!(place().trace_id, TRACE);
+    }
+    telemetry::flush(FLUSH).await;
+    drop(trace::begin(caller(true), handler));
 
-    assert!(part.span.is_disabled());
-    assert!(!part.place.unwrap().sampled);
+    let spans = collector.received().spans;
+    let names: Vec<_> = spans.iter().map(|span| span.name.as_str()).collect();
+    assert_eq!(names, ["inside", "inside", "Read"], "as they end");
+    let read = &spans[2];
+    for span in &spans {
+        assert_eq!(span.trace_id, TRACE.to_be_bytes());
+        assert!(span.start_time_unix_nano > 0);
+        assert!(span.end_time_unix_nano >= span.start_time_unix_nano);
+    }
+    for below in &spans[..2] {
+        assert_eq!(below.parent_span_id, read.span_id);
+        assert_eq!(below.flags & REMOTE, OURS, "the one above is of this process");
+    }
+    is_what_was_said(read);
+}
+
+fn is_what_was_said(span: &Sent) {
+    assert_eq!(span.parent_span_id, 1_u64.to_be_bytes());
+    assert_eq!(span.flags & REMOTE, REMOTE);
+    assert_eq!(span.kind(), SpanKind::Server);
+    assert_eq!(span.status.as_ref().map(|status| status.code()), Some(StatusCode::Error));
+    let attributes: Vec<_> =
+        span.attributes.iter().map(|it| (it.key.as_str(), value(it.value.as_ref()))).collect();
+    assert_eq!(attributes, [("rows", "3".to_owned()), ("code", "UNAVAILABLE".to_owned())]);
+    let [link] = &span.links[..] else { panic!("{:?}", span.links) };
+    assert_eq!(link.trace_id, ELSEWHERE.trace_id.to_be_bytes());
+    assert_eq!(link.span_id, ELSEWHERE.span_id.to_be_bytes());
+    let [event] = &span.events[..] else { panic!("{:?}", span.events) };
+    assert_eq!(event.name, "half of it is done");
+    let left = event.attributes.iter().find(|it| it.key == "left").unwrap();
+    assert_eq!(value(left.value.as_ref()), "2");
+}
+
+fn value(value: Option<&AnyValue>) -> String {
+    match value.and_then(|value| value.value.as_ref()) {
+        Some(Value::StringValue(text)) => text.clone(),
+        Some(Value::IntValue(number)) => number.to_string(),
+        other => panic!("{other:?}"),
+    }
 }

@@ -17,7 +17,6 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, field::Empty};
-use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use uuid::Uuid;
 
 use crate::{Describe, Saga, drive::Driver, metrics::Metrics};
@@ -215,7 +214,7 @@ impl<S: Saga> Inner<S> {
             && let Ok(there) = first.meta.traceparent.parse::<TraceContext>()
             && there.trace_id != here.trace_id
         {
-            Span::current().add_link(there.into());
+            trace::link(&Span::current(), there);
         }
     }
 }
@@ -253,17 +252,15 @@ impl<S: Saga> Drop for Driven<'_, S> {
 /// in a new one if that is not known. It has the level of errors, so that a quieter log does not cost
 /// the trace.
 fn span(id: Uuid, cause: Option<TraceContext>) -> Span {
-    let span = tracing::error_span!(
-        parent: None,
-        "saga",
-        otel.kind = "internal",
-        saga_id = %id,
-        correlation_id = Empty,
-    );
-    if let Some(cause) = cause {
-        trace::set_parent(&span, cause);
-    }
-    span
+    trace::begin(cause, || {
+        tracing::error_span!(
+            parent: None,
+            "saga",
+            otel.kind = "internal",
+            saga_id = %id,
+            correlation_id = Empty,
+        )
+    })
 }
 
 /// Ends the beginning of steps as the service's port is closed.

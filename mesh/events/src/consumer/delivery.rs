@@ -116,12 +116,12 @@ impl Lanes {
     async fn handle(&self, event: Incoming) -> Result<(), HandleError> {
         let work = &*self.work;
         // It has the level of errors, so that a quieter log does not cost the trace.
-        let span = tracing::error_span!("consume", event = %event.id, kind = event.kind,
-            key = %event.key, version = event.version, stream = work.stream,
-            correlation_id = event.story());
-        if let Ok(parent) = event.meta.traceparent.parse() {
-            trace::set_parent(&span, parent);
-        }
+        let span = || {
+            tracing::error_span!("consume", event = %event.id, kind = event.kind,
+                key = %event.key, version = event.version, stream = work.stream,
+                correlation_id = event.story())
+        };
+        let span = trace::begin(event.meta.traceparent.parse().ok(), span);
         let claim = Claim::new(work.stream, event.id);
         let handled = async { work.handler.handle(event, claim).await }.instrument(span);
         let handled = AssertUnwindSafe(handled).catch_unwind();

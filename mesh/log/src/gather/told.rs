@@ -2,7 +2,6 @@
 
 use mesh_runtime::trace::{self, TraceContext};
 use tracing::Span;
-use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::Work;
 use crate::statement::{failed, round_trip, transaction};
@@ -28,7 +27,7 @@ impl Told {
                 span.record("db.operation.batch.size", size);
             }
             if let Some(first) = spans.first().and_then(trace::of_span) {
-                span.add_link(first.into());
+                trace::link(&span, first);
             }
             spans.push(span);
         }

@@ -33,19 +33,18 @@ pub(super) async fn run(
 ) -> Result<Response<ClientBody>, Status> {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().trim_start_matches('/');
-    let trace = trace::part(|| telemetry::client_span(shared.target.as_str(), path));
-    let span = trace.span;
+    let part = trace::part(|| telemetry::client_span(shared.target.as_str(), path));
     let plan = shared.methods.plan(path, &shared.retries);
-    let mut record = Record::client(Arc::clone(&plan.durations), Instant::now(), span.clone());
+    let mut record = Record::client(Arc::clone(&plan.durations), Instant::now(), &part);
 
     let explicit = parts.extensions.get().copied();
     let explicit = explicit.or_else(|| grpc_timeout::read(&parts.headers).map(Deadline::after));
     let deadline = plan.deadline(explicit, inherited);
     let Parts { uri, version, headers, .. } = parts;
-    let head = Head { uri, version, headers, trace: trace.place };
+    let head = Head { uri, version, headers, trace: part.place };
     // Pinned before it is wrapped: each layer that took it by value would move and keep a copy.
     let work = pin!(shared.bounded(&plan, &head, body, deadline));
-    match deadline::within(deadline, work).instrument(span).await {
+    match deadline::within(deadline, work).instrument(part.span).await {
         Ok(response) => {
             record.read(response.headers());
             let response = refusal::received(response)?;
@@ -63,7 +62,7 @@ struct Head {
     uri: Uri,
     version: Version,
     headers: HeaderMap,
-    /// What the call belongs to, if no span tells it.
+    /// Where the call is.
     trace: Option<TraceContext>,
 }
 

@@ -59,11 +59,12 @@ pub(super) async fn answer(
     let plan = Plan::new(&stack, &request);
     let method = &plan.method;
     let caller = trace::extract(request.headers());
-    let span = trace::begin(caller, || server_span(stack.name, method.name.as_str()));
+    let part = trace::entry(caller, || server_span(stack.name, method.name.as_str()));
+    let mut record = Record::server(Arc::clone(&method.durations), plan.begin, &part);
+    let span = part.span;
     if let Some(story) = correlation::extract(request.headers()) {
         correlation::note(&span, story);
     }
-    let mut record = Record::server(Arc::clone(&method.durations), plan.begin, span.clone());
     let mut passes = Passes::begin(Connection::begin(&connection, plan.deadline));
     let scope = Scope::carrying(plan.class, Carried::read(request.headers(), &stack.baggage));
 

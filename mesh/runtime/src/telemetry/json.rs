@@ -56,7 +56,7 @@ mod tests {
     use tracing_subscriber::layer::SubscriberExt as _;
 
     use super::{
-        super::{Local, lines::Keep},
+        super::{Spans, lines::Keep},
         *,
     };
 
@@ -79,17 +79,15 @@ mod tests {
         let lines = Lines::default();
         let writer = lines.clone();
         let subscriber = tracing_subscriber::registry()
-            .with(Local)
+            .with(Spans(None))
             .with(Keep)
             .with(Json::new(move || writer.clone()));
 
         tracing::subscriber::with_default(subscriber, || {
-            let span =
-                tracing::info_span!("call", rpc.method = "A/B", order_id = tracing::field::Empty,);
-            crate::trace::set_parent(
-                &span,
-                "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".parse().unwrap(),
-            );
+            let caller = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".parse();
+            let span = crate::trace::begin(caller.ok(), || {
+                tracing::info_span!("call", rpc.method = "A/B", order_id = tracing::field::Empty)
+            });
             let _entered = span.enter();
             span.record("order_id", "o-1");
             tracing::info!(version = 3, "order placed");

@@ -6,13 +6,9 @@ use tracing::{
     Event, Subscriber,
     span::{Attributes, Id, Record},
 };
-use tracing_subscriber::{
-    Layer,
-    layer::Context,
-    registry::{LookupSpan, SpanRef},
-};
+use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
-use super::{fields::Fields, local::LocalTrace};
+use super::{fields::Fields, place_in};
 use crate::trace::TraceContext;
 
 /// Keeps the fields of spans for the lines that are written in them.
@@ -66,18 +62,5 @@ pub(super) fn place<S: Subscriber + for<'a> LookupSpan<'a>>(
     event: &Event<'_>,
     ctx: &Context<'_, S>,
 ) -> Option<TraceContext> {
-    ctx.event_scope(event)?.find_map(|span| place_of(&span))
-}
-
-fn place_of<S: for<'a> LookupSpan<'a>>(span: &SpanRef<'_, S>) -> Option<TraceContext> {
-    if let Some(trace) = span.extensions().get::<LocalTrace>() {
-        return Some((*trace).into());
-    }
-    if !super::exports_traces() {
-        return None;
-    }
-    let context = tracing::dispatcher::get_default(|dispatch| {
-        tracing_opentelemetry::get_otel_context(&span.id(), dispatch)
-    })?;
-    crate::trace::of_context(&context)
+    ctx.event_scope(event)?.find_map(|span| place_in(&span.extensions()))
 }

@@ -1,16 +1,18 @@
 //! Signals of this process, set up once, whoever comes first: log lines on stdout, and traces, metrics
 //! and log lines by OTLP.
 
+mod attributes;
 mod executor;
 mod fields;
 mod json;
 pub(crate) mod level;
 mod lines;
-pub(crate) mod local;
 mod logs;
 pub(crate) mod otlp;
+pub(crate) mod places;
 mod push;
 pub(crate) mod resource;
+mod spans;
 mod time;
 
 use std::{
@@ -18,22 +20,19 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use opentelemetry::{logs::LoggerProvider as _, trace::TracerProvider as _};
-use opentelemetry_sdk::trace::SdkTracerProvider;
-use tracing_subscriber::{Layer, Registry, layer::SubscriberExt as _};
+use opentelemetry::{InstrumentationScope, logs::LoggerProvider as _};
+use tracing_subscriber::{Layer as _, layer::SubscriberExt as _};
 
 use crate::{LogFormat, ServiceConfig};
 
 pub(crate) use fields::Fields;
 #[cfg(test)]
 pub(crate) use lines::Keep;
-pub(crate) use local::{Exported, Local, LocalTrace};
 pub(crate) use otlp::exports_traces;
 pub use otlp::flush;
+pub(crate) use spans::{Open, Spans, place_in};
 
 static DONE: Mutex<bool> = Mutex::new(false);
-
-type BoxLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// Sets up logs, and what else `config` wants to be sent.
 ///
@@ -46,11 +45,10 @@ pub fn init(name: &'static str, config: &ServiceConfig) -> anyhow::Result<()> {
     }
     let targets = level::parse(&config.log_level)?;
     let resource = resource::begin(name, config);
-    let mut layers = vec![Local.boxed(), lines::Keep.boxed()];
-    if let Some(traces) = otlp::traces(config, &resource)? {
-        layers.push(spans(name, &traces));
-    }
-    // The trace layers go first: those that write lines ask them for the trace of a span.
+    let sent = otlp::traces(config, &resource)?;
+    let scope = sent.then(|| InstrumentationScope::builder(name).build());
+    // It goes first: those that write lines ask it for the place of a span.
+    let mut layers = vec![Spans(scope).boxed(), lines::Keep.boxed()];
     if let Some(provider) = otlp::logs(config, &resource)? {
         layers.push(logs::Logs(provider.logger(name)).boxed());
     }
@@ -75,16 +73,4 @@ fn is_pretty(format: LogFormat) -> bool {
         LogFormat::Json => false,
         LogFormat::Pretty => true,
     }
-}
-
-fn spans(name: &'static str, traces: &SdkTracerProvider) -> BoxLayer {
-    tracing_opentelemetry::layer()
-        .with_location(false)
-        .with_threads(false)
-        .with_tracked_inactivity(false)
-        // Nobody asks OpenTelemetry for the current span: `trace::current` asks tracing.
-        .with_context_activation(false)
-        .with_tracer(traces.tracer(name))
-        .with_filter(Exported)
-        .boxed()
 }

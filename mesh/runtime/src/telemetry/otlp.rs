@@ -5,38 +5,50 @@
 //! of each on its way (OpenTelemetry's defaults, `OTEL_BSP_*` and `OTEL_BLRP_*`). Metrics are read
 //! when it is their time, so of these nothing is held, and nothing lost but points in between.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use opentelemetry_otlp::{LogExporter, SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::{
     Resource,
     logs::SdkLoggerProvider,
-    trace::{Sampler, SdkTracerProvider},
+    trace::{BatchSpanProcessor, SpanData, SpanProcessor as _},
 };
 use tokio::time::timeout;
 
-use super::{local::Roots, push};
+use super::{places, push};
 use crate::{ServiceConfig, Signal};
 
 const ENDPOINT: &str = "OTLP_ENDPOINT";
 
-static TRACES: OnceLock<SdkTracerProvider> = OnceLock::new();
+static TRACES: OnceLock<BatchSpanProcessor> = OnceLock::new();
+/// Whether the last spans were sent, so that those which end later are nobody's.
+static LAST: AtomicBool = AtomicBool::new(false);
 static LOGS: OnceLock<SdkLoggerProvider> = OnceLock::new();
 
-/// Begins to send traces, if `config` says where to and that these are among what is sent.
-pub(super) fn traces(
-    config: &ServiceConfig,
-    resource: &Resource,
-) -> anyhow::Result<Option<SdkTracerProvider>> {
-    let Some(endpoint) = config.sends(Signal::Traces) else { return Ok(None) };
+/// Begins to send traces, if `config` says where to and that these are among what is sent; returns
+/// whether it does.
+pub(super) fn traces(config: &ServiceConfig, resource: &Resource) -> anyhow::Result<bool> {
+    let Some(endpoint) = config.sends(Signal::Traces) else { return Ok(false) };
     let exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint).build();
-    let provider = SdkTracerProvider::builder()
-        .with_resource(resource.clone())
-        .with_sampler(Sampler::ParentBased(Box::new(Roots::new(config.trace_ratio))))
-        .with_batch_exporter(exporter.context(ENDPOINT)?)
-        .build();
-    Ok(Some(TRACES.get_or_init(|| provider).clone()))
+    let mut queue = BatchSpanProcessor::builder(exporter.context(ENDPOINT)?).build();
+    queue.set_resource(resource);
+    let _ = TRACES.set(queue);
+    places::sample(config.trace_ratio);
+    Ok(true)
+}
+
+/// Queues a span that has ended.
+pub(super) fn send(span: SpanData) {
+    if let Some(queue) = TRACES.get().filter(|_| !LAST.load(Relaxed)) {
+        queue.on_end(span);
+    }
 }
 
 /// Begins to send log lines, like [`traces`].
@@ -59,13 +71,14 @@ pub(super) fn metrics(config: &ServiceConfig) -> anyhow::Result<()> {
     push::begin(endpoint, config.otlp_interval).context(ENDPOINT)
 }
 
-/// Whether traces are sent, so that OpenTelemetry knows the trace of a span.
+/// Whether traces are sent.
 pub(crate) fn exports_traces() -> bool {
     TRACES.get().is_some()
 }
 
 /// Sends what is still there, all signals at once, for at most `limit`; then nothing more is sent.
 pub async fn flush(limit: Duration) {
+    LAST.store(true, Relaxed);
     let traces = ended("traces", move || TRACES.get().map(|it| it.shutdown_with_timeout(limit)));
     let logs = ended("logs", move || LOGS.get().map(|it| it.shutdown_with_timeout(limit)));
     // A collector may take longer to refuse than the limit, and the SDK does not bound all of it.
