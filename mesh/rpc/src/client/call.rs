@@ -41,7 +41,9 @@ pub(super) async fn run(
     let explicit = explicit.or_else(|| grpc_timeout::read(&parts.headers).map(Deadline::after));
     let deadline = plan.deadline(explicit, inherited);
     let Parts { uri, version, headers, .. } = parts;
-    let head = Head { uri, version, headers, trace: part.place };
+    // Each attempt of a call that is seen has a span of its own, or the call's.
+    let trace = part.place.filter(|_| part.span.is_disabled());
+    let head = Head { uri, version, headers, trace };
     // Pinned before it is wrapped: each layer that took it by value would move and keep a copy.
     let work = pin!(shared.bounded(&plan, &head, body, deadline));
     match deadline::within(deadline, work).instrument(part.span).await {
@@ -62,7 +64,7 @@ struct Head {
     uri: Uri,
     version: Version,
     headers: HeaderMap,
-    /// Where the call is.
+    /// Where the call is, if no span tells it.
     trace: Option<TraceContext>,
 }
 
