@@ -18,6 +18,7 @@ mod demo;
 mod doors;
 mod edges;
 mod evidence;
+mod flags;
 mod front_door;
 mod generated;
 mod isolation;

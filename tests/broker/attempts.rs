@@ -178,6 +178,10 @@ pub fn of_operator(all: &[Declaration]) -> Vec<Attempt> {
         let allowed = matches!(request, "INFO" | "STREAM.NAMES" | "STREAM.LIST");
         attempts.publish(format!("$JS.API.{request}"), allowed);
     }
+    for bucket in all.iter().flat_map(|it| &it.buckets) {
+        let is_own = bucket.name == mesh_flags::BUCKET;
+        attempts.publish(format!("$KV.{}.key", bucket.name), is_own);
+    }
     for stream in all.iter().map(|it| &it.service) {
         attempts.publish(format!("shop.{stream}.v1.Happened"), false);
         attempts.publish(format!("mesh.hint.{stream}"), false);

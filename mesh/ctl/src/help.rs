@@ -145,6 +145,23 @@ Examples:
 
 Exit codes: 0 done; 1 some are left that were to be tried again, a service did not answer, or not up.";
 
+pub const FLAGS: &str = "\
+Examples:
+  cargo mesh flags                                         every flag, what holds, and who said so
+  cargo mesh flags set storefront.home_stock off --why 'inventory is slow'
+  cargo mesh flags set storefront.home_stock --percent 10  ten of a hundred users, always the same
+  cargo mesh flags set storefront.home_stock --user ID=on  one user, whatever the percentage
+  cargo mesh flags get storefront.home_stock --user ID     on or off?
+  cargo mesh flags unset storefront.home_stock             as it is declared
+  cargo mesh flags history storefront.home_stock --json
+  meshctl flags list --nats-url nats://meshctl:PASSWORD@HOST:4222
+
+Flags are declared in services/*/mesh.toml ([[flags]]), and kept in the broker's bucket `flags` with
+who changed them, when and why: the last 64 changes of each. Services hear a change within a second;
+while the broker is away they go by what they heard last. `--by` is written down as it is said.
+
+Exit codes: 0 done; 1 no such flag, refused, or the broker is away; 2 a mistaken command line.";
+
 pub const POLICY: &str = "\
 Examples:
   cargo mesh policy                             every RPC, and what a file has turned

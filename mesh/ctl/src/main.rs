@@ -16,8 +16,8 @@ use clap::{Parser, Subcommand};
 use meshctl::services;
 
 use commands::{
-    audit, bench, cluster, completions, demo, dlq, docs, down, endpoints, generate, graph, locks,
-    logs, policy, provision, sagas, serve, status, supervise, test, token, top, trace, up,
+    audit, bench, cluster, completions, demo, dlq, docs, down, endpoints, flags, generate, graph,
+    locks, logs, policy, provision, sagas, serve, status, supervise, test, token, top, trace, up,
 };
 
 // `serve` runs services in this process. Each thread counts for itself, for `bench rpc`.
@@ -63,6 +63,8 @@ enum Command {
     Policy(policy::Args),
     /// Shows where callers find a service, and how each endpoint is.
     Endpoints(endpoints::Args),
+    /// Shows switches that services ask, who turned them, and turns them.
+    Flags(flags::Args),
     /// Shows which database sessions wait for another one, and for whom.
     Locks(locks::Args),
     /// Measures how fast the shop is, and what its calls cost.
@@ -117,6 +119,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Dlq(args) => Box::pin(dlq::run(args)).await,
         Command::Policy(args) => policy::run(args).await,
         Command::Endpoints(args) => endpoints::run(args).await,
+        Command::Flags(args) => flags::run(args).await,
         Command::Locks(args) => locks::run(args).await,
         Command::Token(args) => token::run(args).await,
         Command::Bench(args) => Box::pin(bench::run(args)).await,

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod doctor;
+mod flags;
 mod gateway;
 mod growth;
 mod mtls;

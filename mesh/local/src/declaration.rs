@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::needs::{self, Bucket, Secret};
+use crate::needs::{self, Bucket, Flag, Secret};
 use crate::objective::{self, Objective};
 use crate::scale::{self, Exposure, Scale};
 
@@ -29,6 +29,8 @@ pub struct Declaration {
     pub buckets: Vec<Bucket>,
     /// Its settings that nobody else may see, besides the addresses of its database and broker.
     pub secrets: Vec<Secret>,
+    /// Its switches that operators turn.
+    pub flags: Vec<Flag>,
     /// What it promises.
     pub objectives: Vec<Objective>,
     /// Who may reach it.
@@ -56,6 +58,8 @@ struct Written {
     buckets: Vec<needs::WrittenBucket>,
     #[serde(default)]
     secrets: Vec<needs::WrittenSecret>,
+    #[serde(default)]
+    flags: Vec<needs::WrittenFlag>,
     #[serde(default)]
     objectives: Vec<objective::Written>,
     #[serde(default)]
@@ -100,11 +104,12 @@ impl Declaration {
         let parts = || -> Result<_> {
             let buckets = needs::buckets(text, written.buckets)?;
             let secrets = needs::secrets(text, written.secrets)?;
+            let flags = needs::flags(text, written.flags, &buckets)?;
             let objectives = objective::read(text, written.objectives)?;
             let versions = scale::versions(text, written.versions)?;
-            Ok((buckets, secrets, objectives, versions, scale::read(text, written.scale)?))
+            Ok((buckets, secrets, flags, objectives, versions, scale::read(text, written.scale)?))
         };
-        let (buckets, secrets, objectives, versions, scale) =
+        let (buckets, secrets, flags, objectives, versions, scale) =
             parts().context("a mesh.toml cannot be read")?;
         Ok(Declaration {
             service: written.service,
@@ -115,6 +120,7 @@ impl Declaration {
             subscribes: written.subscribes,
             buckets,
             secrets,
+            flags,
             objectives,
             exposure: written.exposure,
             versions,

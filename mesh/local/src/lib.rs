@@ -38,7 +38,7 @@ pub use identity::Identity;
 pub use leftovers::{PidFile, left_over, stop_leftovers};
 pub use look::{Look, Place, Python};
 pub use nats::Nats;
-pub use needs::{Access, Bucket, Secret};
+pub use needs::{Access, Bucket, Flag, Secret};
 pub use objective::{Indicator, Objective};
 pub use permissions::{BrokerUser, broker_users, inbox_prefix};
 pub use ports::{Ports, free_port};

@@ -1,5 +1,5 @@
-//! What a service needs besides its database and streams: `[[buckets]]` and `[[secrets]]` of its
-//! `mesh.toml`.
+//! What a service needs besides its database and streams: `[[buckets]]`, `[[secrets]]` and `[[flags]]`
+//! of its `mesh.toml`.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -43,6 +43,17 @@ pub struct Secret {
     pub why: String,
 }
 
+/// A switch that operators turn while the service runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flag {
+    /// Its name; operators put the service's before it.
+    pub name: String,
+    /// What holds until somebody says otherwise.
+    pub default: bool,
+    /// What it does.
+    pub what: String,
+}
+
 /// A bucket as it is written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -61,6 +72,15 @@ pub(crate) struct WrittenSecret {
     name: Spanned<String>,
     file: Option<String>,
     why: String,
+}
+
+/// A flag as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WrittenFlag {
+    name: Spanned<String>,
+    default: bool,
+    what: String,
 }
 
 /// Settings that every service has: how they are given is the platform's affair.
@@ -116,6 +136,33 @@ pub(crate) fn secrets(text: &str, written: Vec<WrittenSecret>) -> Result<Vec<Sec
     Ok(read)
 }
 
+/// Reads the flags of one file, `text`, which declares these buckets.
+pub(crate) fn flags(
+    text: &str,
+    written: Vec<WrittenFlag>,
+    buckets: &[Bucket],
+) -> Result<Vec<Flag>> {
+    let mut names = Names::of(text, "flag");
+    let mut read = Vec::new();
+    for WrittenFlag { name, default, what } in written {
+        let at = names.new_one(&name)?;
+        let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        let name = name.into_inner();
+        ensure!(
+            (1..=40).contains(&name.len()) && name.chars().all(is_plain),
+            "line {at}: a flag's name has 1 to 40 lower case letters, digits and _, and `{name}` not"
+        );
+        ensure!(
+            buckets.iter().any(|bucket| bucket.name == mesh_flags::BUCKET),
+            "line {at}: what operators say of `{name}` is not heard: declare [[buckets]] with \
+             name = \"{}\" and access = \"read\"",
+            mesh_flags::BUCKET
+        );
+        read.push(Flag { name, default, what });
+    }
+    Ok(read)
+}
+
 /// The names of one kind, and where each stands.
 struct Names<'a> {
     text: &'a str,
@@ -155,6 +202,8 @@ mod tests {
         "[[buckets]]\nname = \"revoked\"\naccess = \"read\"\nwhy = \"who is signed out\"\n";
     const SECRET: &str = "[[secrets]]\nname = \"SIGNING_KEY\"\nwhy = \"signs\"\n";
 
+    const FLAG: &str = "[[flags]]\nname = \"dark\"\ndefault = false\nwhat = \"x\"\n";
+
     fn parse(text: &str) -> Result<Declaration, String> {
         let declaration = Declaration::parse(&format!("service = \"a\"\n{text}"));
         declaration.map_err(|error| format!("{error:#}"))
@@ -180,8 +229,29 @@ mod tests {
     }
 
     #[test]
+    fn flags_are_read_beside_the_bucket_that_tells_of_them() {
+        let bucket = BUCKET.replace("revoked", "flags");
+        let declaration = parse(&format!("{bucket}{FLAG}")).unwrap();
+
+        let flag = &declaration.flags[0];
+        assert_eq!((flag.name.as_str(), flag.default, flag.what.as_str()), ("dark", false, "x"));
+    }
+
+    #[test]
     fn what_cannot_be_is_named_with_its_line() {
+        let flags = BUCKET.replace("revoked", "flags");
         let cases = [
+            (FLAG.to_owned(), "line 3: what operators say of `dark` is not heard: declare"),
+            (
+                format!("{flags}{}", FLAG.repeat(2)),
+                "line 11: there is a flag `dark` already, in li",
+            ),
+            (
+                format!("{flags}{}", FLAG.replace("dark", "a.b")),
+                "line 7: a flag's name has 1 to 40",
+            ),
+            (format!("{flags}{}", FLAG.replace("false", "0")), "expected a boolean"),
+            (format!("{flags}{}", FLAG.replace("what", "why")), "unknown field `why`"),
             (BUCKET.replace("revoked", "re.voked"), "line 3: a bucket's name has lower case"),
             (BUCKET.replace("\"read\"", "\"own\""), "expected `read` or `write`"),
             (BUCKET.replace("why", "because"), "unknown field `because`"),

@@ -20,8 +20,8 @@ struct Rules {
     subscribe: Vec<String>,
 }
 
-/// What the operator asks of JetStream: it makes streams, and reads all. It can neither publish what a
-/// service would, nor acknowledge in its place, nor take single messages out of a stream.
+/// What the operator asks of JetStream: it makes streams, and reads all. Flags apart, which are the
+/// operator's own, it can neither publish what a service would, nor acknowledge in its place, nor take single messages out of a stream.
 const OPERATOR: [&str; 14] = [
     "INFO",
     "STREAM.NAMES",
@@ -56,12 +56,13 @@ impl BrokerUser {
         BrokerUser { name: name.to_owned(), rules: None }
     }
 
-    /// The operator: makes streams, and reads all.
+    /// The operator: makes streams, reads all, and says which flags are on.
     pub fn operator(name: &str) -> BrokerUser {
         let mut rules = Rules::of(name);
         for request in OPERATOR {
             rules.request(request);
         }
+        rules.publish.push(format!("$KV.{}.>", mesh_flags::BUCKET));
         BrokerUser { name: name.to_owned(), rules: Some(rules) }
     }
 

@@ -53,7 +53,7 @@ pub async fn ensure_streams_with(
     for (bucket, max_age) in buckets {
         let config = kv::Config {
             bucket: bucket.clone(),
-            history: 1,
+            history: if bucket == mesh_flags::BUCKET { mesh_flags::HISTORY } else { 1 },
             // None is zero: for ever.
             max_age: max_age.unwrap_or_default(),
             storage: stream::StorageType::File,

@@ -13,6 +13,7 @@ mod pages;
 mod products;
 mod wire;
 
+use mesh_flags::Flags;
 use mesh_rpc::{Access, Discovery, Identity, Server, policy::LivePolicy};
 use mesh_runtime::{Service, Started};
 use shop::storefront::v1::storefront_service_server::StorefrontServiceServer;
@@ -31,13 +32,16 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
     let access = Access::of_service(&service, &config.service, &identity, shop::DECLARATIONS)?;
     let nats = mesh_events::connect(&service, &config.service).await?;
     nats.follow_revocations(&service, &access);
+    let flags = Flags::declared(service.name(), shop::DECLARATIONS)?;
+    flags.follow(&service, nats.client(), nats.jetstream());
 
     let discovery: Discovery = config.service.discovery.parse()?;
     let discovery = discovery.policy(&policy).identity(&identity);
     let neighbours = Neighbours::connect(&service, &discovery)?;
     let products = Products::new(neighbours.catalog.clone(), config.limits(), config.part_limit());
     listen::start(&service, &nats, products.clone());
-    let pages = Pages { neighbours, products, limit: config.part_limit() };
+    let home_stock = flags.flag("home_stock")?;
+    let pages = Pages { neighbours, products, limit: config.part_limit(), home_stock };
     let grpc = Server::new(&service, &[shop::DESCRIPTORS])
         .policy(&policy)
         .identity(&identity)

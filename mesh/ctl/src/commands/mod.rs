@@ -10,6 +10,7 @@ pub mod docs;
 pub mod doctor;
 pub mod down;
 pub mod endpoints;
+pub mod flags;
 pub mod gateway;
 pub mod generate;
 pub mod graph;

@@ -212,9 +212,10 @@ impl File<'_> {
         edges
     }
 
-    /// What nobody puts into a bucket, nobody finds there.
+    /// What nobody puts into a bucket, nobody finds there. Flags are put there by operators.
     fn buckets(&self, files: &[File<'_>], faults: &mut Vec<String>) {
-        for Bucket { name, .. } in &self.declaration.buckets {
+        let buckets = self.declaration.buckets.iter();
+        for Bucket { name, .. } in buckets.filter(|it| it.name != mesh_flags::BUCKET) {
             let writes = |it: &Bucket| it.name == *name && it.access == Access::Write;
             if !files.iter().any(|file| file.declaration.buckets.iter().any(writes)) {
                 faults.push(format!("{}: nobody writes the bucket `{name}`", self.place(name)));

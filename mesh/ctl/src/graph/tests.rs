@@ -192,7 +192,7 @@ fn a_picture_shows_every_service_once_and_every_edge() {
 #[test]
 fn a_bucket_that_is_read_has_to_be_written() {
     let uses = |service: &str, access: &str| {
-        let bucket = "[[buckets]]\nname = \"flags\"\nwhy = \"a test\"";
+        let bucket = "[[buckets]]\nname = \"prices\"\nwhy = \"a test\"";
         format!("{}{bucket}\naccess = \"{access}\"\n", file(service, &[]))
     };
     let read = |access: &str| {
@@ -202,5 +202,5 @@ fn a_bucket_that_is_read_has_to_be_written() {
 
     assert!(read("write").is_ok());
     let refused = read("read").unwrap_err().to_string();
-    assert_eq!(refused.lines().next(), Some("a.toml:5: nobody writes the bucket `flags`"));
+    assert_eq!(refused.lines().next(), Some("a.toml:5: nobody writes the bucket `prices`"));
 }

@@ -4,6 +4,7 @@ mod part;
 
 use std::{collections::HashMap, time::Duration};
 
+use mesh_flags::Flag;
 use mesh_rpc::timeout_request;
 use shop::{
     catalog::v1::Product,
@@ -35,15 +36,23 @@ pub struct Pages {
     pub products: Products,
     /// The longest that a part is waited for.
     pub limit: Duration,
+    /// Whether the home page shows whether there is any.
+    pub home_stock: Flag,
 }
 
 impl Pages {
     /// What is sold, whether there is any, and how full the cart is.
     pub async fn home(&self, asked: Home) -> GetHomePageResponse {
         let category = asked.category.map(|id| id.to_string()).unwrap_or_default();
+        let customer = asked.customer.map(|id| id.to_string());
+        let asks_stock = self.home_stock.is_on(customer.as_deref());
         let goods = async {
             let products = Shown::cached("products", self.products.first(&category).await);
-            let stock = self.stock(products.what.as_deref().unwrap_or_default()).await;
+            let stock = if asks_stock {
+                self.stock(products.what.as_deref().unwrap_or_default()).await
+            } else {
+                Shown::switched_off("stock")
+            };
             (products, stock)
         };
         let ((products, stock), cart) = tokio::join!(goods, self.cart(asked.customer));

@@ -20,6 +20,11 @@ impl<T> Shown<T> {
         Self { what: None, mark: mark(name, PartState::NotAsked, "") }
     }
 
+    /// A part that operators switched off.
+    pub fn switched_off(name: &str) -> Self {
+        Self { what: None, mark: mark(name, PartState::NotAsked, "SWITCHED_OFF") }
+    }
+
     /// A part that a neighbour was asked for just now.
     pub fn asked<R>(
         name: &str,

@@ -6,7 +6,7 @@ pub(super) fn board() -> Dashboard {
     dashboard("shopmesh-messaging", "Shopmesh: messaging", false, &SKETCHES)
 }
 
-const SKETCHES: [Sketch; 10] = [
+const SKETCHES: [Sketch; 11] = [
     Sketch::lines(
         "Events published",
         "By each service's relay.",
@@ -78,5 +78,11 @@ const SKETCHES: [Sketch; 10] = [
         "0 is normal. 1 while the broker is away: then tokens go by the declared rule.",
         Unit::Count,
         &[("max by (service) (mesh_auth_revocations_unknown) or vector(0)", "{{service}}")],
+    ),
+    Sketch::lines(
+        "How old what is known of flags is",
+        "0 is normal. It grows while the broker is away: then what was heard last holds.",
+        Unit::Seconds,
+        &[("max by (service) (mesh_flags_age_seconds) or vector(0)", "{{service}}")],
     ),
 ];
