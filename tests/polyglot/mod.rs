@@ -8,6 +8,7 @@ mod customer;
 mod languages;
 mod orders;
 mod page;
+mod replaced;
 
 use std::fs;
 use std::path::PathBuf;
