@@ -153,7 +153,10 @@ fn a_program_that_is_never_ready_is_told_of_with_what_is_known_of_it() {
     let shop = Shop::clean("never-ready");
     for (command, what) in [
         ("sleep 600", "is not ready after 10 s; "),
-        ("sh -c 'echo no contract at hand; exit 3'", "is not ready after 10 s: it ends by itself; "),
+        (
+            "sh -c 'echo no contract at hand; exit 3'",
+            "is not ready after 10 s: it ends by itself; ",
+        ),
     ] {
         let replace = format!("processor={command}");
         let up = shop.run(&["up", "--detach", "--wait", "10s", "--replace", &replace]);
