@@ -22,6 +22,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let encoded = compiler.encode_file_descriptor_set();
     fs::write(out.join("descriptors.bin"), &encoded)?;
 
+    let mut set = FileDescriptorSet::decode(&*encoded)?;
+    // Of an RPC's end callers are told by its answers, and by whoever reads the contract: a warning of
+    // the compiler would break those who deny warnings on the day on which it is announced.
+    for file in &mut set.file {
+        let methods = file.service.iter_mut().flat_map(|service| &mut service.method);
+        methods.filter_map(|method| method.options.as_mut()).for_each(|it| it.deprecated = None);
+    }
+
     // Type names give every message its full proto name; an event's is its subject.
     let mut prost = tonic_prost_build::Config::new();
     // Of `google.api` there are only options, which are read from the descriptors.
@@ -33,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .bytes(".")
         .include_file("contracts.rs")
         .emit_rerun_if_changed(false)
-        .compile_fds_with_config(FileDescriptorSet::decode(&*encoded)?, prost)?;
+        .compile_fds_with_config(set, prost)?;
     Ok(())
 }
 

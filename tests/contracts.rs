@@ -14,13 +14,15 @@ const METHOD: i32 = 2;
 const ENUM: i32 = 5;
 
 /// What nobody has to sign in for. Whoever opens another RPC to everybody says so here, too.
-const PUBLIC: [&str; 17] = [
+const PUBLIC: [&str; 19] = [
     "shop.catalog.v1.CatalogService/BatchGetProducts",
     "shop.catalog.v1.CatalogService/GetCategory",
     "shop.catalog.v1.CatalogService/GetProduct",
     "shop.catalog.v1.CatalogService/ListCategories",
     "shop.catalog.v1.CatalogService/ListProducts",
     "shop.catalog.v1.CatalogService/SearchProducts",
+    "shop.catalog.v2.CategoriesService/GetCategory",
+    "shop.catalog.v2.CategoriesService/ListCategories",
     "shop.processor.v1.CardsService/TokenizeCard",
     "shop.shipping.v1.ShippingService/QuoteShipping",
     "shop.storefront.v1.StorefrontService/GetHomePage",
@@ -191,8 +193,8 @@ fn what_the_gateway_reaches_lets_nobody_in_for_being_a_service() {
     let gateway = all.iter().find(|it| it.service == GATEWAY).unwrap();
     let (mut problems, mut reached) = (Vec::new(), 0);
     for call in &gateway.calls {
-        let package = format!("shop.{}.v1.", call.service);
-        for method in table.methods().filter(|it| it.path.starts_with(&package)) {
+        let callee = all.iter().find(|it| it.service == call.service).unwrap();
+        for method in table.methods().filter(|it| callee.serves(it.service())) {
             let name = method.path.rsplit('/').next().unwrap();
             if call.methods.iter().any(|called| called == name) {
                 reached += 1;

@@ -36,3 +36,4 @@ mod shop;
 mod sign_in;
 mod storefront;
 mod toolchains;
+mod versions;

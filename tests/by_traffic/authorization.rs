@@ -122,10 +122,11 @@ fn allowed() -> BTreeSet<Pair> {
     for caller in &all {
         let who = format!("shop/{}", caller.service);
         for call in &caller.calls {
-            let package = format!("shop.{}.v1.", call.service);
+            let callee = all.iter().find(|it| it.service == call.service).unwrap();
             let named = rpcs().into_iter().filter(|rpc| {
                 let name = rpc.path.rsplit('/').next().unwrap();
-                rpc.path.starts_with(&package) && call.methods.iter().any(|it| it == name)
+                let service = rpc.path.split_once('/').unwrap().0;
+                callee.serves(service) && call.methods.iter().any(|it| it == name)
             });
             let paths = named.map(|rpc| rpc.path);
             pairs.extend(paths.map(|path| (who.clone(), call.service.clone(), path)));

@@ -13,10 +13,12 @@ use prost_types::FileDescriptorSet;
 
 /// Full names of the services that a service's contract has.
 pub fn contract_services(service: &str) -> Vec<String> {
-    let package = format!("shop.{service}.v1");
+    let versions = format!("shop.{service}.v");
     let set = FileDescriptorSet::decode(shop::DESCRIPTORS).unwrap();
-    let files = set.file.iter().filter(|file| file.package() == package);
-    let names = files.flat_map(|file| &file.service).map(|s| format!("{package}.{}", s.name()));
+    let files = set.file.iter().filter(|file| file.package().starts_with(&versions));
+    let names = files.flat_map(|file| {
+        file.service.iter().map(move |it| format!("{}.{}", file.package(), it.name()))
+    });
     let names: Vec<_> = names.collect();
     assert!(!names.is_empty(), "{service} has a contract");
     names

@@ -77,10 +77,10 @@ fn declared(world: &World, service: &str) -> BTreeSet<(String, String)> {
 
 /// What there is to ask of a service: its contract, what every service answers, and what none has.
 fn paths(world: &World, service: &str) -> BTreeSet<String> {
-    let contract = world.declared(service).and_then(|declared| declared.contract.as_deref());
+    let declared = world.declared(service);
     let its = CONTRACTS.methods().filter(|method| {
-        let package = method.service().rsplit_once('.').map(|(package, _)| package);
-        package == contract || package == Some("mesh.operator.v1")
+        declared.is_some_and(|it| it.serves(method.service()))
+            || method.service().starts_with("mesh.operator.v1.")
     });
     let mut paths: BTreeSet<String> = its.map(|method| format!("/{}", method.path)).collect();
     paths.extend([HEALTH, "/", "/v1/products"].map(str::to_owned));

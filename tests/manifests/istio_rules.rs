@@ -152,7 +152,7 @@ fn is_beyond_every_deadline(seen: &Seen<'_>) -> bool {
         let package = method.service().rsplit_once('.').map(|(package, _)| package);
         // What is public passes everybody's calls on.
         if seen.is_public() && package.is_some_and(|it| it.starts_with("shop."))
-            || package == seen.service.contract.as_deref()
+            || seen.service.serves(method.service())
         {
             longest = longest.max(method.max_deadline);
         }

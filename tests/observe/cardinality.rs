@@ -100,10 +100,16 @@ fn methods(service: &str) -> usize {
     let table = Table::from_descriptors(&[shop::DESCRIPTORS, mesh_proto::DESCRIPTORS]).unwrap();
     let file = workspace().join("services").join(service).join("mesh.toml");
     let declared = Declaration::parse(&std::fs::read_to_string(file).unwrap()).unwrap();
-    let own = format!("{}.", declared.contract.unwrap());
-    let is_served = |path: &str| path.starts_with(&own) || path.starts_with("mesh.operator.v1.");
-    let served = table.methods().filter(|method| is_served(&method.path));
-    served.count() + declared.calls.iter().map(|call| call.methods.len()).sum::<usize>()
+    let is_served = |it: &str| declared.serves(it) || it.starts_with("mesh.operator.v1.");
+    let served = table.methods().filter(|method| is_served(method.service()));
+    // A name is that of an RPC in each version of the contract that has it.
+    let called = table.methods().filter(|method| {
+        declared.calls.iter().any(|call| {
+            let is_its = method.path.starts_with(&format!("shop.{}.v", call.service));
+            is_its && call.methods.iter().any(|name| method.path.ends_with(&format!("/{name}")))
+        })
+    });
+    served.count() + called.count()
 }
 
 /// A UUID, a token, an address: whatever there is another one of for the next customer.

@@ -58,7 +58,7 @@ impl Client {
     /// With Python's; none if this machine cannot install it, which is said.
     pub fn python() -> Option<Self> {
         let name = "python";
-        let install = || python::with("tests/polyglot/python/requirements.txt");
+        let install = || python::with("client", "tests/polyglot/python/requirements.txt");
         let found = languages::is_wanted(name).then(install)?;
         let program = languages::of(name, found)?;
         let script = workspace().join("tests/polyglot/python/client.py").into_os_string();

@@ -8,6 +8,7 @@ mod customer;
 mod languages;
 mod orders;
 mod page;
+mod replaced;
 
 use std::fs;
 use std::path::PathBuf;
@@ -77,7 +78,7 @@ async fn calls_every_rpc_as_its_contract_says(client: &Client) {
     let mut rpcs = 0;
     for service in SERVICES.iter().chain(&["storefront"]) {
         let file = workspace().join(client.library.file(service));
-        let methods = methods(&contracts, &format!("shop.{service}.v1."));
+        let methods = methods(&contracts, &format!("shop.{service}.v"));
         for methods in methods.chunks(TOGETHER) {
             let callee = Callee::of_any_contract().await;
             let calls = methods.iter().enumerate().map(|(n, it)| Case::refused_twice(n).of(it));
@@ -184,7 +185,7 @@ fn methods(contracts: &Effective, package: &str) -> Vec<Method> {
 
 /// The lab's config, in a file that no other client reads.
 fn written(contracts: &Effective, client: &Client) -> PathBuf {
-    let config = ServiceConfig::of(contracts, "echo", "echo.v1", client.library).unwrap();
+    let config = ServiceConfig::of(contracts, "echo", &["echo.v1"], client.library).unwrap();
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     let file = folder.join(format!("service-config-{}.json", client.name));
     fs::write(&file, serde_json::to_string(&config).unwrap()).unwrap();

@@ -10,12 +10,12 @@ use mesh_testkit::{skipped, workspace};
 /// Nobody begins to use an environment that another test still fills.
 static FILLING: Mutex<()> = Mutex::new(());
 
-/// A Python that has the packages which `requirements`, a file of the checkout, pins; none if this machine
-/// cannot have it, which is said.
-pub fn with(requirements: &str) -> Option<PathBuf> {
+/// A Python of this name that has the packages which `requirements`, a file of the checkout, pins; none if
+/// this machine cannot have it, which is said.
+pub fn with(name: &str, requirements: &str) -> Option<PathBuf> {
     let _alone = FILLING.lock().unwrap();
     let wanted = fs::read_to_string(workspace().join(requirements)).unwrap();
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("python");
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("python").join(name);
     let python = folder.join("bin/python");
     let filled = folder.join("filled");
     if fs::read_to_string(&filled).is_ok_and(|known| known == wanted) {

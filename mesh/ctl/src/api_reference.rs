@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use mesh_policy::{Criticality, Idempotency, Method, RequestId, Table};
+use mesh_policy::{Criticality, Deprecation, Idempotency, Method, RequestId, Table};
 use mesh_transcode::Transcoder;
 use prost_reflect::{
     Cardinality, DescriptorPool, EnumDescriptor, FieldDescriptor, FileDescriptor, Kind,
@@ -67,6 +67,9 @@ Reasons that the gateway adds: RPC_UNKNOWN and METHOD_NOT_ALLOWED (UNIMPLEMENTED
 MEDIA_TYPE_UNSUPPORTED, BODY_BROKEN, BODY_UNEXPECTED, JSON_MALFORMED, PATH_MALFORMED, QUERY_MALFORMED,
 FIELD_UNKNOWN, FIELD_BOUND, FIELD_REPEATED, FIELD_CONFLICT, VALUE_MALFORMED and ETAG_MALFORMED
 (INVALID_ARGUMENT), SERVICE_STOPPING (UNAVAILABLE), MESSAGE_UNREADABLE (INTERNAL).
+
+An RPC that ends says since when and until when; each of its answers, refusals too, has the headers
+`deprecation` (RFC 9745) and `sunset` (RFC 8594), as metadata over gRPC.
 
 The reasons of the domain `mesh` are the server's own, before or around its handlers. An answer with
 `x-mesh-refusal` was given before a handler began: the call may be repeated whatever it does.
@@ -169,6 +172,12 @@ fn write_method(
     page.push_str(&prose(&service.parent_file(), method.path()));
     let path = format!("{}/{}", service.full_name(), method.name());
     let policy = policies.method(&path).with_context(|| format!("{path} has no policy"))?;
+    if let Some(Deprecation { since, sunset, successor }) = &policy.deprecation {
+        write!(
+            page,
+            "\n**Deprecated** since {since}; from {sunset} on it may be gone. Instead: `{successor}`.\n"
+        )?;
+    }
     write!(page, "\nMay be called by {}.\n", policy.access)?;
     write!(page, "\n{}.\n", rules(policy).join("; "))?;
     Ok(())

@@ -31,6 +31,7 @@ Examples:
   cargo mesh up --detach --json | jq .services  for scripts
   cargo mesh up --replicas orders=2,payments=2  several processes of a service
   cargo mesh up --in-process                    all services in one process: less memory
+  cargo mesh up --replace processor='.venv/bin/python main.py' --wait 2m
   cargo mesh up --mtls                          mutual TLS between all of them
   cargo mesh up --istio                         each behind a sidecar, after `cluster up`
   cargo mesh up --untraced                      no traces: every one costs some of the processor
@@ -39,6 +40,9 @@ Examples:
 The first time it downloads the servers that the machine lacks (32 MB at most) and builds the
 services (some minutes). What is killed is started again. A second `up` changes nothing and
 says where everything is.
+
+What a program needs that takes a service's place: docs/SERVICES.md. It is started where `up` was
+typed, without a shell; quotes hold words together.
 
 Exit codes: 0 it was up (or ended by Ctrl-C), 1 it did not come up.";
 

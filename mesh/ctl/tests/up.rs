@@ -131,6 +131,9 @@ fn a_mistaken_request_is_refused_with_the_way_out() {
     for (arguments, way_out) in [
         (&["up", "--replicas", "nobody=2"][..], "say one of"),
         (&["up", "--in-process", "nobody"], "say one of"),
+        (&["up", "--replace", "nobody=true"], "say one of"),
+        (&["up", "--replace", "processor=nobody --port 1"], "on PATH"),
+        (&["up", "--replace", "processor=./nobody"], "No such file"),
         (&["logs", "nobody"], "up --detach"),
     ] {
         let refused = shop.run(arguments);
@@ -143,6 +146,28 @@ fn a_mistaken_request_is_refused_with_the_way_out() {
     let down = shop.run(&["status", "--json"]);
     assert_eq!(down.status.code(), Some(1));
     assert_eq!(String::from_utf8_lossy(&down.stdout).trim(), r#"{"up":false}"#);
+}
+
+#[test]
+fn a_program_that_is_never_ready_is_told_of_with_what_is_known_of_it() {
+    let shop = Shop::clean("never-ready");
+    for (command, what) in [
+        ("sleep 600", "is not ready after 10 s; "),
+        (
+            "sh -c 'echo no contract at hand; exit 3'",
+            "is not ready after 10 s: it ends by itself; ",
+        ),
+    ] {
+        let replace = format!("processor={command}");
+        let up = shop.run(&["up", "--detach", "--wait", "10s", "--replace", &replace]);
+
+        let said = String::from_utf8_lossy(&up.stderr).into_owned();
+        assert_eq!(up.status.code(), Some(1), "{said}");
+        assert!(said.contains(&format!("processor {what}")), "{said}");
+        assert!(said.contains("processor.0.log") && said.contains("down` ends it"), "{said}");
+        assert_eq!(said.contains("no contract at hand"), command.starts_with("sh"), "{said}");
+        shop.succeeds(&["down"]);
+    }
 }
 
 /// Its next call closes the breaker of one that was called before it listened.

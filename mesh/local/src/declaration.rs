@@ -17,6 +17,8 @@ pub struct Declaration {
     pub service: String,
     /// The proto package it serves; none if it has no contract of its own.
     pub contract: Option<String>,
+    /// Newer versions of that package which it serves beside it, on the same data.
+    pub beside: Vec<String>,
     /// Where it keeps its state, such as `postgres`; none if it keeps nothing.
     pub store: Option<String>,
     /// The proto packages whose events it publishes, on a stream of its own name.
@@ -47,6 +49,8 @@ pub struct Declaration {
 struct Written {
     service: String,
     contract: Option<String>,
+    #[serde(default)]
+    beside: Vec<String>,
     store: Option<String>,
     #[serde(default)]
     publishes: Vec<String>,
@@ -114,6 +118,7 @@ impl Declaration {
         Ok(Declaration {
             service: written.service,
             contract: written.contract,
+            beside: written.beside,
             store: written.store,
             publishes: written.publishes,
             calls: written.calls,
@@ -126,6 +131,17 @@ impl Declaration {
             versions,
             scale,
         })
+    }
+
+    /// The proto packages it serves: its contract, and newer versions of it.
+    pub fn packages(&self) -> impl Iterator<Item = &str> {
+        self.contract.iter().chain(&self.beside).map(String::as_str)
+    }
+
+    /// Whether one of them is the package of `service`, `package.Service`.
+    pub fn serves(&self, service: &str) -> bool {
+        let package = service.rsplit_once('.').map(|(package, _)| package);
+        self.packages().any(|its| Some(its) == package)
     }
 
     /// The subjects of the service's stream; none if it publishes nothing.

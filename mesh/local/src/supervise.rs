@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -73,6 +74,14 @@ impl ProcessSpec {
     pub fn note(&self, process: Identity, keeper: Option<Identity>) -> io::Result<()> {
         let Some(path) = &self.pid_file else { return Ok(()) };
         PidFile { process, keeper, interrupt: self.stop == Signal::INT }.write(path)
+    }
+
+    /// Says so where people look for what the process says.
+    fn cannot_start(&self, error: &io::Error) -> String {
+        let end = format!("cannot start {}: {error}", self.program.display());
+        // Where even that cannot be written, the status has it.
+        let _ = self.open_log().and_then(|mut log| writeln!(log, "{end}"));
+        end
     }
 
     fn open_log(&self) -> io::Result<File> {
@@ -225,9 +234,7 @@ async fn keep(shared: Arc<Shared>) {
         let begun = Instant::now();
         let end = match start(&shared) {
             Ok(child) => follow(child, &mut intent).await,
-            Err(error) => {
-                format!("cannot start {}: {error}", shared.spec.program.display())
-            }
+            Err(error) => shared.spec.cannot_start(&error),
         };
         if let Some(pid_file) = &shared.spec.pid_file {
             let _ = fs::remove_file(pid_file);

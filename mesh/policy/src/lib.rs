@@ -35,6 +35,7 @@
 
 mod access;
 mod code;
+mod deprecation;
 mod effective;
 mod method;
 mod nearest;
@@ -46,6 +47,7 @@ pub mod values;
 
 pub use access::{Access, Callers, Owner, Sensitivity};
 pub use code::RetryCodes;
+pub use deprecation::Deprecation;
 pub use effective::{Effective, Row, Source};
 pub use method::{Criticality, Idempotency, Method, RequestId, Service};
 pub use nearest::nearest;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{Access, RetryCodes};
+use crate::{Access, Deprecation, RetryCodes};
 
 /// How one RPC may be called.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct Method {
     pub client_streaming: bool,
     /// Who may call it.
     pub access: Access,
+    /// When it ends, if that is announced.
+    pub deprecation: Option<Deprecation>,
 }
 
 impl Method {

@@ -37,6 +37,7 @@ pub(crate) fn method(
         server_streaming: descriptor.is_server_streaming(),
         client_streaming: descriptor.is_client_streaming(),
         access: crate::access::read::access(pool, descriptor, &path)?,
+        deprecation: crate::deprecation::read(pool, descriptor, &path)?,
         path: Arc::clone(&path),
     };
     let has_field = descriptor.input().get_field_by_name("request_id").is_some();

@@ -1,4 +1,4 @@
-//! Knows what the shop sells, and for how much: `shop.catalog.v1`.
+//! Knows what the shop sells, and for how much: `shop.catalog.v1`, and `shop.catalog.v2` beside it.
 
 mod api;
 mod app;
@@ -12,7 +12,10 @@ use mesh_events::Relay;
 use mesh_log::Gather;
 use mesh_rpc::{Access, Identity, Server, policy::LivePolicy};
 use mesh_runtime::{Service, Started};
-use shop::catalog::v1::catalog_service_server::CatalogServiceServer;
+use shop::catalog::{
+    v1::catalog_service_server::CatalogServiceServer,
+    v2::categories_service_server::CategoriesServiceServer,
+};
 
 pub use config::Config;
 
@@ -31,11 +34,13 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
     Relay::start(&service, &db, &nats, "catalog");
 
     let read = Gather::start(&db, &service, store::ReadProducts);
+    let api = api::Api { db, read };
     let grpc = Server::new(&service, &[shop::DESCRIPTORS])
         .policy(&policy)
         .identity(&identity)
         .access(&access)
-        .add(CatalogServiceServer::new(api::Api { db, read }))
+        .add(CatalogServiceServer::new(api.clone()))
+        .add(CategoriesServiceServer::new(api))
         .serve(config.service.listen_addr)
         .await?;
     Ok(Started { service, grpc })

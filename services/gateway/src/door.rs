@@ -128,6 +128,9 @@ pub(crate) async fn answer(
     let mut response = work.instrument(span).await;
     metadata::strip(response.headers_mut());
     story.answer(response.headers_mut());
+    if let Some(deprecated) = rpc.and_then(|rpc| rpc.deprecated.as_ref()) {
+        deprecated.tell(response.headers_mut());
+    }
     if speech != Speech::Grpc {
         timing::tell(&mut response, begun);
         verdict.tell(response.headers_mut());

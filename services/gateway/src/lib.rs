@@ -55,7 +55,7 @@ pub async fn start(mut config: Config) -> anyhow::Result<Started> {
     let discovery: Discovery = config.service.discovery.parse()?;
     let discovery = discovery.policy(&policy).identity(&identity);
 
-    let routes = Routes::connect(&service, &discovery)?;
+    let routes = Routes::connect(&service, &discovery, policy.current().contracts())?;
     let rpcs = routes.descriptors();
     let transcoder = Transcoder::new(&routes.pool, rpcs.iter().cloned())?;
     let edge = Edge::new(&config, &Reached { routes: &routes, transcoder: &transcoder })?;

@@ -1,9 +1,13 @@
 //! What can be reached: the RPCs that this service declares to call, and the channels to them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use anyhow::{Context as _, Result, bail};
-use mesh_rpc::{Channel, Discovery};
+use mesh_policy::Table;
+use mesh_rpc::{Channel, Deprecated, Discovery};
 use mesh_runtime::Service;
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 use serde::Deserialize;
@@ -30,6 +34,8 @@ pub(crate) struct Rpc {
     pub(crate) channel: Channel,
     /// `/package.Service/Method`.
     pub(crate) path: Arc<str>,
+    /// When it ends, if its contract says so.
+    pub(crate) deprecated: Option<Deprecated>,
 }
 
 /// The RPCs that can be reached, by path.
@@ -41,19 +47,26 @@ pub(crate) struct Routes {
 }
 
 impl Routes {
-    /// Connects to every service that this one declares to call.
-    pub(crate) fn connect(service: &Service, discovery: &Discovery) -> Result<Self> {
+    /// Connects to every service that this one declares to call, by these contracts.
+    pub(crate) fn connect(
+        service: &Service,
+        discovery: &Discovery,
+        contracts: &Table,
+    ) -> Result<Self> {
         let pool = DescriptorPool::decode(shop::DESCRIPTORS).context("the contracts")?;
         let mut routes = Self { pool, rpcs: HashMap::new(), channels: Vec::new() };
         let declared: Declaration = toml::from_str(DECLARATION).context("mesh.toml")?;
         for Calls { service: target, methods } in &declared.calls {
             let channel = discovery.channel(service, target)?;
             for method in methods {
-                let descriptor = find(&routes.pool, target, method)?;
-                let path: Arc<str> = path(&descriptor).into();
-                let channel = channel.clone();
-                let rpc = Rpc { descriptor, channel, path: Arc::clone(&path) };
-                routes.rpcs.insert(path, rpc);
+                for descriptor in find(&routes.pool, target, method)? {
+                    let path: Arc<str> = path(&descriptor).into();
+                    let contract = contracts.method(path.trim_start_matches('/'));
+                    let deprecated = contract.and_then(Deprecated::of);
+                    let channel = channel.clone();
+                    let rpc = Rpc { descriptor, channel, path: Arc::clone(&path), deprecated };
+                    routes.rpcs.insert(path, rpc);
+                }
             }
             routes.channels.push((target.clone(), channel));
         }
@@ -86,15 +99,23 @@ fn path(descriptor: &MethodDescriptor) -> String {
     format!("/{}/{}", descriptor.parent_service().full_name(), descriptor.name())
 }
 
-/// The RPC of that name in the contract of the service `target`.
-fn find(pool: &DescriptorPool, target: &str, method: &str) -> Result<MethodDescriptor> {
-    let package = format!("shop.{target}.v1");
-    let services = pool.services().filter(|service| service.package_name() == package);
+/// The RPCs of that name in the contract of the service `target`: one in each of its versions that has it.
+fn find(pool: &DescriptorPool, target: &str, method: &str) -> Result<Vec<MethodDescriptor>> {
+    let contract = format!("shop.{target}.v");
+    let is_version = |package: &str| {
+        let version = package.strip_prefix(&contract);
+        version.is_some_and(|it| it.parse::<u16>().is_ok())
+    };
+    let services = pool.services().filter(|service| is_version(service.package_name()));
     let named = services.flat_map(|service| service.methods().collect::<Vec<_>>());
-    let mut found: Vec<_> = named.filter(|rpc| rpc.name() == method).collect();
-    match (found.pop(), found.is_empty()) {
-        (Some(rpc), true) => Ok(rpc),
-        (None, _) => bail!("mesh.toml: {package} has no RPC `{method}`"),
-        _ => bail!("mesh.toml: {package} has several RPCs `{method}`"),
+    let found: Vec<_> = named.filter(|rpc| rpc.name() == method).collect();
+    let packages = found.iter().map(|rpc| rpc.parent_service().package_name().to_owned());
+    let packages: HashSet<String> = packages.collect();
+    match (found.len(), packages.len()) {
+        (0, _) => bail!("mesh.toml: the contract of {target} has no RPC `{method}`"),
+        (rpcs, versions) if rpcs > versions => {
+            bail!("mesh.toml: a version of {target}'s contract has several RPCs `{method}`")
+        }
+        _ => Ok(found),
     }
 }

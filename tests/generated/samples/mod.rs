@@ -1,6 +1,7 @@
 //! A good request to each RPC, made anew each time, with what has to be there for it.
 
 mod catalog;
+mod catalog_v2;
 mod inventory;
 mod operators;
 mod orders;
@@ -41,7 +42,9 @@ pub fn check(rpcs: &[Rpc]) {
     for rpc in rpcs {
         let (package, method) = parts(&rpc.path);
         let file = match package.strip_prefix("shop.") {
-            Some(service) => format!("tests/generated/samples/{service}.rs"),
+            Some(service) => {
+                format!("tests/generated/samples/{}.rs", service.replace('.', "_"))
+            }
             None => "tests/generated/samples/operators.rs".to_owned(),
         };
         let text = std::fs::read_to_string(&file).unwrap_or_default();
@@ -64,6 +67,7 @@ pub async fn sample(shop: &Shop, path: &str) -> Value {
     match package {
         "mesh.operator" => operators::sample(shop, method).await,
         "shop.catalog" => catalog::sample(shop, method).await,
+        "shop.catalog.v2" => catalog_v2::sample(shop, method).await,
         "shop.inventory" => inventory::sample(shop, method).await,
         "shop.orders" => orders::sample(shop, method).await,
         "shop.payments" => payments::sample(shop, method).await,
@@ -81,6 +85,7 @@ pub fn change(path: &str) -> Change {
     let change = match package {
         "mesh.operator" => operators::change(method),
         "shop.catalog" => catalog::change(method),
+        "shop.catalog.v2" => catalog_v2::change(method),
         "shop.inventory" => inventory::change(method),
         "shop.orders" => orders::change(method),
         "shop.payments" => payments::change(method),
@@ -93,10 +98,11 @@ pub fn change(path: &str) -> Change {
     change.unwrap_or_else(|| unreachable!("{path} was checked"))
 }
 
-/// Package without its version, and method.
+/// Package, without its version if that is the first, and method.
 fn parts(path: &str) -> (&str, &str) {
-    let (package, name) = path.split_once(".v1.").unwrap();
-    (package, name.split_once('/').unwrap().1)
+    let (service, method) = path.split_once('/').unwrap();
+    let (package, _) = service.rsplit_once('.').unwrap();
+    (package.strip_suffix(".v1").unwrap_or(package), method)
 }
 
 fn euros(units: i64) -> Value {

@@ -12,7 +12,7 @@ use meshctl::services;
 
 use super::{Ending, audit::places, bench::subject};
 use crate::output::{self, Tone};
-use crate::platform::{Claim, Plan, Running, wait_ready};
+use crate::platform::{Claim, PATIENCE, Plan, Running, wait_ready};
 use crate::project::Project;
 
 /// More is more than an audit holds in memory.
@@ -68,7 +68,8 @@ pub async fn run(args: Args) -> Result<ExitCode> {
 }
 
 async fn compare(project: &Project, args: &Args, progress: &mut Progress) -> Result<Report> {
-    let plan = Plan::make(project, BTreeMap::new(), Vec::new(), args.release).await?;
+    let plan =
+        Plan::make(project, BTreeMap::new(), Vec::new(), BTreeMap::new(), args.release).await?;
     let plan = plan.with_untraced(true);
     let mut empty = Shop::start(project, "empty", &plan, progress).await?;
     let mut grown = Shop::start(project, "grown", &plan, progress).await?;
@@ -196,7 +197,7 @@ async fn start(home: &Home, plan: &Plan, progress: &mut Progress) -> Result<Runn
         bail!("another process is at work in {}", home.root().display());
     };
     let running = Running::start(home, claim, plan, progress).await?;
-    wait_ready(home, running.state()).await?;
+    wait_ready(home, running.state(), PATIENCE).await?;
     Ok(running)
 }
 

@@ -13,9 +13,9 @@ use meshctl::generate::cluster::{GRPC, host};
 use serde_json::json;
 use tokio::process::{Child, Command};
 
-use super::{Ending, supervise};
+use super::{Ending, audit::duration, supervise};
 use crate::output::{self, Tone};
-use crate::platform::{Claim, Plan, Running, wait_ready};
+use crate::platform::{Claim, Plan, Running, replacements, wait_ready};
 use crate::project::Project;
 use crate::seed::{self, Customer, Shop};
 use crate::services;
@@ -43,6 +43,13 @@ pub struct Args {
     /// Run several processes of a service, such as `orders=2`.
     #[arg(long, value_name = "SERVICE=NUMBER", value_delimiter = ',')]
     replicas: Vec<String>,
+    /// Run another program in place of a service's own, such as `processor='python3 main.py'`: it is
+    /// given the same environment.
+    #[arg(long, value_name = "SERVICE=COMMAND")]
+    replace: Vec<String>,
+    /// How long each process may take to be ready: 60s, 2m.
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    wait: Duration,
     /// Encrypt every connection; both ends show certificates of a local authority.
     #[arg(long)]
     mtls: bool,
@@ -71,13 +78,17 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     if args.istio && !Cluster::find(home)?.is_some_and(|cluster| cluster.is_up()) {
         bail!("no cluster is up: `{} cluster up` first", output::program());
     }
+    let replaced = replacements(&args.replace, &std::env::current_dir()?)?;
     let in_process = match &args.in_process {
         None => Vec::new(),
-        Some(names) if *names == ["all"] => services::names()?,
+        Some(names) if *names == ["all"] => {
+            let own = services::names()?.into_iter().filter(|name| !replaced.contains_key(name));
+            own.collect()
+        }
         Some(names) => names.clone(),
     };
     let replicas = services::replicas(&args.replicas)?;
-    let plan = Plan::make(&project, replicas, in_process, args.release).await?;
+    let plan = Plan::make(&project, replicas, in_process, replaced, args.release).await?;
     let plan = plan.with_mtls(args.mtls).with_untraced(args.untraced);
     let plan = plan
         .with_istio(args.istio.then(|| project.root.clone()), services::versions(&args.canary)?);
@@ -92,7 +103,7 @@ pub async fn run(args: Args) -> Result<ExitCode> {
         drop(claim);
         detached(&project, &plan, &args, &mut progress).await
     } else {
-        attached(&project, claim, &plan, &mut progress).await
+        attached(&project, claim, &plan, args.wait, &mut progress).await
     }
 }
 
@@ -109,6 +120,7 @@ async fn attached(
     project: &Project,
     claim: Claim,
     plan: &Plan,
+    patience: Duration,
     progress: &mut Progress,
 ) -> Result<ExitCode> {
     let mut ending = Ending::listen()?;
@@ -116,7 +128,7 @@ async fn attached(
     let running = Running::start(home, claim, plan, progress).await?;
     let state = running.state().clone();
     let begin = async {
-        let shop = healthy_and_seeded(project, &state, progress).await?;
+        let shop = healthy_and_seeded(project, &state, patience, progress).await?;
         welcome(project, &state, &shop);
         println!("\n  Ctrl-C ends it.");
         Ok::<_, anyhow::Error>(())
@@ -170,7 +182,7 @@ async fn detached(
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
-    let shop = healthy_and_seeded(project, &state, progress).await;
+    let shop = healthy_and_seeded(project, &state, args.wait, progress).await;
     let shop = shop.with_context(|| {
         format!("what was started does not work; `{} down` ends it", output::program())
     })?;
@@ -201,10 +213,11 @@ fn print_json(state: &State, shop: Option<&Shop>) -> Result<()> {
 async fn healthy_and_seeded(
     project: &Project,
     state: &State,
+    patience: Duration,
     progress: &mut Progress,
 ) -> Result<Shop> {
     progress.step("waiting until every service is ready");
-    wait_ready(&project.home, state).await?;
+    wait_ready(&project.home, state, patience).await?;
     progress.step("seeding the shop");
     let shop = seed::seed(state).await?;
     progress.finish();
@@ -227,6 +240,7 @@ fn supervisor(project: &Project, program: &Path, log: &Path) -> Result<Child> {
 
 async fn already_up(project: &Project, args: &Args) -> Result<ExitCode> {
     let begun = Instant::now();
+    let replaced = replacements(&args.replace, &std::env::current_dir()?)?;
     loop {
         if let Some(state) = State::find(&project.home)? {
             let program = output::program();
@@ -235,6 +249,11 @@ async fn already_up(project: &Project, args: &Args) -> Result<ExitCode> {
             }
             if args.istio && !state.caller.is_behind_sidecar() {
                 bail!("the shop is up without --istio: `{program} down` first");
+            }
+            let runs =
+                |plan: &Plan| replaced.iter().all(|(name, it)| plan.replaced.get(name) == Some(it));
+            if !replaced.is_empty() && !Plan::load(&project.home).is_ok_and(|plan| runs(&plan)) {
+                bail!("the shop is up without that --replace: `{program} down` first");
             }
             if args.observe && state.prometheus.is_none() {
                 bail!("the shop is up without Prometheus: `{program} down` first");

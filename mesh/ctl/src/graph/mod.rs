@@ -132,9 +132,7 @@ impl File<'_> {
     }
 
     fn methods(&self, contracts: &Contracts) -> (String, Vec<Method>) {
-        let contract = self.declaration.contract.iter();
-        let methods = contract.flat_map(|contract| contracts.methods(contract)).cloned().collect();
-        (self.name().to_owned(), methods)
+        (self.name().to_owned(), contracts.methods(&self.declaration).cloned().collect())
     }
 
     fn calls(
@@ -167,13 +165,14 @@ impl File<'_> {
             let mut names = Vec::new();
             for name in &call.methods {
                 let ends = format!("/{name}");
-                match contracts.methods(contract).find(|it| it.path.ends_with(&ends)) {
-                    Some(method) => names.push(method.path.to_string()),
-                    None => faults.push(format!(
-                        "{}: no service of {contract} has an RPC `{name}`",
-                        self.place(name)
-                    )),
+                let methods = contracts.methods(&callee.declaration);
+                // One in each version of the contract that has it.
+                let found: Vec<_> = methods.filter(|it| it.path.ends_with(&ends)).collect();
+                if found.is_empty() {
+                    let at = self.place(name);
+                    faults.push(format!("{at}: no service of {contract} has an RPC `{name}`"));
                 }
+                names.extend(found.into_iter().map(|method| method.path.to_string()));
             }
             let (from, to) = (self.name().to_owned(), call.service.clone());
             edges.push(Edge { from, to, names, why: call.why.clone(), place });
@@ -232,10 +231,11 @@ impl Contracts {
         Ok(Contracts { pool, table })
     }
 
-    /// The RPCs of a proto package.
-    fn methods<'a>(&'a self, package: &'a str) -> impl Iterator<Item = &'a Method> {
-        self.table.methods().filter(move |method| {
-            method.service().rsplit_once('.').is_some_and(|(of, _)| of == package)
-        })
+    /// The RPCs that a service serves, by their paths.
+    fn methods<'a>(&'a self, declared: &'a Declaration) -> impl Iterator<Item = &'a Method> {
+        let its = self.table.methods().filter(|method| declared.serves(method.service()));
+        let mut methods: Vec<_> = its.collect();
+        methods.sort_by(|a, b| a.path.cmp(&b.path));
+        methods.into_iter()
     }
 }

@@ -5,6 +5,7 @@ mod identity;
 mod observe;
 mod plan;
 mod ready;
+mod replacement;
 mod report;
 mod running;
 mod sidecars;
@@ -14,6 +15,7 @@ mod stores;
 
 pub use claim::Claim;
 pub use plan::{Plan, is_installed};
-pub use ready::wait_ready;
+pub use ready::{PATIENCE, wait_ready};
+pub use replacement::{Replacement, replacements};
 pub use running::Running;
 pub use specs::ServeEntry;

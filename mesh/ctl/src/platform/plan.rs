@@ -10,6 +10,7 @@ use mesh_local::{Home, write_private};
 use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 
+use super::Replacement;
 use crate::output;
 use crate::project::{Project, target_around};
 use crate::services;
@@ -23,6 +24,9 @@ pub struct Plan {
     pub replicas: BTreeMap<String, u32>,
     /// The services that share one process.
     pub in_process: Vec<String>,
+    /// The services that other programs than their own run as.
+    #[serde(default)]
+    pub replaced: BTreeMap<String, Replacement>,
     /// The folder with the services' executables.
     pub binaries: PathBuf,
     /// The executable that runs the services of one process.
@@ -51,6 +55,7 @@ impl Plan {
         project: &Project,
         replicas: BTreeMap<String, u32>,
         in_process: Vec<String>,
+        replaced: BTreeMap<String, Replacement>,
         release: bool,
     ) -> Result<Plan> {
         for service in &in_process {
@@ -58,14 +63,18 @@ impl Plan {
             if replicas.get(service).is_some_and(|count| *count > 1) {
                 bail!("{service} cannot run in the shared process and in several of its own");
             }
+            if replaced.contains_key(service) {
+                bail!("{service} cannot run in the shared process and as another program");
+            }
         }
         let meshctl = std::env::current_exe().context("cannot tell which executable this is")?;
         let names = services::names()?;
         if let Some(binaries) = installed(&meshctl, &names) {
-            return Ok(Plan::of(replicas, in_process, binaries, meshctl));
+            return Ok(Plan { replaced, ..Plan::of(replicas, in_process, binaries, meshctl) });
         }
         let mut packages: Vec<&str> = names.iter().map(String::as_str).collect();
         packages.retain(|name| !in_process.iter().any(|within| within == name));
+        packages.retain(|name| !replaced.contains_key(*name));
         let folder = if release { "release" } else { "debug" };
         let binaries = project.target().join(folder);
         let mut program = meshctl;
@@ -84,7 +93,7 @@ impl Plan {
             }
             build(project, &packages, release).await?;
         }
-        Ok(Plan::of(replicas, in_process, binaries, program))
+        Ok(Plan { replaced, ..Plan::of(replicas, in_process, binaries, program) })
     }
 
     fn of(
@@ -96,6 +105,7 @@ impl Plan {
         Plan {
             replicas,
             in_process,
+            replaced: BTreeMap::new(),
             binaries,
             meshctl,
             mtls: false,
@@ -141,6 +151,9 @@ impl Plan {
         let names = files.filter_map(|file| {
             let file = file.to_str()?;
             let (name, _) = file.strip_suffix(".pid")?.split_once('.')?;
+            if self.replaced.contains_key(name) {
+                return None;
+            }
             let program = self.binaries.join(name);
             let started = modified(home.path("run").join(file)).ok()?;
             (modified(program).ok()? > started).then(|| name.to_owned())

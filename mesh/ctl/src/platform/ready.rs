@@ -11,39 +11,53 @@ use super::specs::SHARED;
 use crate::output;
 use crate::state::{Instance, State};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a process may take to be ready, unless somebody says otherwise.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long callers may take to find those that did not listen yet when they were called first.
 const FINDING: Duration = Duration::from_secs(10);
 
 /// Waits until every process says that it is ready, and has found those that it calls; if one is not
-/// ready, an error with the end of its log.
-pub async fn wait_ready(home: &Home, state: &State) -> Result<()> {
-    let waits = state.instances().map(|(name, number, instance)| one(home, name, number, instance));
+/// ready in time, an error with the end of its log.
+pub async fn wait_ready(home: &Home, state: &State, patience: Duration) -> Result<()> {
+    let waits = state.instances().map(|it| one(home, it, patience));
     futures::future::try_join_all(waits).await?;
     let finds = state.instances().map(|(_, _, instance)| finds(instance));
     futures::future::join_all(finds).await;
     Ok(())
 }
 
-async fn one(home: &Home, name: &str, number: usize, instance: &Instance) -> Result<()> {
+async fn one(
+    home: &Home,
+    (name, number, instance): (&str, usize, &Instance),
+    patience: Duration,
+) -> Result<()> {
     let begun = Instant::now();
     while !http::is_ok(instance.admin, "/readyz").await {
-        if begun.elapsed() > PATIENCE {
+        if begun.elapsed() > patience {
             let own = home.path(&format!("logs/{name}.{number}.log"));
             let shared = home.path(&format!("logs/{SHARED}.0.log"));
             let log = if own.is_file() { own } else { shared };
             let end = tail(&log, 10);
+            let ends = if end.trim().is_empty() { "is empty" } else { "ends with\n" };
             bail!(
-                "{name} is not ready after {} s{}; {} ends with\n{end}",
-                PATIENCE.as_secs(),
+                "{name} is not ready after {} s{}{}; {} {ends}{end}",
+                patience.as_secs(),
                 way_out(&end),
+                if is_another(home, name, number, instance) { ": it ends by itself" } else { "" },
                 log.display(),
             );
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     Ok(())
+}
+
+/// Whether the process has ended since, and was started again.
+fn is_another(home: &Home, name: &str, number: usize, instance: &Instance) -> bool {
+    let Ok(Some(now)) = State::find(home) else { return false };
+    let now = now.services.get(name).and_then(|instances| instances.get(number));
+    now.is_some_and(|now| now.pid != instance.pid)
 }
 
 /// Who waits in vain goes on: calls say what is the matter, and so does `endpoints`.

@@ -169,7 +169,8 @@ async fn start_sidecars(
     Ok(mesh.start(home).await?.into_iter().unzip())
 }
 
-/// The servers, the services, their sidecars, and Prometheus at the end, once each was started.
+/// The servers, the services, their sidecars, and Prometheus at the end, once each was started. One
+/// that cannot be is told of by whoever waits until it is ready.
 async fn all_started(
     servers: [&Supervised; 2],
     services: &[Supervised],
@@ -179,7 +180,8 @@ async fn all_started(
     let all = servers.into_iter().chain(services).chain(sidecars).chain(prometheus);
     let watched: Vec<Supervised> = all.cloned().collect();
     for process in &watched {
-        process.started(1).await;
+        let mut status = process.watch();
+        let _ = status.wait_for(|now| now.process.is_some() || now.last_end.is_some()).await;
     }
     watched
 }

@@ -93,7 +93,11 @@ pub(super) fn specs(around: &Surroundings<'_>, places: &[Place]) -> Result<Vec<P
         } else {
             let program = around.plan.binaries.join(&place.service);
             let env = [settings, exporting(around)].concat();
-            specs.push(spec(around.home, &place.service, place.replica, program, env)?);
+            let mut spec = spec(around.home, &place.service, place.replica, program, env)?;
+            if let Some(replacement) = around.plan.replaced.get(&place.service) {
+                replacement.run(&mut spec);
+            }
+            specs.push(spec);
         }
     }
     if !shared.is_empty() {

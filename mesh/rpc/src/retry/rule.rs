@@ -161,6 +161,7 @@ mod tests {
             criticality: mesh_policy::Criticality::Default,
             server_streaming: false,
             client_streaming: false,
+            deprecation: None,
         }
     }
 

@@ -77,6 +77,9 @@ pub(super) async fn answer(
         refusal::disown(response.headers_mut());
     }
     scope.mark(response.headers_mut());
+    if let Some(deprecated) = &plan.method.deprecated {
+        deprecated.tell(response.headers_mut());
+    }
     record.read(response.headers());
     // A stream of ours ends itself when the drain begins; nobody tells health and reflection.
     let closing = (plan.method.kind != Kind::Contract).then_some(&stack.closing);

@@ -13,7 +13,9 @@ use super::{
     Bulkhead, Bulkheads, Classify, Criticality, Limits,
     routes::{Route, Routes},
 };
-use crate::{Access, access::Rule, method::OTHER, policy::LivePolicy, telemetry::Durations};
+use crate::{
+    Access, Deprecated, access::Rule, method::OTHER, policy::LivePolicy, telemetry::Durations,
+};
 
 /// RPCs that belong to no contract of the platform, for the metrics.
 const INFRASTRUCTURE: [&str; 4] = [
@@ -44,6 +46,8 @@ pub(super) struct Method {
     pub(super) criticality: Criticality,
     /// Who may call it; none if everybody may.
     pub(super) rule: Option<Rule>,
+    /// When it ends, if its contract says so.
+    pub(super) deprecated: Option<Deprecated>,
     /// Who answers it; none if nobody does.
     pub(super) route: Option<Route>,
     pub(super) bulkhead: Option<Bulkhead>,
@@ -137,6 +141,7 @@ impl Methods {
             durations,
             limits: contract.map(|contract| known.limits(contract)),
             criticality: (self.classify)(path),
+            deprecated: contract.and_then(Deprecated::of),
             route: self.routes.find(service),
             bulkhead: self.bulkheads.get(service).cloned(),
         }

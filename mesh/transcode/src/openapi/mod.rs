@@ -82,6 +82,9 @@ fn operation(binding: &Binding, path: &Path, schemas: &mut Schemas) -> Value {
             },
         },
     });
+    if rpc.method_descriptor_proto().options.as_ref().is_some_and(|it| it.deprecated()) {
+        operation["deprecated"] = json!(true);
+    }
     let body = match &binding.body {
         Body::Nothing => return operation,
         Body::Everything => schemas.without(&rpc.input(), &bound(binding)),

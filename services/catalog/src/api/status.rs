@@ -45,7 +45,9 @@ impl Fault for Failure {
         match self {
             Self::Invalid(_) => Code::InvalidArgument,
             Self::Refused(refusal) => match refusal {
-                Refusal::ProductNotFound { .. } | Refusal::CategoryNotFound => Code::NotFound,
+                Refusal::ProductNotFound { .. }
+                | Refusal::CategoryNotFound
+                | Refusal::SlugNotFound => Code::NotFound,
                 Refusal::ProductChanged | Refusal::CategoryChanged => Code::Aborted,
                 Refusal::SkuTaken | Refusal::SlugTaken => Code::AlreadyExists,
                 Refusal::ProductArchived | Refusal::CategoryUnknown | Refusal::ContentDiffers => {
@@ -83,6 +85,7 @@ fn refused(refusal: &Refusal) -> (&'static str, &'static str) {
         Refusal::ProductArchived => ("PRODUCT_ARCHIVED", "sku"),
         Refusal::SkuTaken => ("SKU_TAKEN", "sku"),
         Refusal::CategoryNotFound => ("CATEGORY_NOT_FOUND", "category_id"),
+        Refusal::SlugNotFound => ("CATEGORY_NOT_FOUND", "slug"),
         Refusal::CategoryUnknown => ("CATEGORY_UNKNOWN", "category_id"),
         Refusal::CategoryChanged => ("CATEGORY_CHANGED", "etag"),
         Refusal::SlugTaken => ("SLUG_TAKEN", "slug"),

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::Error;
 use crate::{
-    domain::{Category, Refusal, Slug},
+    domain::{Category, Named, Refusal, Slug},
     store,
 };
 
@@ -30,7 +30,7 @@ pub struct UpdateCategory {
     pub key: Key,
     /// Digest of the request as it was sent.
     pub digest: [u8; 16],
-    pub id: Uuid,
+    pub named: Named,
     /// The version that the caller saw, if that matters.
     pub seen: Option<i32>,
     pub name: String,
@@ -79,7 +79,7 @@ async fn created(
 }
 
 async fn update(tx: &mut PgConnection, command: UpdateCategory) -> Result<Category, Error> {
-    let UpdateCategory { key, digest, id, seen, name } = command;
+    let UpdateCategory { key, digest, named, seen, name } = command;
     store::alone(tx, key).await?;
     if let Some(first) = requests::find(tx, &[key]).await?.remove(&key) {
         if first.digest != digest {
@@ -87,12 +87,13 @@ async fn update(tx: &mut PgConnection, command: UpdateCategory) -> Result<Catego
         }
         return Ok(store::category_at(tx, first.thing, first.version).await?);
     }
-    let found = store::lock_category(tx, id).await?;
-    let (mut category, now) = found.ok_or(Refusal::CategoryNotFound)?;
+    let found = store::lock_category(tx, &named).await?;
+    let (mut category, now) = found.ok_or_else(|| named.not_found())?;
     category.check(seen)?;
     if category.rename(name, now) {
         store::save_category(tx, &category).await?;
     }
-    requests::record(tx, &[(key, Seen { digest, thing: id, version: category.version })]).await?;
+    let seen = Seen { digest, thing: category.id, version: category.version };
+    requests::record(tx, &[(key, seen)]).await?;
     Ok(category)
 }

@@ -44,6 +44,23 @@ impl Category {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slug(String);
 
+/// Which category a request is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    Id(Uuid),
+    Slug(Slug),
+}
+
+impl Named {
+    /// What is said if there is none.
+    pub fn not_found(&self) -> Refusal {
+        match self {
+            Self::Id(_) => Refusal::CategoryNotFound,
+            Self::Slug(_) => Refusal::SlugNotFound,
+        }
+    }
+}
+
 impl Slug {
     /// The slug that this text is, if it is one.
     pub fn parse(text: &str) -> Option<Self> {

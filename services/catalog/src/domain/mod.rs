@@ -5,6 +5,6 @@ mod product;
 mod refusal;
 pub mod words;
 
-pub use category::{Category, Slug};
+pub use category::{Category, Named, Slug};
 pub use product::{Changes, Product, ProductEvent, Sku, State};
 pub use refusal::Refusal;

@@ -15,6 +15,9 @@ pub enum Refusal {
     SkuTaken,
     #[error("there is no such category")]
     CategoryNotFound,
+    /// In a request that names it by its slug.
+    #[error("there is no such category")]
+    SlugNotFound,
     /// In a request about a product.
     #[error("there is no such category")]
     CategoryUnknown,

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{digest, unreadable};
-use crate::domain::{Category, Slug};
+use crate::domain::{Category, Named, Slug};
 
 /// Saves a new category. Returns false if its id or its slug is taken; waits for whoever is taking
 /// one.
@@ -49,20 +49,26 @@ pub async fn made_category(
     row.map(|row| Ok((category(&row)?, digest(&row)?))).transpose()
 }
 
-/// Locks the category with this id. Returns it, and the database's time.
+/// Locks the category of this name. Returns it, and the database's time.
 pub async fn lock_category(
     tx: &mut PgConnection,
-    id: Uuid,
+    named: &Named,
 ) -> sqlx::Result<Option<(Category, OffsetDateTime)>> {
-    let row = sqlx::query(
-        "SELECT category_id, slug, name, version, created_at, updated_at,
-                clock_timestamp() AS now
-         FROM categories WHERE category_id = $1 FOR NO KEY UPDATE",
-    )
-    .bind(id)
-    .fetch_optional(tx)
-    .traced("SELECT categories")
-    .await?;
+    let found = match named {
+        Named::Id(id) => sqlx::query(
+            "SELECT category_id, slug, name, version, created_at, updated_at,
+                    clock_timestamp() AS now
+             FROM categories WHERE category_id = $1 FOR NO KEY UPDATE",
+        )
+        .bind(id),
+        Named::Slug(slug) => sqlx::query(
+            "SELECT category_id, slug, name, version, created_at, updated_at,
+                    clock_timestamp() AS now
+             FROM categories WHERE slug = $1 FOR NO KEY UPDATE",
+        )
+        .bind(slug.as_str()),
+    };
+    let row = found.fetch_optional(tx).traced("SELECT categories").await?;
     row.map(|row| Ok((category(&row)?, row.try_get("now")?))).transpose()
 }
 
@@ -117,6 +123,18 @@ pub async fn get_category(db: &Pool, id: Uuid) -> sqlx::Result<Option<Category>>
          FROM categories WHERE category_id = $1",
     )
     .bind(id)
+    .fetch_optional(db)
+    .await?;
+    row.as_ref().map(category).transpose()
+}
+
+/// Returns the category with this slug.
+pub async fn category_of(db: &Pool, slug: &Slug) -> sqlx::Result<Option<Category>> {
+    let row = sqlx::query(
+        "SELECT category_id, slug, name, version, created_at, updated_at
+         FROM categories WHERE slug = $1",
+    )
+    .bind(slug.as_str())
     .fetch_optional(db)
     .await?;
     row.as_ref().map(category).transpose()

@@ -11,8 +11,8 @@ use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use time::OffsetDateTime;
 
 pub use categories::{
-    category_at, get_category, has_category, insert_category, list_categories, lock_category,
-    made_category, save_category,
+    category_at, category_of, get_category, has_category, insert_category, list_categories,
+    lock_category, made_category, save_category,
 };
 pub use changes::{insert_product, lock_product, made_product, product_at, save_product};
 pub use list::{List, list};

@@ -8,19 +8,15 @@ use uuid::Uuid;
 use super::{PageOf, key, name, page, seen, timestamp};
 use crate::{
     app::{CreateCategory, UpdateCategory},
-    domain::{Category, Slug},
+    domain::{Category, Named, Slug},
 };
 
-const LONGEST_NAME: usize = 100;
+pub(super) const LONGEST_NAME: usize = 100;
 
 pub fn create_category(request: &proto::CreateCategoryRequest) -> Result<CreateCategory, Invalid> {
     let mut fields = Fields::default();
     let id = fields.uuid("request_id", &request.request_id);
-    let slug = Slug::parse(&request.slug);
-    if slug.is_none() {
-        let right = "must be 1 to 60 of a-z, 0-9 and '-', with a letter or digit at both ends";
-        fields.refuse("slug", "SLUG_MALFORMED", right);
-    }
+    let slug = slug(&mut fields, &request.slug);
     let name = fields.text("name", &request.name, 1..=LONGEST_NAME);
     let slug = fields.finish(slug)?.expect("a slug is missing only with a violation");
     Ok(CreateCategory { id, slug, name, digest: digest(request) })
@@ -32,7 +28,7 @@ pub fn update_category(request: &proto::UpdateCategoryRequest) -> Result<UpdateC
     let id = fields.uuid("category_id", &request.category_id);
     let seen = seen(&mut fields, &request.etag);
     let name = fields.text("name", &request.name, 1..=LONGEST_NAME);
-    fields.finish(UpdateCategory { key, digest: digest(request), id, seen, name })
+    fields.finish(UpdateCategory { key, digest: digest(request), named: Named::Id(id), seen, name })
 }
 
 pub fn get_category(request: &proto::GetCategoryRequest) -> Result<Uuid, Invalid> {
@@ -74,4 +70,14 @@ pub fn category(category: &Category) -> proto::Category {
         create_time: Some(timestamp(category.created)),
         update_time: Some(timestamp(category.updated)),
     }
+}
+
+/// Reads a category's name in addresses; none only with a violation.
+pub(super) fn slug(fields: &mut Fields, text: &str) -> Option<Slug> {
+    let slug = Slug::parse(text);
+    if slug.is_none() {
+        let right = "must be 1 to 60 of a-z, 0-9 and '-', with a letter or digit at both ends";
+        fields.refuse("slug", "SLUG_MALFORMED", right);
+    }
+    slug
 }

@@ -2,6 +2,7 @@
 
 mod categories;
 mod products;
+pub mod v2;
 
 use mesh_log::requests::Key;
 use mesh_rpc::{Fields, Page};

@@ -1,7 +1,11 @@
-//! A processor in this process, and what its callers say.
+//! A processor, and what its callers say: the one of this crate in this process, or the program that the
+//! variable `PROCESSOR` names, in whatever language, which then has to behave the same.
+
+use std::net::SocketAddr;
+use std::process::{Child, Command};
 
 use mesh_runtime::{ServiceConfig, Started};
-use mesh_testkit::Database;
+use mesh_testkit::{Database, eventually};
 use processor::Config;
 use shop::{
     common::v1::Money,
@@ -15,6 +19,9 @@ use sqlx::PgPool;
 use tonic::{Status, transport::Channel};
 use uuid::Uuid;
 
+/// The program to try in place of ours, with its arguments.
+const OTHER: &str = "PROCESSOR";
+
 /// Approved.
 pub const GOOD: &str = "4242 4242 4242 4242";
 
@@ -22,23 +29,65 @@ pub struct Sandbox {
     pub cards: CardsServiceClient<Channel>,
     pub charges: ProcessorServiceClient<Channel>,
     pub db: PgPool,
-    started: Started,
+    running: Running,
     _database: Database,
+}
+
+enum Running {
+    Ours(Started),
+    Other(Other),
+}
+
+/// Killed when dropped.
+struct Other(Child);
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Running {
+    /// Starts a processor on this database.
+    async fn start(database_url: &str) -> (Self, SocketAddr) {
+        if let Ok(command) = std::env::var(OTHER) {
+            return Self::other(&command, database_url).await;
+        }
+        let database_url = Some(database_url.parse().unwrap());
+        let service = ServiceConfig { database_url, ..ServiceConfig::default() };
+        let started = processor::start(Config { service }).await.unwrap();
+        let grpc = started.grpc;
+        (Self::Ours(started), grpc)
+    }
+
+    async fn other(command: &str, database_url: &str) -> (Self, SocketAddr) {
+        let [grpc, admin] =
+            [(); 2].map(|()| SocketAddr::from(([127, 0, 0, 1], mesh_local::free_port().unwrap())));
+        let mut words = command.split_whitespace();
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words).env("DATABASE_URL", database_url);
+        command.env("LISTEN_ADDR", grpc.to_string()).env("ADMIN_ADDR", admin.to_string());
+        let other = Other(command.spawn().unwrap());
+        eventually("the other processor to be ready", async || {
+            mesh_local::http::is_ok(admin, "/readyz").await.then_some(())
+        })
+        .await;
+        (Self::Other(other), grpc)
+    }
 }
 
 impl Sandbox {
     pub async fn start() -> Self {
         let database = Database::empty("processor", &processor::MIGRATIONS).await;
-        let database_url = Some(database.url().parse().unwrap());
-        let service = ServiceConfig { database_url, ..ServiceConfig::default() };
-        let started = processor::start(Config { service }).await.unwrap();
-        let uri = format!("http://{}", started.grpc);
+        let (running, grpc) = Running::start(database.url()).await;
+        let uri = format!("http://{grpc}");
         let channel = Channel::from_shared(uri).unwrap().connect().await.unwrap();
         Self {
             cards: CardsServiceClient::new(channel.clone()),
             charges: ProcessorServiceClient::new(channel),
             db: database.pool().await,
-            started,
+            running,
             _database: database,
         }
     }
@@ -46,8 +95,13 @@ impl Sandbox {
     /// Ends the service in order.
     pub async fn stop(self) {
         drop((self.cards, self.charges));
-        self.started.service.stop();
-        self.started.service.finish().await;
+        match self.running {
+            Running::Ours(started) => {
+                started.service.stop();
+                started.service.finish().await;
+            }
+            Running::Other(other) => drop(other),
+        }
     }
 
     pub async fn tokenize(

@@ -106,9 +106,10 @@ keeps to one that the call is given, so give one.
 
 fn clients(text: &mut String, declarations: &[Declaration], policy: &Effective) -> Result<()> {
     text.push_str(CLIENTS);
-    for Declaration { service, contract, .. } in declarations {
-        let Some(contract) = contract else { continue };
-        let config = ServiceConfig::of(policy, service, contract, Library::Any)?;
+    for declaration in declarations.iter().filter(|it| it.contract.is_some()) {
+        let service = &declaration.service;
+        let packages: Vec<&str> = declaration.packages().collect();
+        let config = ServiceConfig::of(policy, service, &packages, Library::Any)?;
         let count = |wanted: &dyn Fn(&str, bool) -> bool| -> usize {
             let methods = config.method_config.iter().flat_map(|it| {
                 it.name.iter().map(move |name| (name.path(), it.retry_policy.is_some()))

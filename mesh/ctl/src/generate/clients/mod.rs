@@ -24,10 +24,11 @@ pub const FIDELITY: &str = "docs/GRAPH.md";
 pub(super) fn service_configs(declarations: &[Declaration]) -> Result<Vec<Page>> {
     let contracts = contracts()?;
     let mut pages = Vec::new();
-    for Declaration { service, contract, .. } in declarations {
-        let Some(contract) = contract else { continue };
+    for declaration in declarations.iter().filter(|it| it.contract.is_some()) {
+        let service = &declaration.service;
+        let packages: Vec<&str> = declaration.packages().collect();
         for library in [Library::Any, Library::Core] {
-            let config = ServiceConfig::of(&contracts, service, contract, library);
+            let config = ServiceConfig::of(&contracts, service, &packages, library);
             let config = config.with_context(|| format!("services/{service}/mesh.toml"))?;
             let text = format!("{}\n", serde_json::to_string_pretty(&config)?);
             pages.push(Page { path: library.file(service), text });

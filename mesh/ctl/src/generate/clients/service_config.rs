@@ -85,23 +85,26 @@ pub struct RetryPolicy {
 }
 
 impl ServiceConfig {
-    /// That of the service of this name, whose contracts are one proto package.
+    /// That of the service of this name, whose contracts are these proto packages.
     ///
     /// # Errors
-    /// The package has no RPC.
+    /// They have no RPC.
     pub fn of(
         contracts: &Effective,
         service: &str,
-        package: &str,
+        packages: &[&str],
         library: Library,
     ) -> Result<ServiceConfig> {
         let mut methods: Vec<&Method> = contracts
             .contracts()
             .methods()
-            .filter(|method| method.service().rsplit_once('.').is_some_and(|it| it.0 == package))
+            .filter(|method| {
+                method.service().rsplit_once('.').is_some_and(|it| packages.contains(&it.0))
+            })
             .collect();
         methods.sort_by(|a, b| a.path.cmp(&b.path));
         if methods.is_empty() {
+            let package = packages.join("`, `");
             bail!("no service of `{package}` has an RPC: `contract` names a proto package");
         }
         let mut method_config: Vec<MethodConfig> = Vec::new();
@@ -187,7 +190,7 @@ mod tests {
         let table = Table::from_descriptors(&[mesh_echo::DESCRIPTORS]).unwrap();
         let overlay = Overlay::parse(overlay).unwrap();
         let contracts = Effective::new(Arc::new(table), &overlay).unwrap();
-        ServiceConfig::of(&contracts, "echo", "echo.v1", library).unwrap()
+        ServiceConfig::of(&contracts, "echo", &["echo.v1"], library).unwrap()
     }
 
     fn method<'a>(config: &'a ServiceConfig, name: &str) -> &'a MethodConfig {
@@ -256,7 +259,7 @@ mod tests {
         let table = Table::from_descriptors(&[mesh_echo::DESCRIPTORS]).unwrap();
         let contracts = Effective::of_contracts(Arc::new(table));
 
-        let why = ServiceConfig::of(&contracts, "echo", "echo.v2", Library::Any);
+        let why = ServiceConfig::of(&contracts, "echo", &["echo.v2"], Library::Any);
         let why = why.unwrap_err().to_string();
 
         assert!(why.contains("no service of `echo.v2` has an RPC"), "{why}");

@@ -56,10 +56,7 @@ impl<'a> Plan<'a> {
     pub fn with(declarations: &'a [Declaration], traffic: Traffic) -> Result<Plan<'a>> {
         let contracts = clients::contracts()?;
         let of = |declared: &Declaration| -> Vec<Method> {
-            let package = declared.contract.as_deref();
-            let of_it = |method: &&Method| {
-                method.service().rsplit_once('.').is_some_and(|(it, _)| Some(it) == package)
-            };
+            let of_it = |method: &&Method| declared.serves(method.service());
             let mut methods: Vec<_> =
                 contracts.contracts().methods().filter(of_it).cloned().collect();
             methods.sort_by(|a, b| a.path.cmp(&b.path));
@@ -75,11 +72,11 @@ impl<'a> Plan<'a> {
                 let callee = callee.with_context(|| {
                     format!("{} calls `{}`, which there is not", caller.service, call.service)
                 })?;
-                let paths = call.methods.iter().map(|name| callee.path(name));
+                let paths = call.methods.iter().map(|name| callee.paths(name));
                 let paths = paths.collect::<Result<Vec<_>>>().with_context(|| {
                     format!("services/{}/mesh.toml calls `{}`", caller.service, call.service)
                 })?;
-                callee.callers.entry(&caller.service).or_default().extend(paths);
+                callee.callers.entry(&caller.service).or_default().extend(paths.concat());
             }
         }
         Ok(Plan { services, traffic, contracts })
@@ -105,12 +102,15 @@ impl Member<'_> {
         format!("services/{}/mesh.toml", self.name())
     }
 
-    fn path(&self, name: &str) -> Result<String> {
+    /// Of the RPC of this name: one in each version of the contract that has it.
+    fn paths(&self, name: &str) -> Result<Vec<String>> {
         let ends = format!("/{name}");
-        match self.methods.iter().find(|method| method.path.ends_with(&ends)) {
-            Some(method) => Ok(format!("/{}", method.path)),
-            None => bail!("{} has no RPC `{name}`", self.name()),
+        let found = self.methods.iter().filter(|method| method.path.ends_with(&ends));
+        let paths: Vec<String> = found.map(|method| format!("/{}", method.path)).collect();
+        if paths.is_empty() {
+            bail!("{} has no RPC `{name}`", self.name());
         }
+        Ok(paths)
     }
 }
 

@@ -276,7 +276,7 @@ const DOOR: &str = "http_server_request_duration_seconds";
 impl Asked {
     fn of(declaration: &Declaration, own: &str) -> Result<Self> {
         let faults = format!("rpc_response_status_code=~\"{FAULTS}\"");
-        let Some(contract) = &declaration.contract else {
+        if declaration.contract.is_none() {
             // It has no contract: it is the door to those of others. Of gRPC there the HTTP status says
             // nothing, and of JSON there is no other.
             return Ok(Self {
@@ -285,10 +285,10 @@ impl Asked {
                 good: "http_response_status_code=\"200\",rpc_response_status_code=~\"OK|\"",
                 faults: vec!["http_response_status_code=~\"5..\"".to_owned(), faults],
             });
-        };
+        }
         Ok(Self {
             histogram: "rpc_server_call_duration_seconds",
-            labels: calls(contract, own)?,
+            labels: calls(declaration, own)?,
             good: "rpc_response_status_code=\"OK\"",
             faults: vec![faults],
         })
@@ -308,9 +308,9 @@ impl Asked {
 
 /// The labels of a service's calls that count: of its contract, and unary. How long a stream lasts
 /// and how it ends is its caller's wish.
-fn calls(contract: &str, own: &str) -> Result<String> {
+fn calls(declaration: &Declaration, own: &str) -> Result<String> {
     let pool = DescriptorPool::decode(shop::DESCRIPTORS).context("the contracts cannot be read")?;
-    let services = pool.services().filter(|it| it.parent_file().package_name() == contract);
+    let services = pool.services().filter(|it| declaration.serves(it.full_name()));
     let methods: Vec<MethodDescriptor> =
         services.flat_map(|it| it.methods().collect::<Vec<_>>()).collect();
     let is_stream = |it: &&MethodDescriptor| it.is_server_streaming() || it.is_client_streaming();
@@ -320,10 +320,13 @@ fn calls(contract: &str, own: &str) -> Result<String> {
         .map(|it| format!("{}/{}", it.parent_service().full_name(), it.name()))
         .collect();
     if streams.len() == methods.len() {
+        let contract = declaration.packages().collect::<Vec<_>>().join("`, `");
         bail!("the contract `{contract}` has no unary call that it could be about");
     }
     streams.sort();
-    let mut labels = format!("{own},rpc_method=~\"{}\"", pattern(&format!("{contract}.+")));
+    let packages = declaration.packages().map(|package| format!("{package}.+"));
+    let packages = pattern(&packages.collect::<Vec<_>>().join("|"));
+    let mut labels = format!("{own},rpc_method=~\"{packages}\"");
     if !streams.is_empty() {
         labels.push_str(&format!(",rpc_method!~\"{}\"", pattern(&streams.join("|"))));
     }
