@@ -47,7 +47,7 @@ async fn what_every_consumer_relies_on_is_recorded() {
             adopt(known, found);
             let (known, found) = (lines(known), lines(found));
             let differs = known.iter().zip(&found).position(|(a, b)| a != b);
-            let at = differs.unwrap_or(known.len().min(found.len()));
+            let at = differs.unwrap_or_else(|| known.len().min(found.len()));
             let around = |lines: &[String]| {
                 lines[at.saturating_sub(8)..].iter().take(12).cloned().collect::<Vec<_>>()
             };

@@ -104,7 +104,7 @@ impl Call {
         request: Request<Streaming<Bytes>>,
     ) -> Result<Response<BoxStream<'static, Result<Bytes, Status>>>, Status> {
         let Self { ear, provider, path } = self;
-        let provider = provider.ok_or_else(|| Status::unavailable("leads nowhere yet"))?;
+        let provider = provider.ok_or_else(|| Status::from_error("leads nowhere yet".into()))?;
         let (metadata, _, mut messages) = request.into_parts();
         let asked = messages.message().await?.unwrap_or_default();
         let channel = Endpoint::from_shared(format!("http://{provider}")).unwrap().connect_lazy();
