@@ -11,6 +11,7 @@ mod callers;
 mod catalog;
 mod checkout;
 mod compose;
+mod consumers;
 mod contracts;
 mod crash_grid;
 mod data_stores;

@@ -351,6 +351,20 @@ a service that all others call, and a call that may take longer than anybody wai
 
 Exit codes: 0 nothing unwise, or it was not asked for; 1 something is, or a declaration is wrong.";
 
+pub const CONTRACTS: &str = "\
+Examples:
+  cargo mesh contracts                                    proto/ as it stands: would it break anybody?
+  target/debug/meshctl contracts                          the same while the services do not compile
+  cargo mesh contracts --against proto/published/shop.binpb
+  cargo mesh contracts --json | jq -r '.findings[] | [.consumer, .of, .change] | @tsv'
+
+Held against the contracts is what tests of each service have recorded of it: which RPCs and events it
+uses, which fields it sends and reads, which reasons to refuse it tells apart. Reasons stand in comments,
+so a descriptor set without them says nothing of reasons. Removed, renamed and retyped is what somebody
+relies on; what nobody reads may go, as far as this is concerned.
+
+Exit codes: 0 nobody would break; 1 somebody would, or the contracts cannot be read.";
+
 pub const DEMO: &str = "\
 Examples:
   cargo mesh demo --watch                    one order's life, step by step; press k to kill

@@ -4,6 +4,7 @@ pub mod api_reference;
 pub mod audit;
 pub mod bench;
 pub mod caller;
+pub mod contracts;
 pub mod demo;
 pub mod doors;
 pub mod generate;

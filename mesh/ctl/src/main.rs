@@ -16,8 +16,9 @@ use clap::{Parser, Subcommand};
 use meshctl::services;
 
 use commands::{
-    audit, bench, cluster, completions, demo, dlq, docs, down, endpoints, flags, generate, graph,
-    locks, logs, policy, provision, sagas, serve, status, supervise, test, token, top, trace, up,
+    audit, bench, cluster, completions, contracts, demo, dlq, docs, down, endpoints, flags,
+    generate, graph, locks, logs, policy, provision, sagas, serve, status, supervise, test, token,
+    top, trace, up,
 };
 
 // `serve` runs services in this process. Each thread counts for itself, for `bench rpc`.
@@ -79,6 +80,8 @@ enum Command {
     Gen(generate::Args),
     /// Shows who calls whom and who hears of whom, draws it, and says what of it is unwise.
     Graph(graph::Args),
+    /// Says which consumers a change of the contracts would break.
+    Contracts(contracts::Args),
     /// Makes databases, streams and keys where `up` does not: in containers, in a cluster.
     Provision(provision::Args),
     /// Writes what a shell needs to complete commands.
@@ -130,6 +133,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Docs(args) => docs::run(args).await,
         Command::Gen(args) => generate::run(args).await,
         Command::Graph(args) => graph::run(args).await,
+        Command::Contracts(args) => contracts::run(args).await,
         Command::Supervise => supervise::run().await,
         Command::Serve(args) => serve::run(args).await,
     }

@@ -4,6 +4,7 @@ pub mod audit;
 pub mod bench;
 pub mod cluster;
 pub mod completions;
+pub mod contracts;
 pub mod demo;
 pub mod dlq;
 pub mod docs;

@@ -1,6 +1,6 @@
 //! What a test's platform consists of.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use super::ServiceProcess;
 
@@ -12,6 +12,8 @@ pub struct PlatformOptions {
     pub(super) env: Vec<(Option<String>, String, String)>,
     /// Caller, target, source.
     pub(super) sources: Vec<(String, String, String)>,
+    /// Service, and where it finds the broker.
+    pub(super) brokers: Vec<(String, SocketAddr)>,
     pub(super) isolated_postgres: bool,
     pub(super) open: bool,
     pub(super) patient_start: bool,
@@ -51,6 +53,12 @@ impl PlatformOptions {
     /// `static:` and the address of a [`TcpProxy`](crate::TcpProxy), instead of all its replicas.
     pub fn source(mut self, caller: &str, target: &str, source: &str) -> PlatformOptions {
         self.sources.push((caller.to_owned(), target.to_owned(), source.to_owned()));
+        self
+    }
+
+    /// Where one service finds the broker, as the user that it is: something that stands before it.
+    pub fn broker(mut self, service: &str, address: SocketAddr) -> PlatformOptions {
+        self.brokers.push((service.to_owned(), address));
         self
     }
 

@@ -205,7 +205,7 @@ fn spec(
         env.push(("DATABASE_URL".to_owned(), url.clone()));
     }
     if platform.broker_users.contains(service) {
-        env.push(("NATS_URL".to_owned(), platform.nats.url_of(service)));
+        env.push(("NATS_URL".to_owned(), broker_of(platform, options, service)));
     }
     let meant = |to: &String| place.is_called(to);
     let asked = options.env.iter().filter(|(to, ..)| to.as_ref().is_none_or(meant));
@@ -234,6 +234,16 @@ fn known(platform: &Platform, service: &str) -> [(String, String); 4] {
         ("OPERATORS", OPERATOR.to_owned()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
+}
+
+/// The broker's URL for a service, which may be told another address than the broker's.
+fn broker_of(platform: &Platform, options: &PlatformOptions, service: &str) -> String {
+    let url = platform.nats.url_of(service);
+    let asked = options.brokers.iter().find(|(of, _)| of == service);
+    match (asked, url.rsplit_once('@')) {
+        (Some((_, address)), Some((user, _))) => format!("{user}@{address}"),
+        _ => url,
+    }
 }
 
 /// Where a service's secrets are, as far as they are in files.
