@@ -46,8 +46,8 @@ pub struct TraceContext {
 pub struct Part {
     /// What it is seen as; none if nobody would see it.
     pub span: Span,
-    /// Where it is, which is where messages sent from it belong; none only if this process' spans are
-    /// somebody else's.
+    /// Where it is, which is where messages sent from it belong; none if those who are sent them
+    /// decide whether that is seen.
     pub place: Option<TraceContext>,
 }
 
@@ -78,8 +78,9 @@ pub fn part(make: impl FnOnce() -> Span) -> Part {
     let place = current();
     match place {
         _ if !places::is_sampled(place) => {
-            // Whether or not anything is sent: log lines of those who are called tell it.
-            Part { span: Span::none(), place: Some(place.unwrap_or_else(TraceContext::unsampled)) }
+            // Who sends no traces leaves it to those who are called whether this one is sampled.
+            let place = place.or_else(|| telemetry::exports_traces().then(TraceContext::unsampled));
+            Part { span: Span::none(), place }
         }
         Some(_) => places::below(make),
         None => places::begin_sampled(make),

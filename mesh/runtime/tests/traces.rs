@@ -63,13 +63,13 @@ fn answer(sampled: bool) {
     }
     let part = trace::part(inside);
     assert_eq!(part.span.is_disabled(), !sampled, "a call made needs a span to be seen");
-    let told = part.place.unwrap();
+    let told = part.place.expect("every part has a place");
     assert_eq!((told.trace_id, told.sampled), (TRACE, sampled));
     assert_eq!(part.sampled(), trace::of_span(&part.span));
     assert_eq!(trace::is_sampled(), sampled);
     let mut headers = http::HeaderMap::new();
     part.span.in_scope(|| trace::inject(part.place, &mut headers));
-    let sent = trace::extract(&headers).unwrap();
+    let sent = trace::extract(&headers).expect("it was told");
     assert_eq!(sent, told);
 
     trace::link(&handler, ELSEWHERE);
@@ -129,7 +129,7 @@ fn is_what_was_said(span: &Sent) {
     assert_eq!(link.span_id, ELSEWHERE.span_id.to_be_bytes());
     let [event] = &span.events[..] else { panic!("{:?}", span.events) };
     assert_eq!(event.name, "half of it is done");
-    let left = event.attributes.iter().find(|it| it.key == "left").unwrap();
+    let left = event.attributes.iter().find(|it| it.key == "left").expect("a field");
     assert_eq!(value(left.value.as_ref()), "2");
 }
 

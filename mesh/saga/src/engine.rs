@@ -79,6 +79,11 @@ impl<S: Describe> Engine<S> {
         engine
     }
 
+    /// Returns whether it begins no further steps, since the service drains.
+    pub fn is_closing(&self) -> bool {
+        self.inner.closing.is_cancelled()
+    }
+
     /// Picks up what this replica owns and does not drive: after a start, a takeover, a new id.
     async fn recover(&self) {
         let replica = self.inner.streams.database().replica();

@@ -28,10 +28,7 @@ async fn a_step_under_way_is_finished_and_recorded_and_no_other_begun() {
     mesh_testkit::eventually("the step to be called", async || callee.called() == 1).await;
 
     service.stop();
-    mesh_testkit::eventually("no step to be begun any more", async || {
-        service.draining().is_cancelled()
-    })
-    .await;
+    mesh_testkit::eventually("no step to be begun any more", async || engine.is_closing()).await;
     assert!(!service.stopped().is_cancelled(), "it waits for the step");
     callee.answers.add_permits(STEPS.into());
     service.finish().await;

@@ -36,6 +36,7 @@ async fn what_can_be_reached_is_listed_and_nothing_else() {
         "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",
         "shop.catalog.v1.CatalogService",
+        "shop.catalog.v2.CategoriesService",
         "shop.orders.v1.CartsService",
         "shop.orders.v1.OrderQueriesService",
         "shop.orders.v1.OrdersService",
