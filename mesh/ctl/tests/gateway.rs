@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::Value;
 
 #[test]
-fn the_same_product_is_asked_for_in_three_ways_and_streams_are_held() {
+fn the_same_product_is_asked_for_in_every_way_and_streams_are_held() {
     let output = Command::new(env!("CARGO_BIN_EXE_meshctl"))
         .args([
             "bench",
@@ -28,13 +28,17 @@ fn the_same_product_is_asked_for_in_three_ways_and_streams_are_held() {
     let report: Value = serde_json::from_slice(&output.stdout).expect(&said);
     let rows = report["rows"].as_array().unwrap();
     assert_eq!(rows.iter().map(|row| row["callers"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 4]);
+    let has_peer = !said.contains("without Envoy");
     for row in rows {
-        for way in ["direct", "grpc", "json"] {
+        assert_eq!(row["envoy"].is_object(), has_peer, "{row}");
+        let peer = has_peer.then_some("envoy");
+        for way in ["direct", "grpc", "json"].into_iter().chain(peer) {
             let figure = |name: &str| row[way][name].as_f64().unwrap();
             assert!(figure("rps") > 0.0 && figure("p50_us") > 0.0, "{row}");
             assert!(figure("p99_us") >= figure("p50_us"), "{row}");
         }
-        for ratio in ["grpc_throughput", "json_throughput"] {
+        let of_envoy = has_peer.then_some("json_of_envoy");
+        for ratio in ["grpc_throughput", "json_throughput"].into_iter().chain(of_envoy) {
             assert!(row[ratio].as_f64().unwrap() > 0.0, "{row}");
         }
     }

