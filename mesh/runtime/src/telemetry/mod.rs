@@ -1,6 +1,7 @@
 //! Signals of this process, set up once, whoever comes first: log lines on stdout, and traces, metrics
 //! and log lines by OTLP.
 
+mod aside;
 mod attributes;
 mod executor;
 mod fields;
@@ -37,7 +38,6 @@ static DONE: Mutex<bool> = Mutex::new(false);
 /// Sets up logs, and what else `config` wants to be sent.
 ///
 /// Only the first call of a process does anything; a subscriber that is set already stays.
-/// With an OTLP endpoint it must be called inside a tokio runtime.
 pub fn init(name: &'static str, config: &ServiceConfig) -> anyhow::Result<()> {
     let mut done = DONE.lock().unwrap_or_else(PoisonError::into_inner);
     if *done {

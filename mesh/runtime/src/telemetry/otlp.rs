@@ -1,6 +1,7 @@
 //! Signals on their way to whoever collects them: OTLP over gRPC, behind queues of a bounded size.
 //!
-//! What a call says is put into a queue or dropped; it never waits for the collector. Of one that is
+//! What a call says is put into a queue or dropped; it never waits for the collector, and what empties
+//! the queues runs [aside]. Of a collector that is
 //! slow, gone or refuses the process holds at most 2,048 spans and as many log lines, and one batch
 //! of each on its way (OpenTelemetry's defaults, `OTEL_BSP_*` and `OTEL_BLRP_*`). Metrics are read
 //! when it is their time, so of these nothing is held, and nothing lost but points in between.
@@ -22,7 +23,7 @@ use opentelemetry_sdk::{
 };
 use tokio::time::timeout;
 
-use super::{places, push};
+use super::{aside, places, push};
 use crate::{ServiceConfig, Signal};
 
 const ENDPOINT: &str = "OTLP_ENDPOINT";
@@ -35,11 +36,15 @@ static LOGS: OnceLock<SdkLoggerProvider> = OnceLock::new();
 /// Begins to send traces, if `config` says where to and that these are among what is sent; returns
 /// whether it does.
 pub(super) fn traces(config: &ServiceConfig, resource: &Resource) -> anyhow::Result<bool> {
-    let Some(endpoint) = config.sends(Signal::Traces) else { return Ok(false) };
-    let exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint).build();
-    let mut queue = BatchSpanProcessor::builder(exporter.context(ENDPOINT)?).build();
-    queue.set_resource(resource);
-    let _ = TRACES.set(queue);
+    let Some(endpoint) = config.sends(Signal::Traces).map(str::to_owned) else { return Ok(false) };
+    let resource = resource.clone();
+    let queue = aside::make(move || {
+        let exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint).build();
+        let mut queue = BatchSpanProcessor::builder(exporter.context(ENDPOINT)?).build();
+        queue.set_resource(&resource);
+        anyhow::Ok(queue)
+    });
+    let _ = TRACES.set(queue??);
     places::sample(config.trace_ratio);
     Ok(true)
 }
@@ -56,19 +61,22 @@ pub(super) fn logs(
     config: &ServiceConfig,
     resource: &Resource,
 ) -> anyhow::Result<Option<SdkLoggerProvider>> {
-    let Some(endpoint) = config.sends(Signal::Logs) else { return Ok(None) };
-    let exporter = LogExporter::builder().with_tonic().with_endpoint(endpoint).build();
-    let provider = SdkLoggerProvider::builder()
-        .with_resource(resource.clone())
-        .with_batch_exporter(exporter.context(ENDPOINT)?)
-        .build();
+    let Some(endpoint) = config.sends(Signal::Logs).map(str::to_owned) else { return Ok(None) };
+    let resource = resource.clone();
+    let provider = aside::make(move || {
+        let exporter = LogExporter::builder().with_tonic().with_endpoint(endpoint).build();
+        let exporter = exporter.context(ENDPOINT)?;
+        let provider = SdkLoggerProvider::builder().with_resource(resource);
+        anyhow::Ok(provider.with_batch_exporter(exporter).build())
+    })??;
     Ok(Some(LOGS.get_or_init(|| provider).clone()))
 }
 
 /// Begins to send metrics, like [`traces`].
 pub(super) fn metrics(config: &ServiceConfig) -> anyhow::Result<()> {
-    let Some(endpoint) = config.sends(Signal::Metrics) else { return Ok(()) };
-    push::begin(endpoint, config.otlp_interval).context(ENDPOINT)
+    let Some(endpoint) = config.sends(Signal::Metrics).map(str::to_owned) else { return Ok(()) };
+    let interval = config.otlp_interval;
+    aside::make(move || push::begin(&endpoint, interval))?.context(ENDPOINT)
 }
 
 /// Whether traces are sent.
