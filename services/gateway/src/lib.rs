@@ -60,7 +60,8 @@ pub async fn start(mut config: Config) -> anyhow::Result<Started> {
     let transcoder = Transcoder::new(&routes.pool, rpcs.iter().cloned())?;
     let edge = Edge::new(&config, &Reached { routes: &routes, transcoder: &transcoder })?;
     config.forward_metadata.extend(edge.added().cloned());
-    let page = openapi(&transcoder, "Shopmesh", service.version());
+    let current = policy.current();
+    let page = openapi(&transcoder, current.contracts(), "Shopmesh", service.version());
     let health = Health::new(all(&service, &config, &discovery, &routes)?, config.health_limit());
     let listener = TcpListener::bind(config.service.listen_addr).await;
     let listener =
