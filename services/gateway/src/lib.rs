@@ -16,6 +16,7 @@ mod health;
 mod json;
 mod listener;
 mod metadata;
+mod own;
 mod pages;
 mod reflection;
 mod refused;
@@ -41,8 +42,8 @@ pub use edge::{Origin, Owner, Subject};
 use door::Front;
 use edge::{Edge, Places};
 use health::Health;
+use own::Own;
 use pages::Pages;
-use reflection::Reflection;
 use routes::Routes;
 
 /// Starts the gateway; it serves when this returns.
@@ -67,15 +68,16 @@ pub async fn start(mut config: Config) -> anyhow::Result<Started> {
     let listener =
         listener.with_context(|| format!("port {} cannot be bound", config.service.listen_addr))?;
     let address = listener.local_addr()?;
+    let closing = CancellationToken::new();
     let front = Front {
         service: service.clone(),
         config,
         edge,
-        reflection: Reflection::new(&rpcs)?,
+        own: Own::new(&service, &rpcs, &closing)?,
         routes,
         transcoder,
         pages: Pages::new(&page, health),
-        closing: CancellationToken::new(),
+        closing,
     };
     tokio::spawn(listener::run(listener, Arc::new(front), service.hold()));
     service.health().condition("rpc").ready();
