@@ -128,3 +128,8 @@ fn all(
     all.sort_by(|(a, _), (b, _)| a.cmp(b));
     Ok(all)
 }
+
+/// Counts what an input costs.
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: alloc_tracker::Allocator<std::alloc::System> = alloc_tracker::Allocator::system();
