@@ -31,6 +31,26 @@ fn pieces_may_be_padded_each_for_itself() {
     }
 }
 
+/// The same, changed for a while, is tried by `fuzz`.
+#[test]
+fn whatever_comes_is_read_or_refused() {
+    let (mut taken, mut refused) = (0, 0);
+    for line in include_str!("corpus/text.txt").lines() {
+        let (data, _, error) = read(Form::Text.request(pieces(vec![line.as_bytes().to_vec()])));
+        match error {
+            Some(status) => {
+                assert_eq!(status.code(), Code::InvalidArgument, "{line}");
+                refused += 1;
+            }
+            None => {
+                assert!(data.len() * 4 <= line.len() * 3, "{line}");
+                taken += 1;
+            }
+        }
+    }
+    assert!(taken > 3 && refused > 3, "{taken} {refused}");
+}
+
 #[test]
 fn trailers_are_a_frame() {
     let headers = HeaderMap::from_iter([(STATUS[0].clone(), HeaderValue::from_static("5"))]);
