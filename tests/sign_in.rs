@@ -1,10 +1,22 @@
 //! People who sign in at the front door, and who are nobody any more, everywhere, when they sign out.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
 
+use base64::{
+    Engine as _,
+    prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
+};
 use bytes::Bytes;
 use futures::future::join_all;
 use http::{Method, Request, header};
+use mesh_auth::{Jwks, SigningKey};
 use mesh_local::http as plain;
 use mesh_policy::Owner;
 use mesh_testkit::{Answer, browse, eventually};
@@ -13,6 +25,7 @@ use shop::users::v1::{
     GetUserRequest, SignInRequest, Tokens, sessions_service_client::SessionsServiceClient,
     users_service_client::UsersServiceClient,
 };
+use sqlx::{Connection as _, PgConnection};
 use tonic::{Code, Status, transport::Endpoint};
 
 use crate::{
@@ -173,6 +186,94 @@ async fn lost(shop: &Shop, service: &str) -> Option<String> {
     let gauge = metrics.lines().find(|it| it.starts_with("mesh_auth_revocations_unknown{"));
     let unknown = gauge.unwrap().ends_with(" 1");
     says.filter(|_| unknown)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signing_key_is_replaced_under_load_no_good_token_is_refused_and_the_old_key_goes() {
+    let shop = Shop::with_gateway(|options| options).await;
+    let ada = person(&shop).await;
+    let all = guarded();
+    let two = ["orders", "shipping"].map(|name| all.iter().find(|it| it.process == name).unwrap());
+    let (tokens, ends) = (Mutex::new(vec![ada.token.clone()]), AtomicBool::new(false));
+    let load = join_all(two.map(async |rpc| {
+        let (mut asked, mut refused) = (0, Vec::new());
+        while !ends.load(Relaxed) {
+            let shown_now = tokens.lock().unwrap().clone();
+            for token in shown_now {
+                let told = shown(&shop, rpc, &token).await;
+                asked += 1;
+                refused.extend(is_refused(&told).then_some((rpc.process.clone(), told)));
+            }
+        }
+        (asked, refused)
+    }));
+    let turn = async {
+        let new = replace_key(&shop).await;
+        let token = eventually("the new key to sign", async || {
+            let token = sign_in(&shop, &ada).await?;
+            // Of both keys, at once.
+            *tokens.lock().unwrap() = vec![ada.token.clone(), token.clone()];
+            (key_of(&token) == new).then_some(token)
+        })
+        .await;
+        ends.store(true, Relaxed);
+        token
+    };
+
+    let (load, new) = tokio::join!(load, turn);
+
+    for (asked, refused) in load {
+        assert_eq!(refused, vec![], "of {asked}");
+        assert!(asked > 100, "{asked}");
+    }
+    end_overlap(&shop).await;
+    for rpc in &all {
+        let refused = (Some(Code::Unauthenticated), "TOKEN_KEY_UNKNOWN".to_owned());
+        eventually("the old key to be gone", async || {
+            shown(&shop, rpc, &ada.token).await == refused
+        })
+        .await;
+        let told = shown(&shop, rpc, &new).await;
+        assert!(!is_refused(&told), "{}: {told:?}", rpc.path);
+    }
+    let given = fs::read(shop.platform.user_keys().public()).unwrap();
+    let given = Jwks::from_json(&given).unwrap().keys;
+    assert_eq!(given[0].id(), key_of(&ada.token), "nobody was given the new one");
+    shop.platform.shutdown().await;
+}
+
+/// Gives the users service another key to sign with, as an operator does. Returns its id.
+async fn replace_key(shop: &Shop) -> String {
+    let key = SigningKey::generate().unwrap();
+    let pkcs8 = BASE64_STANDARD.encode(key.expose_pkcs8());
+    fs::write(shop.platform.user_keys().private(), pkcs8).unwrap();
+    let users = shop.platform.service("users");
+    let starts = users.starts();
+    users.kill().await;
+    users.restarted(starts).await;
+    users.ready().await;
+    key.id().to_owned()
+}
+
+/// The token of a new session, unless somebody is away.
+async fn sign_in(shop: &Shop, person: &Person) -> Option<String> {
+    let credentials = json!({ "requestId": uuid(), "email": person.email, "password": PASSWORD });
+    let signed = tell(shop, "/v1/sessions", "", &credentials).await.json().await;
+    signed.pointer("/tokens/accessToken")?.as_str().map(str::to_owned)
+}
+
+/// The key that a token names.
+fn key_of(token: &str) -> String {
+    let head = BASE64_URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap();
+    let head: Value = serde_json::from_slice(&head).unwrap();
+    head["kid"].as_str().unwrap().to_owned()
+}
+
+/// Lets the last token of the key before the last expire, as far as users knows.
+async fn end_overlap(shop: &Shop) {
+    let mut users = PgConnection::connect(shop.platform.database_url("users")).await.unwrap();
+    let earlier = "UPDATE signing_keys SET signs_at = signs_at - interval '16 minutes'";
+    sqlx::query(earlier).execute(&mut users).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -67,6 +67,23 @@ fn what_is_revoked_is_kept_until_no_token_can_meet_it() {
     assert!(writers.next().is_none());
 }
 
+#[test]
+fn only_users_says_by_which_keys_tokens_are_signed_and_whoever_verifies_hears_it() {
+    let declarations = services::declarations().unwrap();
+    let using = |name: &str, access: Access| {
+        let uses = |it: &&mesh_local::Declaration| {
+            it.buckets.iter().any(|bucket| bucket.name == name && bucket.access == access)
+        };
+        let names = declarations.iter().filter(uses).map(|it| it.service.as_str());
+        names.collect::<Vec<_>>()
+    };
+
+    assert_eq!(using(mesh_auth::KEYS_BUCKET, Access::Write), ["users"]);
+    let hears = using(mesh_auth::KEYS_BUCKET, Access::Read);
+    assert_eq!(hears, using(mesh_auth::BUCKET, Access::Read));
+    assert!(hears.len() > 4, "{hears:?}");
+}
+
 #[tokio::test]
 async fn the_operator_makes_streams_and_reads_all_but_speaks_for_no_service() {
     let declarations = services::declarations().unwrap();

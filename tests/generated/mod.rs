@@ -5,6 +5,7 @@ mod access;
 mod bad_input;
 mod bounds;
 pub mod call;
+mod described;
 mod fields;
 mod forged;
 mod repeats;

@@ -9,6 +9,7 @@ mod domain;
 mod exposition;
 mod fails_once;
 mod golden;
+mod marked;
 mod personal;
 mod top;
 mod tree;
@@ -16,10 +17,10 @@ mod walks;
 
 use std::path::PathBuf;
 
-use mesh_testkit::{PlatformOptions, eventually};
+use mesh_testkit::{Platform, PlatformOptions, eventually};
 use meshctl::traces::{Asked, Door, Forest, Limits, Span};
 
-use crate::shop::{Shop, uuid};
+use crate::shop::{SERVICES, Shop, uuid};
 
 /// A slow moment must not add an attempt to the trees.
 const NO_HEDGES: &str = "[methods.\"*\"]\nhedge.attempts = 1\n";
@@ -36,19 +37,28 @@ impl Traced {
     }
 
     async fn open_with(adjust: impl FnOnce(PlatformOptions) -> PlatformOptions) -> Self {
+        Self::of(SERVICES, adjust).await
+    }
+
+    /// The same, with the front door before it.
+    async fn with_gateway() -> Self {
+        Self::of(&[SERVICES, &["storefront", "gateway"]].concat(), |options| options).await
+    }
+
+    async fn of(
+        services: &[&str],
+        adjust: impl FnOnce(PlatformOptions) -> PlatformOptions,
+    ) -> Self {
         let door = Door::open(0, Limits::default()).await.unwrap();
         let endpoint = door.endpoint();
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
         let policy = folder.join(format!("observe-{}.policy.toml", uuid()));
         std::fs::write(&policy, NO_HEDGES).unwrap();
-        let shop = Shop::open_with(|options| {
-            let options = options.env_of_all("OTLP_ENDPOINT", &endpoint);
-            let options = options.env_of_all("OTLP_SIGNALS", "traces");
-            let options = options.env_of_all("MESH_POLICY", policy.to_str().unwrap());
-            adjust(options.env_of_all("OTEL_BSP_SCHEDULE_DELAY", "100"))
-        })
-        .await;
-        Self { shop, door }
+        let options = PlatformOptions::new(services).env_of_all("OTLP_ENDPOINT", &endpoint);
+        let options = options.env_of_all("OTLP_SIGNALS", "traces");
+        let options = options.env_of_all("MESH_POLICY", policy.to_str().unwrap());
+        let options = adjust(options.env_of_all("OTEL_BSP_SCHEDULE_DELAY", "100"));
+        Self { shop: Shop { platform: Platform::start(options).await }, door }
     }
 
     /// All traces of an order's story, as they are now.

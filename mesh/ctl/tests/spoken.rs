@@ -50,7 +50,7 @@ fn help_lists_every_command_with_examples_and_exit_codes() {
     assert!(
         refused.status.code() == Some(2)
             && said.contains(
-                "[possible values: rust, alerts, cluster, collector, images, polyglot, all]"
+                "[possible values: rust, alerts, cluster, collector, fuzz, images, polyglot, all]"
             ),
         "{said}"
     );

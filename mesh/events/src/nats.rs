@@ -137,6 +137,14 @@ impl Nats {
         }
     }
 
+    /// Hears by which keys users' tokens are signed, as long as `service` runs, so that `access` takes
+    /// those of new keys and refuses those of keys that are gone; nothing, if no user is known to it.
+    pub fn follow_keys(&self, service: &Service, access: &Access) {
+        if let Some(users) = access.users() {
+            users.follow_keys(service, &self.client, &self.jetstream);
+        }
+    }
+
     /// True while the broker is connected.
     pub fn is_connected(&self) -> bool {
         self.link.borrow().connected

@@ -1,28 +1,24 @@
 //! The bucket, followed: what operators say is heard by every replica.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, time::Duration};
 
 use async_nats::{
     Client,
-    connection::State,
     jetstream::{
         self,
         kv::{Entry, Operation},
     },
 };
-use futures::{FutureExt as _, StreamExt as _};
+use futures::FutureExt as _;
+use mesh_buckets::Listener;
 use mesh_runtime::{Condition, Service, metrics::meter};
 use opentelemetry::KeyValue;
-use tokio::time::{interval, sleep};
+use tokio::time::interval;
 
 use crate::{BUCKET, Change, Flags, Rule};
 
-/// How often it is looked whether the broker is still there.
+/// How often it is measured since when nothing was heard.
 const LOOK: Duration = Duration::from_millis(250);
-/// Every how many looks it is asked whether the bucket is still the same.
-const ASK: u32 = 20;
-/// How long to wait before a bucket that cannot be watched is tried again.
-const PAUSE: Duration = Duration::from_millis(250);
 
 /// What was said of flags, by their full names, and by whom.
 type Said = BTreeMap<String, (Option<Rule>, String)>;
@@ -32,8 +28,13 @@ impl Flags {
     /// port.
     pub fn follow(&self, service: &Service, client: &Client, jetstream: &jetstream::Context) {
         self.show(service);
-        let report = Report { flags: self.clone(), condition: service.health().condition("flags") };
-        report.lost("not read yet", "flags are as declared");
+        let mut report = Report {
+            flags: self.clone(),
+            condition: service.health().condition("flags"),
+            unread: None,
+        };
+        // At once: the task that follows may begin later.
+        report.lost("not read yet");
         let age = meter()
             .f64_gauge("mesh.flags.age")
             .with_unit("s")
@@ -42,13 +43,8 @@ impl Flags {
         let (label, flags) = ([KeyValue::new("service", service.name())], self.clone());
         let (client, jetstream) = (client.clone(), jetstream.clone());
         let stopped = service.stopped();
-        let follow = async move {
-            loop {
-                let why = watch(&client, &jetstream, &report).await;
-                report.lost(why, "what was heard last holds, else what is declared");
-                sleep(PAUSE).await;
-            }
-        };
+        let follow =
+            async move { mesh_buckets::follow(&client, &jetstream, BUCKET, &mut report).await };
         let measure = async move {
             let mut look = interval(LOOK);
             loop {
@@ -57,74 +53,42 @@ impl Flags {
             }
         };
         let follow = stopped.clone().run_until_cancelled_owned(follow);
-        service.spawn("flags", follow.map(|_: Option<()>| ()));
+        service.spawn("flags", follow.map(|_: Option<Infallible>| ()));
         let measure = stopped.run_until_cancelled_owned(measure);
         service.spawn("flags gauge", measure.map(|_: Option<()>| ()));
     }
 }
 
-/// Who hears whether it is known what holds.
+/// Who hears what is said, and whether it is known.
 struct Report {
     flags: Flags,
     condition: Condition,
+    /// What was there at the beginning takes effect at once, so that nothing in between does.
+    unread: Option<Said>,
 }
 
-impl Report {
-    fn known(&self, said: Said) {
-        self.flags.take_all(said);
+impl Listener for Report {
+    fn begin(&mut self) {
+        self.unread = Some(Said::new());
+    }
+
+    fn entry(&mut self, entry: &Entry) {
+        match (&mut self.unread, read(&self.flags, entry)) {
+            (Some(all), Some(said)) => _ = all.insert(entry.key.clone(), said),
+            (None, Some((rule, by))) => self.flags.take(&entry.key, rule, &by),
+            (_, None) => {}
+        }
+    }
+
+    fn known(&mut self) {
+        self.flags.take_all(self.unread.take().unwrap_or_default());
         self.flags.set_lost(false);
         self.condition.ready();
     }
 
-    fn lost(&self, why: &str, rule: &str) {
+    fn lost(&mut self, why: &'static str) {
         self.flags.set_lost(true);
-        self.condition.degraded(format!("{why}: {rule}"));
-    }
-}
-
-/// Watches the bucket until it cannot. Returns why.
-async fn watch(client: &Client, jetstream: &jetstream::Context, report: &Report) -> &'static str {
-    let Ok(bucket) = jetstream.get_key_value(BUCKET).await else { return "there is no bucket" };
-    let info = bucket.stream.cached_info();
-    let (made, is_empty) = (info.created, info.state.messages == 0);
-    let Ok(mut entries) = bucket.watch_with_history(">").await else {
-        return "the bucket cannot be watched";
-    };
-    // What was there at the beginning takes effect at once, so that nothing in between does.
-    let mut unread = Some(Said::new());
-    if is_empty {
-        report.known(unread.take().unwrap_or_default());
-    }
-    let mut look = interval(LOOK);
-    let mut looks = 0_u32;
-    loop {
-        tokio::select! {
-            entry = entries.next() => {
-                let Some(Ok(entry)) = entry else { return "the bucket is watched no more" };
-                let said = read(&report.flags, &entry);
-                match (&mut unread, said) {
-                    (Some(all), Some(said)) => _ = all.insert(entry.key, said),
-                    (None, Some((rule, by))) => report.flags.take(&entry.key, rule, &by),
-                    (_, None) => {}
-                }
-                // The last of those that were there.
-                if entry.delta == 0 && let Some(all) = unread.take() {
-                    report.known(all);
-                }
-            }
-            _ = look.tick() => {
-                if client.connection_state() != State::Connected {
-                    return "the broker is away";
-                }
-                looks += 1;
-                if looks.is_multiple_of(ASK) {
-                    match jetstream.get_key_value(BUCKET).await {
-                        Ok(now) if now.stream.cached_info().created == made => {}
-                        _ => return "the bucket is another",
-                    }
-                }
-            }
-        }
+        self.condition.degraded(format!("{why}: what was heard last holds, else what is declared"));
     }
 }
 

@@ -45,7 +45,7 @@ mod table;
 mod time;
 pub mod values;
 
-pub use access::{Access, Callers, Owner, Sensitivity};
+pub use access::{Access, Callers, Owner, Sensitivity, Served};
 pub use code::RetryCodes;
 pub use deprecation::Deprecation;
 pub use effective::{Effective, Row, Source};

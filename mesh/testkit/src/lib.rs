@@ -11,6 +11,7 @@ mod build;
 mod chromium;
 mod database;
 mod eventually;
+pub mod fuzz;
 mod hearing;
 mod isolated;
 pub mod nameserver;

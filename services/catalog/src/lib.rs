@@ -31,6 +31,7 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
     let db = mesh_log::connect(&service, &config.service, &MIGRATIONS).await?;
     let nats = mesh_events::connect(&service, &config.service).await?;
     nats.follow_revocations(&service, &access);
+    nats.follow_keys(&service, &access);
     Relay::start(&service, &db, &nats, "catalog");
 
     let read = Gather::start(&db, &service, store::ReadProducts);

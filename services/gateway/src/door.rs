@@ -17,8 +17,8 @@ use crate::{
     edge::{Edge, Way},
     json::{self, Failure},
     metadata,
+    own::Own,
     pages::{self, Pages},
-    reflection::Reflection,
     refused::{self, Refused},
     relay,
     routes::Routes,
@@ -34,7 +34,7 @@ pub(crate) struct Front {
     pub(crate) config: Config,
     pub(crate) routes: Routes,
     pub(crate) transcoder: Transcoder,
-    pub(crate) reflection: Reflection,
+    pub(crate) own: Own,
     pub(crate) pages: Pages,
     pub(crate) edge: Edge,
     /// Cancelled when connections are told good-bye: streams that have no end do so then.
@@ -179,7 +179,7 @@ async fn grpc(front: &Front, head: &Parts, body: Body, story: &Story) -> Respons
         let kind = HeaderValue::from_static("application/grpc");
         return relay::call(front, rpc, head, (kind, body), story).await;
     }
-    match front.reflection.answer(head, body).await {
+    match front.own.answer(head, body).await {
         Ok(mut response) => {
             refused::tell(response.headers_mut(), story);
             response

@@ -16,6 +16,7 @@ mod health;
 mod json;
 mod listener;
 mod metadata;
+mod own;
 mod pages;
 mod reflection;
 mod refused;
@@ -41,8 +42,8 @@ pub use edge::{Origin, Owner, Subject};
 use door::Front;
 use edge::{Edge, Places};
 use health::Health;
+use own::Own;
 use pages::Pages;
-use reflection::Reflection;
 use routes::Routes;
 
 /// Starts the gateway; it serves when this returns.
@@ -60,21 +61,23 @@ pub async fn start(mut config: Config) -> anyhow::Result<Started> {
     let transcoder = Transcoder::new(&routes.pool, rpcs.iter().cloned())?;
     let edge = Edge::new(&config, &Reached { routes: &routes, transcoder: &transcoder })?;
     config.forward_metadata.extend(edge.added().cloned());
-    let page = openapi(&transcoder, "Shopmesh", service.version());
+    let current = policy.current();
+    let page = openapi(&transcoder, current.contracts(), "Shopmesh", service.version());
     let health = Health::new(all(&service, &config, &discovery, &routes)?, config.health_limit());
     let listener = TcpListener::bind(config.service.listen_addr).await;
     let listener =
         listener.with_context(|| format!("port {} cannot be bound", config.service.listen_addr))?;
     let address = listener.local_addr()?;
+    let closing = CancellationToken::new();
     let front = Front {
         service: service.clone(),
         config,
         edge,
-        reflection: Reflection::new(&rpcs)?,
+        own: Own::new(&service, &rpcs, &closing)?,
         routes,
         transcoder,
         pages: Pages::new(&page, health),
-        closing: CancellationToken::new(),
+        closing,
     };
     tokio::spawn(listener::run(listener, Arc::new(front), service.hold()));
     service.health().condition("rpc").ready();
@@ -125,3 +128,8 @@ fn all(
     all.sort_by(|(a, _), (b, _)| a.cmp(b));
     Ok(all)
 }
+
+/// Counts what an input costs.
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: alloc_tracker::Allocator<std::alloc::System> = alloc_tracker::Allocator::system();

@@ -1,75 +1,40 @@
 //! Reflection, v1 and v1alpha: what can be reached here, and nothing else.
 
-use std::{collections::BTreeSet, fmt};
+use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result};
-use http::{Request, Response, request::Parts};
 use prost::Message as _;
 use prost_reflect::{MethodDescriptor, prost_types::FileDescriptorSet};
-use tonic::body::Body;
-use tonic_reflection::{pb, server::Builder};
-use tower::{Service, ServiceExt as _, util::BoxCloneSyncService};
+use tonic_reflection::{
+    pb,
+    server::{
+        Builder,
+        v1::{ServerReflection, ServerReflectionServer},
+        v1alpha,
+    },
+};
 
-const OWN: [&str; 2] =
-    ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
+/// What the gateway answers itself.
+const OWN: [&str; 3] = [
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+];
 
 /// Places in a file descriptor, as `SourceCodeInfo` spells them.
 const SERVICE: i32 = 6;
 const METHOD: i32 = 2;
 
-type Server = BoxCloneSyncService<Request<Body>, Response<Body>, std::convert::Infallible>;
-
-/// Answers what tools ask before they call.
-pub(crate) struct Reflection {
-    v1: Server,
-    v1alpha: Server,
-}
-
-/// Nothing of that name is asked here.
-pub(crate) struct Unknown;
-
-impl Reflection {
-    /// Tells of these RPCs.
-    pub(crate) fn new(rpcs: &[MethodDescriptor]) -> Result<Self> {
-        let v1 = builder(rpcs)?.build_v1().context("reflection")?;
-        let v1alpha = builder(rpcs)?.build_v1alpha().context("reflection")?;
-        Ok(Self { v1: boxed(v1), v1alpha: boxed(v1alpha) })
-    }
-
-    pub(crate) async fn answer(&self, head: &Parts, body: Body) -> Result<Response<Body>, Unknown> {
-        let server = match head.uri.path().strip_prefix('/').and_then(|path| path.split('/').next())
-        {
-            Some(name) if name == OWN[0] => &self.v1,
-            Some(name) if name == OWN[1] => &self.v1alpha,
-            _ => return Err(Unknown),
-        };
-        let mut request = Request::new(body);
-        *request.method_mut() = head.method.clone();
-        *request.uri_mut() = head.uri.clone();
-        *request.headers_mut() = head.headers.clone();
-        match server.clone().oneshot(request).await {
-            Ok(response) => Ok(response),
-            Err(never) => match never {},
-        }
-    }
-}
-
-impl fmt::Debug for Reflection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reflection").finish_non_exhaustive()
-    }
-}
-
-fn boxed<S>(server: S) -> Server
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = std::convert::Infallible>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
-    S::Future: Send + 'static,
-{
-    BoxCloneSyncService::new(server)
+/// Servers of both versions, which tell of these RPCs, and of what the gateway answers itself.
+pub(crate) fn servers(
+    rpcs: &[MethodDescriptor],
+) -> Result<(
+    ServerReflectionServer<impl ServerReflection + use<>>,
+    v1alpha::ServerReflectionServer<impl v1alpha::ServerReflection + use<>>,
+)> {
+    let v1 = builder(rpcs)?.build_v1().context("reflection")?;
+    let v1alpha = builder(rpcs)?.build_v1alpha().context("reflection")?;
+    Ok((v1, v1alpha))
 }
 
 fn builder(rpcs: &[MethodDescriptor]) -> Result<Builder<'static>> {
@@ -80,6 +45,7 @@ fn builder(rpcs: &[MethodDescriptor]) -> Result<Builder<'static>> {
         .register_file_descriptor_set(reachable(rpcs)?)
         // What refusals carry, so that a tool can show it: ErrorInfo, BadRequest, …
         .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(pb::v1::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(pb::v1alpha::FILE_DESCRIPTOR_SET);
     let names = names.into_iter().chain(OWN.map(str::to_owned));

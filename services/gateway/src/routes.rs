@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use mesh_policy::Table;
+use mesh_policy::{Served, Table};
 use mesh_rpc::{Channel, Deprecated, Discovery};
 use mesh_runtime::Service;
 use prost_reflect::{DescriptorPool, MethodDescriptor};
@@ -56,10 +56,11 @@ impl Routes {
         let pool = DescriptorPool::decode(shop::DESCRIPTORS).context("the contracts")?;
         let mut routes = Self { pool, rpcs: HashMap::new(), channels: Vec::new() };
         let declared: Declaration = toml::from_str(DECLARATION).context("mesh.toml")?;
+        let served = Served::declared(shop::DECLARATIONS.iter().copied())?;
         for Calls { service: target, methods } in &declared.calls {
             let channel = discovery.channel(service, target)?;
             for method in methods {
-                for descriptor in find(&routes.pool, target, method)? {
+                for descriptor in find(&routes.pool, &served, target, method)? {
                     let path: Arc<str> = path(&descriptor).into();
                     let contract = contracts.method(path.trim_start_matches('/'));
                     let deprecated = contract.and_then(Deprecated::of);
@@ -99,14 +100,15 @@ fn path(descriptor: &MethodDescriptor) -> String {
     format!("/{}/{}", descriptor.parent_service().full_name(), descriptor.name())
 }
 
-/// The RPCs of that name in the contract of the service `target`: one in each of its versions that has it.
-fn find(pool: &DescriptorPool, target: &str, method: &str) -> Result<Vec<MethodDescriptor>> {
-    let contract = format!("shop.{target}.v");
-    let is_version = |package: &str| {
-        let version = package.strip_prefix(&contract);
-        version.is_some_and(|it| it.parse::<u16>().is_ok())
-    };
-    let services = pool.services().filter(|service| is_version(service.package_name()));
+/// The RPCs of that name in what the service `target` declares to serve: one in each version of its contract
+/// that has it.
+fn find(
+    pool: &DescriptorPool,
+    served: &Served,
+    target: &str,
+    method: &str,
+) -> Result<Vec<MethodDescriptor>> {
+    let services = pool.services().filter(|service| served.by(target, service.full_name()));
     let named = services.flat_map(|service| service.methods().collect::<Vec<_>>());
     let found: Vec<_> = named.filter(|rpc| rpc.name() == method).collect();
     let packages = found.iter().map(|rpc| rpc.parent_service().package_name().to_owned());
@@ -117,5 +119,33 @@ fn find(pool: &DescriptorPool, target: &str, method: &str) -> Result<Vec<MethodD
             bail!("mesh.toml: a version of {target}'s contract has several RPCs `{method}`")
         }
         _ => Ok(found),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_method_is_found_in_every_version_that_its_service_declares_to_serve() {
+        let pool = DescriptorPool::decode(shop::DESCRIPTORS).unwrap();
+        let found = |declared: &str, method: &str| {
+            let served = Served::declared([declared]).unwrap();
+            let found = find(&pool, &served, "catalog", method).map_err(|it| it.to_string())?;
+            let names = found.iter().map(|it| it.full_name().replace("shop.catalog.", ""));
+            Ok::<_, String>(names.collect::<Vec<_>>())
+        };
+        let both = "service = \"catalog\"\ncontract = \"shop.catalog.v1\"\n\
+                    beside = [\"shop.catalog.v2\"]";
+        let first = "service = \"catalog\"\ncontract = \"shop.catalog.v1\"";
+
+        let old = "v1.CatalogService.GetCategory".to_owned();
+        let new = "v2.CategoriesService.GetCategory".to_owned();
+        assert_eq!(found(both, "GetCategory"), Ok(vec![old.clone(), new]));
+        assert_eq!(found(first, "GetCategory"), Ok(vec![old]), "what is not declared is not found");
+        for (declared, method) in [(both, "GetOrder"), ("service = \"catalog\"", "GetCategory")] {
+            let refused = found(declared, method).unwrap_err();
+            assert!(refused.contains("the contract of catalog has no RPC"), "{refused}");
+        }
     }
 }

@@ -30,6 +30,7 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
     let db = mesh_log::connect(&service, &config.service, &MIGRATIONS).await?;
     let nats = mesh_events::connect(&service, &config.service).await?;
     nats.follow_revocations(&service, &access);
+    nats.follow_keys(&service, &access);
     Relay::start(&service, &db, &nats, "inventory");
 
     let desk = app::StockDesk::new(Gather::start(&db, &service, app::StockWork));

@@ -32,6 +32,7 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
     let access = Access::of_service(&service, &config.service, &identity, shop::DECLARATIONS)?;
     let nats = mesh_events::connect(&service, &config.service).await?;
     nats.follow_revocations(&service, &access);
+    nats.follow_keys(&service, &access);
     let flags = Flags::declared(service.name(), shop::DECLARATIONS)?;
     flags.follow(&service, nats.client(), nats.jetstream());
 

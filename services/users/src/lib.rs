@@ -1,7 +1,7 @@
 //! Knows who has an account, and signs them in: `shop.users.v1`.
 //!
 //! `api` translates calls, `app` runs them, `domain` decides, `store` holds the SQL, `tell` lets
-//! verifiers of tokens know what is revoked.
+//! verifiers of tokens know what is revoked, `turn` by which keys tokens are signed.
 
 mod api;
 mod app;
@@ -10,6 +10,7 @@ mod domain;
 mod events;
 mod store;
 mod tell;
+mod turn;
 mod wire;
 
 use std::{sync::Arc, time::Duration};
@@ -33,7 +34,7 @@ pub use config::Config;
 /// The schema of this service's database.
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
-/// How often keys are turned, and what has had no effect for long is removed.
+/// How often what has had no effect for long is removed.
 const HOUSEKEEPING: Duration = Duration::from_secs(20);
 
 /// Starts the service; it serves when this returns.
@@ -45,6 +46,7 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
     let db = mesh_log::connect(&service, &config.service, &MIGRATIONS).await?;
     let nats = mesh_events::connect(&service, &config.service).await?;
     nats.follow_revocations(&service, &access);
+    nats.follow_keys(&service, &access);
     Relay::start(&service, &db, &nats, "users");
 
     let app = App {
@@ -60,7 +62,8 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
         db: db.clone(),
     };
     tell::start(&service, &db, &nats, Arc::clone(&app.revoked));
-    keep_house(&service, &db, &app.keys);
+    turn::start(&service, &db, &nats, &app.keys);
+    keep_house(&service, &db);
     let grpc = Server::new(&service, &[shop::DESCRIPTORS])
         .policy(&policy)
         .identity(&identity)
@@ -73,13 +76,10 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
     Ok(Started { service, grpc })
 }
 
-fn keep_house(service: &Service, db: &Database, keys: &Arc<Keys>) {
-    let (db, keys, stopped) = (db.clone(), Arc::clone(keys), service.stopped());
+fn keep_house(service: &Service, db: &Database) {
+    let (db, stopped) = (db.clone(), service.stopped());
     service.spawn("housekeeping", async move {
         while stopped.run_until_cancelled(sleep(HOUSEKEEPING)).await.is_some() {
-            if let Err(error) = keys.turn(&db).await {
-                tracing::warn!(error = %format!("{error:#}"), "signing keys not turned");
-            }
             if let Err(error) = store::sweep(db.pool(), OffsetDateTime::now_utc()).await {
                 tracing::warn!(%error, "old rows not removed");
             }

@@ -45,6 +45,10 @@ pub struct Verifier {
 #[derive(Default)]
 struct State {
     keys: HashMap<Box<str>, DecodingKey>,
+    /// The same as they were given.
+    published: Jwks,
+    /// Whether whoever signs has told them: then nobody else knows better.
+    told: bool,
     /// Counts the sets of keys: what was verified by an earlier one is not remembered in a later.
     set: u64,
     known: HashMap<Hash, Arc<User>>,
@@ -70,15 +74,29 @@ impl Verifier {
         self
     }
 
-    /// Takes tokens that a key of `keys` signed from now on, and no others.
+    /// Takes tokens that a key of `keys` signed from now on, and no others; unless whoever signs has
+    /// [told](Self::hear_keys) by which keys.
     pub fn replace_keys(&self, keys: &Jwks) {
-        let keys = keys.keys.iter().filter_map(|key| {
+        self.set_keys(keys, false);
+    }
+
+    /// The same, of keys that whoever signs has told. False if it takes them already.
+    pub fn hear_keys(&self, keys: &Jwks) -> bool {
+        self.set_keys(keys, true)
+    }
+
+    fn set_keys(&self, keys: &Jwks, told: bool) -> bool {
+        let decoded = keys.keys.iter().filter_map(|key| {
             let decoding = DecodingKey::from_ed_components(key.x()).ok()?;
             Some((key.id().into(), decoding))
         });
-        let keys = keys.collect();
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        *state = State { keys, set: state.set + 1, known: HashMap::new() };
+        if (state.told && !told) || (told == state.told && *keys == state.published) {
+            return false;
+        }
+        let (published, set) = (keys.clone(), state.set + 1);
+        *state = State { keys: decoded.collect(), published, told, set, known: HashMap::new() };
+        true
     }
 
     /// Waits until a token names a key that is not in the set: there may be newer keys.

@@ -16,6 +16,9 @@ const ALERTS: [&str; 2] = ["objectives::alerts::", "observe::walks::"];
 const CLUSTER: [&str; 1] = ["by_traffic::"];
 /// The tests of the suite `collector`.
 const COLLECTOR: [&str; 1] = ["observe::collector::"];
+/// The tests of the suite `fuzz`, and for how long each of them changes inputs then, in seconds.
+const FUZZ: [&str; 1] = ["fuzz::"];
+const FUZZ_SECONDS: (&str, &str) = ("FUZZ_SECONDS", "60");
 /// The tests of the suite `images`.
 const IMAGES: [&str; 1] = ["compose::images::"];
 /// The tests of the suite `polyglot`.
@@ -45,6 +48,8 @@ enum Suite {
     Cluster,
     /// A real OpenTelemetry Collector takes in what a shop sends.
     Collector,
+    /// Whatever reads what strangers send is given changed inputs for a minute each.
+    Fuzz,
     /// An image is built by the machine's container engine, and runs.
     Images,
     /// Clients in other languages call as the contracts say, and order through the gateway.
@@ -81,6 +86,9 @@ async fn cargo_test(args: &Args) -> Result<bool> {
         // What `mesh_testkit::skipped` heeds.
         command.env("REQUIRE_ALL", "1");
     }
+    if args.suite == Suite::Fuzz && std::env::var_os(FUZZ_SECONDS.0).is_none() {
+        command.env(FUZZ_SECONDS.0, FUZZ_SECONDS.1);
+    }
     command.args(selection(args.suite, args.filter.as_deref()));
     let status = command.status().await.context("cannot run cargo: is Rust installed?")?;
     Ok(status.success())
@@ -97,6 +105,7 @@ fn selection(suite: Suite, filter: Option<&str>) -> Vec<String> {
         Suite::Alerts => own(&ALERTS),
         Suite::Cluster => own(&CLUSTER),
         Suite::Collector => own(&COLLECTOR),
+        Suite::Fuzz => own(&FUZZ),
         Suite::Images => own(&IMAGES),
         Suite::Polyglot => own(&POLYGLOT),
         Suite::Rust => {
@@ -118,6 +127,7 @@ mod tests {
     fn a_suite_is_its_own_tests_and_rust_all_others() {
         assert_eq!(selection(Suite::All, None), [""; 0]);
         assert_eq!(selection(Suite::Collector, None), ["--", "observe::collector::"]);
+        assert_eq!(selection(Suite::Fuzz, None), ["--", "fuzz::"]);
         assert_eq!(selection(Suite::Images, None), ["--", "compose::images::"]);
         assert_eq!(selection(Suite::Polyglot, None), ["--", "polyglot::"]);
         assert_eq!(
@@ -128,5 +138,6 @@ mod tests {
         let rust = selection(Suite::Rust, Some("crash"));
         assert_eq!(rust[..4], ["crash", "--", "--skip", "objectives::alerts::"]);
         assert_eq!(rust.len(), 14);
+        assert!(!rust.contains(&"fuzz::".to_owned()), "they run there, too, for a moment each");
     }
 }

@@ -2,10 +2,12 @@
 
 mod callers;
 pub(crate) mod read;
+mod served;
 
 use std::{fmt, sync::Arc};
 
 pub use callers::Callers;
+pub use served::Served;
 
 /// Who may call an RPC: whoever one part of it fits. At least one part is said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -133,9 +133,14 @@ impl Access {
         Ok(Self::new(service.name(), users, callers, &config.operators))
     }
 
+    /// Who knows users by their tokens, to be told of keys; none if no user is known here.
+    pub fn users(&self) -> Option<&Arc<Verifier>> {
+        self.shared.as_ref()?.users.as_ref()
+    }
+
     /// What is revoked of users' tokens, to be told; none if no user is known here.
     pub fn revocations(&self) -> Option<&Arc<Revocations>> {
-        Some(self.shared.as_ref()?.users.as_ref()?.revocations())
+        Some(self.users()?.revocations())
     }
 
     /// The rule of a method, as it is checked here; none if everybody may call it.

@@ -51,6 +51,7 @@ pub use bulkhead::{Bulkhead, BulkheadNumbers, BulkheadPermit, Bulkheads};
 pub use deadline::{DeadlineLayer, Limits, WithDeadline};
 pub use drain::DrainGate;
 pub use gate::{Gate, GateLayer, Gated};
+pub use health::health;
 pub use limits::{LimitRow, ServerLimits};
 pub use panic::{CatchPanic, CatchPanicLayer};
 pub use rate::{Limited, RateLimit, RateNumbers, Recent};
@@ -266,8 +267,8 @@ impl Server {
         let names: Vec<&'static str> = self.routes.names().collect();
         let shown = self.limits();
         self.service.admin_table("limits", move || serde_json::json!(shown.table()));
-        let health = health::server(&self.service, &names).await;
-        self.routes.add(health);
+        let asked = names.iter().map(|name| (*name).to_owned()).collect();
+        self.routes.add(health::health(&self.service, asked, self.service.stopped()));
         let (v1, v1alpha) = reflection::servers(&self.descriptors, &names)?;
         self.routes.add(v1);
         self.routes.add(v1alpha);

@@ -37,6 +37,11 @@ async fn health_says_what_the_admin_port_says() {
     assert_eq!(told, tonic_health::pb::health_check_response::ServingStatus::Serving);
     assert!(http(admin, "GET", "/readyz").await.starts_with("HTTP/1.1 200"));
     assert_eq!(check(&callee, "nobody").await, Err(Code::NotFound));
+    let nobody = HealthCheckRequest { service: "nobody".to_owned() };
+    let mut watch = HealthClient::new(callee.channel("health")).watch(nobody).await;
+    let told = watch.as_mut().unwrap().get_mut().message().await.unwrap().unwrap();
+    let unknown = tonic_health::pb::health_check_response::ServingStatus::ServiceUnknown;
+    assert_eq!(told.status(), unknown, "and it is watched all the same, as the protocol says");
     callee.stop().await;
 }
 

@@ -85,8 +85,8 @@ pub struct ServiceConfig {
     #[arg(long, env = "SPIFFE_ID", requires = "sidecar_addr")]
     pub spiffe_id: Option<String>,
 
-    /// The public keys of whoever signs users in, a JWKS file that is reread when it changes; without
-    /// it no user's token is believed
+    /// The public keys of whoever signs users in, a JWKS file that is reread when it changes, until the
+    /// broker's bucket `user_keys` says better; without it no user's token is believed
     #[arg(long, env = "USER_KEYS")]
     pub user_keys: Option<PathBuf>,
 

@@ -1,12 +1,14 @@
 //! What can be asked for by HTTP, as OpenAPI 3.1, with the contracts' comments.
 
+mod access;
 mod comments;
 mod path;
 mod schema;
 
 use std::collections::HashMap;
 
-use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
+use mesh_policy::Table;
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -21,8 +23,9 @@ use schema::Schemas;
 /// How deep a query's parameters may lie in messages.
 const DEPTH: usize = 3;
 
-/// Describes every binding. Schemas are those of canonical protobuf JSON.
-pub fn openapi(transcoder: &Transcoder, title: &str, version: &str) -> Value {
+/// Describes every binding, and who may ask for it by the access rules of `contracts`. Schemas are those
+/// of canonical protobuf JSON.
+pub fn openapi(transcoder: &Transcoder, contracts: &Table, title: &str, version: &str) -> Value {
     let mut schemas = Schemas::default();
     let mut paths: Map<String, Value> = Map::new();
     let mut tags: Map<String, Value> = Map::new();
@@ -37,6 +40,9 @@ pub fn openapi(transcoder: &Transcoder, title: &str, version: &str) -> Value {
         path.adopt(shapes.entry(path.shape()).or_insert_with(|| path.names()));
         let mut operation = operation(binding, &path, &mut schemas);
         operation["operationId"] = json!(ids.next(binding));
+        if let Some(contract) = contracts.method(&rpc_path(binding.rpc())) {
+            access::describe(&mut operation, &contract.access, &mut schemas);
+        }
         let place = paths.entry(path.to_string()).or_insert_with(|| json!({}));
         place[binding.method().as_str().to_ascii_lowercase()] = operation;
     }
@@ -45,8 +51,13 @@ pub fn openapi(transcoder: &Transcoder, title: &str, version: &str) -> Value {
         "info": { "title": title, "version": version },
         "tags": tags.into_iter().map(|(_, tag)| tag).collect::<Vec<_>>(),
         "paths": paths,
-        "components": { "schemas": schemas.finish() },
+        "components": { "schemas": schemas.finish(), "securitySchemes": access::schemes() },
     })
+}
+
+/// `package.Service/Method`.
+fn rpc_path(rpc: &MethodDescriptor) -> String {
+    format!("{}/{}", rpc.parent_service().full_name(), rpc.name())
 }
 
 /// Names of operations: an RPC's own, with a number from its second binding on.
@@ -76,10 +87,7 @@ fn operation(binding: &Binding, path: &Path, schemas: &mut Schemas) -> Value {
         "parameters": parameters(binding, path, schemas),
         "responses": {
             "200": { "description": "OK", "content": answer(binding, schemas) },
-            "default": {
-                "description": "An error.",
-                "content": { "application/json": { "schema": schemas.status() } },
-            },
+            "default": schemas.error("An error."),
         },
     });
     if rpc.method_descriptor_proto().options.as_ref().is_some_and(|it| it.deprecated()) {

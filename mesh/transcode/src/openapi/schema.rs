@@ -115,8 +115,16 @@ impl Schemas {
         reference(name)
     }
 
+    /// An answer that is an error.
+    pub(super) fn error(&mut self, about: &str) -> Value {
+        json!({
+            "description": about,
+            "content": { "application/json": { "schema": self.status() } },
+        })
+    }
+
     /// What errors are.
-    pub(super) fn status(&mut self) -> Value {
+    fn status(&mut self) -> Value {
         let detail = json!({
             "type": "object",
             "properties": { "@type": { "type": "string" } },

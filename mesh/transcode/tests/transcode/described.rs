@@ -1,12 +1,13 @@
 //! What the page of OpenAPI says.
 
+use mesh_policy::Table;
 use mesh_transcode::openapi;
 use serde_json::{Value, json};
 
 use crate::support::shelves;
 
 fn page() -> Value {
-    openapi(shelves(), "Shelves", "1.0.0")
+    openapi(shelves(), &Table::default(), "Shelves", "1.0.0")
 }
 
 /// A path without the names in it.

@@ -8,3 +8,7 @@ mod fuzz;
 mod properties;
 mod requests;
 mod support;
+
+/// Counts what an input costs.
+#[global_allocator]
+static ALLOCATOR: alloc_tracker::Allocator<std::alloc::System> = alloc_tracker::Allocator::system();

@@ -216,4 +216,6 @@ fn trailers(headers: &HeaderMap) -> Bytes {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@ mod drain;
 mod edge;
 mod envoy;
 mod grpc;
+mod health;
 mod json;
 mod limits;
 mod pages;

@@ -1,6 +1,14 @@
 //! The gateway's own pages.
 
-use crate::support::{Gateway, Shop};
+use std::collections::HashMap;
+
+use mesh_policy::{Access, Owner, Table};
+use serde_json::{Value, json};
+
+use crate::{
+    bindings::transcoder,
+    support::{Gateway, Shop},
+};
 
 #[tokio::test]
 async fn the_contracts_are_described() {
@@ -21,6 +29,94 @@ async fn the_contracts_are_described() {
     {
         assert!(!text.contains(inside), "{inside} is not reached");
     }
+}
+
+#[tokio::test]
+async fn the_description_is_what_openapi_allows() {
+    let schema: Value = serde_json::from_str(include_str!("openapi-3.1.json")).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let faults = |page: &Value| {
+        let errors = validator.iter_errors(page);
+        errors.map(|error| format!("{}: {error}", error.instance_path())).collect::<Vec<_>>()
+    };
+
+    let mut page = Gateway::before(&[]).await.get("/openapi.json").await.json().await;
+    assert_eq!(faults(&page), Vec::<String>::new());
+
+    page["components"]["securitySchemes"]["userToken"]["scheme"] = json!(["bearer"]);
+    assert!(!faults(&page).is_empty(), "the schema looks at how users are known");
+}
+
+#[tokio::test]
+async fn every_operation_says_who_may_ask_as_its_contract_does() {
+    let page = Gateway::before(&[]).await.get("/openapi.json").await.json().await;
+    let scheme = &page["components"]["securitySchemes"]["userToken"];
+    let form = [&scheme["type"], &scheme["scheme"], &scheme["bearerFormat"]];
+    assert_eq!(form, ["http", "bearer", "JWT"]);
+    let rules = rules();
+    let paths = page["paths"].as_object().unwrap().values();
+    let operations: Vec<&Value> = paths.flat_map(|it| it.as_object().unwrap().values()).collect();
+    assert_eq!(operations.len(), transcoder().bindings().len());
+
+    let problems: Vec<String> = operations
+        .iter()
+        .filter_map(|operation| {
+            let id = operation["operationId"].as_str().unwrap();
+            let access = &rules[id.trim_end_matches(|it: char| it.is_ascii_digit() || it == '_')];
+            differs(operation, access).map(|what| format!("{id} ({access}): {what}"))
+        })
+        .collect();
+
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+    let kinds: [fn(&Access) -> bool; 4] = [
+        |it| it.public,
+        |it| matches!(it.owner, Some(Owner::Field { .. })),
+        |it| it.owner == Some(Owner::Resource),
+        |it| !it.permissions.is_empty(),
+    ];
+    assert!(kinds.iter().all(|kind| rules.values().any(kind)), "a kind of rule was not met");
+}
+
+/// The access rules of all RPCs, by the names of their operations.
+fn rules() -> HashMap<String, Access> {
+    let table = Table::from_descriptors(&[shop::DESCRIPTORS]).unwrap();
+    let named = table.methods().map(|method| {
+        let name = method.path.rsplit('.').next().unwrap().replace('/', "_");
+        (name, method.access.clone())
+    });
+    named.collect()
+}
+
+/// What of an operation is not as its access rule says.
+fn differs(operation: &Value, access: &Access) -> Option<String> {
+    if access.service {
+        // It would take the gateway for the caller, and let everybody in.
+        return Some("what customers reach is not for services".to_owned());
+    }
+    let needed = if access.public { json!([]) } else { json!([{ "userToken": [] }]) };
+    if operation["security"] != needed {
+        return Some(format!("needs {}", operation["security"]));
+    }
+    let of_thing = access.owner == Some(Owner::Resource);
+    let refusals = [
+        ("401", !access.public),
+        ("403", !access.public && !access.signed_in && !of_thing),
+        ("404", of_thing),
+    ];
+    for (status, is_met) in refusals {
+        if operation["responses"][status].is_object() != is_met {
+            return Some(format!("an answer {status} that is met: {is_met}"));
+        }
+    }
+    let mut words: Vec<String> = access.permissions.iter().map(|it| format!("`{it}`")).collect();
+    words.extend(access.public.then(|| "everybody".to_owned()));
+    if let Some(Owner::Field { name, .. }) = &access.owner {
+        words.push(format!("`{name}`"));
+    }
+    let about = operation["description"].as_str().unwrap();
+    let said = about.rsplit("May be called by ").next().unwrap();
+    let unsaid = words.into_iter().find(|word| !said.contains(word.as_str()));
+    unsaid.map(|word| format!("{word} is not in {said:?}"))
 }
 
 #[tokio::test]

@@ -33,6 +33,7 @@ async fn what_can_be_reached_is_listed_and_nothing_else() {
     };
     let names: BTreeSet<&str> = list.service.iter().map(|it| it.name.as_str()).collect();
     let expected = [
+        "grpc.health.v1.Health",
         "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",
         "shop.catalog.v1.CatalogService",

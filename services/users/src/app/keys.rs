@@ -24,6 +24,8 @@ use crate::{
 
 /// How long before it signs a key is published, so that every verifier has it by then.
 const AHEAD: Duration = Duration::from_secs(15 * 60);
+/// The same of a key that is given, whose giver may want to be rid of the last one.
+const AHEAD_OF_GIVEN: Duration = Duration::from_secs(2 * SKEW.as_secs());
 
 /// Signs with the key of the moment.
 pub struct Keys {
@@ -123,7 +125,8 @@ fn next(
 ) -> anyhow::Result<Option<(SigningKey, OffsetDateTime)>> {
     let life = match source {
         Source::Given(key) if keys.iter().any(|known| known.kid == key.id()) => return Ok(None),
-        Source::Given(key) => return Ok(Some((key, now))),
+        Source::Given(key) if keys.is_empty() => return Ok(Some((key, now))),
+        Source::Given(key) => return Ok(Some((key, now + AHEAD_OF_GIVEN))),
         Source::Own { life } => life,
     };
     let signs_at = match keys.first() {
@@ -147,11 +150,13 @@ fn signer(
     let keys = stored.iter().map(|key| SigningKey::from_pkcs8(&key.pkcs8));
     let keys = keys.collect::<Result<Vec<_>, _>>().context("a signing key cannot be read")?;
     // The clock of this process may be a little behind the database's.
-    let signing = stored.iter().position(|key| key.signs_at <= now + SKEW);
-    let current = match source {
-        Source::Given(key) => Some(key),
-        Source::Own { .. } => signing.map_or_else(|| keys.last(), |at| keys.get(at)),
+    let is_due = |key: &StoredKey| key.signs_at <= now + SKEW;
+    let given = match source {
+        Source::Given(key) => stored.iter().position(|it| it.kid == key.id() && is_due(it)),
+        Source::Own { .. } => None,
     };
+    let signing = given.or_else(|| stored.iter().position(is_due));
+    let current = signing.map_or_else(|| keys.last(), |at| keys.get(at));
     let current = current.context("there is no signing key")?.clone();
     let published: Vec<Jwk> = keys.iter().map(|key| key.public().clone()).collect();
     Ok(Signer::new(issuer, audience, current).publishing(published))

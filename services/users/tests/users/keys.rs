@@ -1,10 +1,21 @@
 //! Keys that sign access tokens: the same on every replica, rotated with overlap.
 
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+};
+
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use mesh_auth::SigningKey;
+use mesh_auth::{Refused, SigningKey};
+use mesh_testkit::{eventually, isolated_nats};
+use shop::users::v1::User;
+use tokio::task::{JoinHandle, yield_now};
 use users::Config;
 
-use crate::support::{Users, sign_in, uuid};
+use crate::{
+    elsewhere::{Elsewhere, with_broker},
+    support::{Users, sign_in, uuid},
+};
 
 #[tokio::test]
 async fn every_replica_signs_with_the_same_key_and_tokens_outlive_a_restart() {
@@ -53,6 +64,97 @@ async fn a_key_is_published_before_it_signs_and_until_its_last_token_has_expired
     assert!(fourth.shown(&signed.access_token).await.is_ok());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_verifies_takes_every_token_while_keys_turn_and_none_of_a_key_that_is_gone() {
+    let broker = isolated_nats().await;
+    let users = Users::start_with(with_broker(broker.url())).await;
+    let ada = users.person().await;
+    let (one, other) = (
+        Elsewhere::start(&users, &broker.url()).await,
+        Elsewhere::start(&users, &broker.url()).await,
+    );
+    let both = [Arc::new(one), Arc::new(other)];
+    let load = Load::begin(&both);
+    let first = load.sign_in(&users, &ada).await;
+
+    users.run("UPDATE signing_keys SET signs_at = signs_at - interval '7 days'").await;
+    eventually("the next key to be published", async || users.keys().await.keys.len() == 2).await;
+    load.sign_in(&users, &ada).await;
+    users
+        .run("UPDATE signing_keys SET signs_at = signs_at - interval '14 minutes 50 seconds'")
+        .await;
+    let second = eventually("the next key to sign", async || {
+        let token = load.sign_in(&users, &ada).await;
+        let key = |token: &str| both[0].verifier.verify(&format!("Bearer {token}")).ok();
+        let keys = [key(&first)?, key(&token)?];
+        (keys[0].key_id() != keys[1].key_id()).then_some(token)
+    })
+    .await;
+
+    let (verified, refused) = load.end().await;
+    assert_eq!(refused, Vec::<String>::new());
+    assert!(verified.iter().all(|count| *count > 1000), "{verified:?}");
+    users.run("UPDATE signing_keys SET signs_at = signs_at - interval '16 minutes'").await;
+    for elsewhere in &both {
+        elsewhere.hears(&first, Refused::KeyUnknown).await;
+        assert_eq!(elsewhere.refuses(&second), None);
+    }
+}
+
+/// Verifies the tokens that were given, again and again, at several places.
+struct Load {
+    tokens: Arc<Mutex<Vec<String>>>,
+    refused: Arc<Mutex<Vec<String>>>,
+    ends: Arc<AtomicBool>,
+    places: Vec<(Arc<AtomicUsize>, JoinHandle<()>)>,
+}
+
+impl Load {
+    fn begin(places: &[Arc<Elsewhere>]) -> Self {
+        let (tokens, refused) = (Arc::<Mutex<Vec<String>>>::default(), Arc::default());
+        let ends = Arc::<AtomicBool>::default();
+        let mut load = Self { tokens, refused, ends, places: Vec::new() };
+        for place in places {
+            let verified = Arc::<AtomicUsize>::default();
+            let (tokens, refused) = (Arc::clone(&load.tokens), Arc::clone(&load.refused));
+            let (place, ends, count) =
+                (Arc::clone(place), Arc::clone(&load.ends), Arc::clone(&verified));
+            let task = tokio::spawn(async move {
+                while !ends.load(Relaxed) {
+                    for token in tokens.lock().unwrap().clone() {
+                        match place.refuses(&token) {
+                            None => _ = count.fetch_add(1, Relaxed),
+                            Some(why) => refused.lock().unwrap().push(format!("{why:?}")),
+                        }
+                    }
+                    yield_now().await;
+                }
+            });
+            load.places.push((verified, task));
+        }
+        load
+    }
+
+    /// A new session of the person, whose token is verified from now on.
+    async fn sign_in(&self, users: &Users, person: &User) -> String {
+        let token = users.session(person).await.tokens.unwrap().access_token;
+        self.tokens.lock().unwrap().push(token.clone());
+        token
+    }
+
+    /// How often a token was taken at each place, and why some were not.
+    async fn end(self) -> (Vec<usize>, Vec<String>) {
+        self.ends.store(true, Relaxed);
+        let mut verified = Vec::new();
+        for (count, task) in self.places {
+            task.await.unwrap();
+            verified.push(count.load(Relaxed));
+        }
+        let refused = self.refused.lock().unwrap().clone();
+        (verified, refused)
+    }
+}
+
 #[tokio::test]
 async fn a_key_that_is_given_signs_until_another_is() {
     let file = std::env::temp_dir().join(format!("signing-key-{}", uuid()));
@@ -73,6 +175,10 @@ async fn a_key_that_is_given_signs_until_another_is() {
     let later = users.another_with(with_key).await;
     assert_eq!(signs(&later, &ada.email).await, (given.clone(), vec![given.clone()]));
     let other = give();
+    let next = users.another_with(with_key).await;
+    let published = vec![given.clone(), other.clone()];
+    assert_eq!(signs(&next, &ada.email).await, (given.clone(), published), "it is known first");
+    users.run("UPDATE signing_keys SET signs_at = signs_at - interval '6 seconds'").await;
     let next = users.another_with(with_key).await;
     assert_eq!(signs(&next, &ada.email).await, (other.clone(), vec![other, given]));
 

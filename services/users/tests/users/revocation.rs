@@ -1,68 +1,18 @@
 //! What is revoked here is refused everywhere: with a real broker.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use mesh_auth::{Refused, Verifier};
-use mesh_events::Nats;
-use mesh_runtime::{Service, ServiceConfig};
+use mesh_auth::Refused;
 use mesh_testkit::{eventually, isolated_nats};
 use shop::users::v1::RevokeRoleRequest;
-use users::Config;
 
-use crate::support::{Users, uuid, verifier};
+use crate::{
+    elsewhere::{Elsewhere, with_broker},
+    support::{Users, uuid},
+};
 
 /// The bound of the promise.
 const SOON: Duration = Duration::from_secs(1);
-
-/// A service elsewhere, which verifies tokens and hears what is revoked.
-struct Elsewhere {
-    verifier: Arc<Verifier>,
-    service: Service,
-    _nats: Nats,
-}
-
-impl Elsewhere {
-    async fn start(users: &Users, broker: &str) -> Self {
-        let config = ServiceConfig {
-            nats_url: broker.parse().ok(),
-            log_level: "off".to_owned(),
-            ..ServiceConfig::default()
-        };
-        let service = Service::begin("elsewhere", &config).await.unwrap();
-        let nats = mesh_events::connect(&service, &config).await.unwrap();
-        let verifier = Arc::new(verifier());
-        verifier.replace_keys(&users.keys().await);
-        verifier.revocations().follow(&service, nats.client(), nats.jetstream());
-        let revocations = verifier.revocations();
-        eventually("the bucket to be read", async || !revocations.is_lost()).await;
-        Self { verifier, service, _nats: nats }
-    }
-
-    fn refuses(&self, token: &str) -> Option<Refused> {
-        self.verifier.verify(&format!("Bearer {token}")).err()
-    }
-
-    async fn hears(&self, token: &str) {
-        eventually("the token to be refused", async || self.refuses(token).is_some()).await;
-        assert_eq!(self.refuses(token), Some(Refused::Revoked));
-    }
-}
-
-impl Drop for Elsewhere {
-    fn drop(&mut self) {
-        self.service.stop();
-    }
-}
-
-fn with_broker(url: String) -> impl FnOnce(Config) -> Config {
-    move |config| {
-        let service = ServiceConfig { nats_url: url.parse().ok(), ..config.service };
-        Config { service, ..config }
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_of_a_session_that_was_signed_out_is_refused_elsewhere_within_a_second() {
@@ -77,7 +27,7 @@ async fn a_token_of_a_session_that_was_signed_out_is_refused_elsewhere_within_a_
 
     users.sign_out(&ada.user_id, &here.session.unwrap().session_id).await.unwrap();
     let begun = Instant::now();
-    elsewhere.hears(&here_token).await;
+    elsewhere.hears(&here_token, Refused::Revoked).await;
 
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
     assert_eq!(elsewhere.refuses(&there_token), None);
@@ -97,7 +47,7 @@ async fn tokens_with_a_role_that_was_revoked_are_refused_and_the_next_one_is_not
     let request = RevokeRoleRequest { request_id, user_id, role: "support".to_owned() };
     users.roles.clone().revoke_role(request).await.unwrap();
 
-    elsewhere.hears(&tokens.access_token).await;
+    elsewhere.hears(&tokens.access_token, Refused::Revoked).await;
     let next = users.refresh(&tokens.refresh_token).await.unwrap().tokens.unwrap();
     assert_eq!(elsewhere.refuses(&next.access_token), None);
 }
@@ -118,5 +68,5 @@ async fn what_is_revoked_while_the_broker_is_away_is_heard_when_it_is_back() {
     assert_eq!(elsewhere.refuses(&token), None, "the rule while nobody knows");
 
     broker.up().await;
-    elsewhere.hears(&token).await;
+    elsewhere.hears(&token, Refused::Revoked).await;
 }
