@@ -151,7 +151,7 @@ impl Legible<'_> {
             );
             return Err(self.reader.wrong(&written.backend.span(), why));
         };
-        let made = |name: &str| {
+        let made = |name: &str| -> Result<Arc<Route>, Wrong> {
             Ok(Arc::new(Route {
                 name: name.into(),
                 moved: self.flag(&written.moved)?,
