@@ -36,5 +36,6 @@ mod scorecard;
 mod shop;
 mod sign_in;
 mod storefront;
+mod strangler;
 mod toolchains;
 mod versions;

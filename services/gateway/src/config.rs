@@ -56,6 +56,11 @@ pub struct Config {
     #[arg(long, env = "EDGE_FILE")]
     pub edge_file: Option<PathBuf>,
 
+    /// A TOML file with what an old system still answers, and for whom; read again when it changes,
+    /// without it there is none.
+    #[arg(long, env = "LEGACY_FILE")]
+    pub legacy_file: Option<PathBuf>,
+
     /// The certificate that clients are shown, a PEM file that is reread when it changes; without it
     /// they ask in plaintext.
     #[arg(long, env = "EDGE_TLS_CERT", requires = "edge_tls_key")]

@@ -16,12 +16,13 @@ use crate::{
     access::{self, Access, Kind},
     edge::{Edge, Way},
     json::{self, Failure},
+    legacy::{self, Crossing, Legacy},
     metadata,
     own::Own,
     pages::{self, Pages},
     refused::{self, Refused},
     relay,
-    routes::Routes,
+    routes::{Routes, Rpc},
     story::Story,
     timing,
     web::Form,
@@ -37,6 +38,8 @@ pub(crate) struct Front {
     pub(crate) own: Own,
     pub(crate) pages: Pages,
     pub(crate) edge: Edge,
+    /// None if no old system answers anything.
+    pub(crate) legacy: Option<Arc<Legacy>>,
     /// Cancelled when connections are told good-bye: streams that have no end do so then.
     pub(crate) closing: CancellationToken,
 }
@@ -76,6 +79,44 @@ fn is_grpc(kind: &str) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', ';']))
 }
 
+/// What a request asks for.
+struct Meant<'a> {
+    /// Where its path leads, if it speaks HTTP.
+    routed: Option<Result<Route<'a>, mesh_transcode::Refusal>>,
+    rpc: Option<&'a Rpc>,
+    /// If an old system has something to do with it.
+    crossing: Option<Crossing>,
+    /// What it is called in the log.
+    name: Arc<str>,
+    kind: Kind,
+}
+
+impl<'a> Meant<'a> {
+    fn of(front: &'a Front, speech: Speech, head: &Parts, path: &'a str) -> Self {
+        let page = front.pages.template(path);
+        let routed = (speech == Speech::Http).then(|| front.transcoder.route(&head.method, path));
+        let (rpc, name): (_, Arc<str>) = match &routed {
+            Some(Ok(route)) => {
+                let template = route.binding().template().to_string();
+                (front.routes.of(route.binding().rpc()), template.into())
+            }
+            Some(Err(_)) => (None, page.into()),
+            None => match front.routes.find(path) {
+                Some(rpc) => (Some(rpc), Arc::clone(&rpc.path)),
+                None => (None, access::known(path).into()),
+            },
+        };
+        let kind = Kind::of(rpc.map(|rpc| &rpc.descriptor), page != pages::UNKNOWN);
+        let may_cross = routed.is_some() && page == pages::UNKNOWN;
+        let legacy = front.legacy.as_ref().filter(|_| may_cross);
+        let binding = rpc.map(|rpc| (&*name, rpc));
+        let crossing = legacy.and_then(|legacy| legacy.crossing(head, binding));
+        let unnamed = crossing.as_ref().filter(|_| rpc.is_none());
+        let name = unnamed.map_or(name, |crossing| Arc::clone(crossing.name()));
+        Self { routed, rpc, crossing, name, kind }
+    }
+}
+
 /// Answers one request.
 pub(crate) async fn answer(
     front: Arc<Front>,
@@ -88,27 +129,12 @@ pub(crate) async fn answer(
     let asked = front.edge.enter(&mut head, way);
     let speech = Speech::of(&head.headers);
     let path = head.uri.path().to_owned();
-    let routed = (speech == Speech::Http).then(|| front.transcoder.route(&head.method, &path));
-    let route: Arc<str> = match &routed {
-        Some(Ok(route)) => route.binding().template().to_string().into(),
-        Some(Err(_)) => front.pages.template(&path).into(),
-        None => match front.routes.find(&path) {
-            Some(rpc) => Arc::clone(&rpc.path),
-            None => access::known(&path).into(),
-        },
-    };
-    let span = trace::begin(trace::extract(&head.headers), || span(&head.method, &route));
+    let Meant { routed, rpc, crossing, name, kind } = Meant::of(&front, speech, &head, &path);
+    let span = trace::begin(trace::extract(&head.headers), || span(&head.method, &name));
     correlation::note(&span, story.correlation_id());
 
-    let rpc = match &routed {
-        Some(Ok(route)) => front.routes.of(route.binding().rpc()),
-        Some(Err(_)) => None,
-        None => front.routes.find(&path),
-    };
-    let kind =
-        Kind::of(rpc.map(|rpc| &rpc.descriptor), front.pages.template(&path) != pages::UNKNOWN);
     let method = head.method.clone();
-    let access = Access { method, route, kind, begun, span: span.clone() };
+    let access = Access { method, route: name, kind, begun, span: span.clone() };
     let verdict = front.edge.count(&head, rpc.map(|rpc| &*rpc.path));
     let refused = verdict.early.map(Refused::RateLimited).or_else(|| limit(&front, &head).err());
     let work = async {
@@ -116,7 +142,12 @@ pub(crate) async fn answer(
             (Some(refused), _) | (None, Some(Err(refused))) => speech.refuse(refused, &story),
             (None, Some(Ok(response))) => response,
             (None, None) => match (speech, routed) {
-                (Speech::Http, Some(routed)) => http(&front, routed, &head, body, &story).await,
+                (Speech::Http, Some(routed)) => match &crossing {
+                    Some(crossing) => {
+                        legacy::answer(&front, crossing, routed, (&head, body), &story).await
+                    }
+                    None => contracts(&front, routed, &head, body, &story).await,
+                },
                 (Speech::Web(form), _) => {
                     let body = form.request(body);
                     form.answer(grpc(&front, &head, body, &story).await)
@@ -155,7 +186,8 @@ fn span(method: &Method, route: &str) -> Span {
     )
 }
 
-async fn http(
+/// Answers what the contracts have at a path, or a page of the gateway's own.
+pub(crate) async fn contracts(
     front: &Arc<Front>,
     routed: Result<Route<'_>, mesh_transcode::Refusal>,
     head: &Parts,

@@ -8,7 +8,10 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts}
 use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited, StreamBody};
 use hyper::body::Incoming;
-use mesh_rpc::Channel;
+use mesh_rpc::{
+    Channel,
+    criticality::{self, Criticality},
+};
 use mesh_transcode::{Binding, Framing, Refusal, Route, http_code};
 use prost_reflect::DynamicMessage;
 use tonic::{Request, Status, Streaming, body::Body, client::Grpc, metadata::MetadataMap};
@@ -82,9 +85,29 @@ pub(crate) async fn answer(
     body: Incoming,
     story: &Story,
 ) -> Result<Response<Body>, Failure> {
-    let binding = route.binding();
     let json = read(front, route, head, body).await?;
-    let mut message = route.request(head.uri.query(), &json)?;
+    call(front, route, (head, &json), story, None).await
+}
+
+/// Asks again what was asked without a body, so that a service that is pressed leaves it first.
+pub(crate) async fn repeat(
+    front: &Arc<Front>,
+    route: &Route<'_>,
+    head: &Parts,
+    story: &Story,
+) -> Result<Response<Body>, Failure> {
+    call(front, route, (head, &[]), story, Some(Criticality::Sheddable)).await
+}
+
+async fn call(
+    front: &Arc<Front>,
+    route: &Route<'_>,
+    (head, json): (&Parts, &[u8]),
+    story: &Story,
+    matters: Option<Criticality>,
+) -> Result<Response<Body>, Failure> {
+    let binding = route.binding();
+    let mut message = route.request(head.uri.query(), json)?;
     headers::fill(&mut message, &head.headers)?;
     let rpc = front.routes.of(binding.rpc()).ok_or(Refused::RpcUnknown)?;
 
@@ -96,6 +119,9 @@ pub(crate) async fn answer(
         sent.remove(name);
     }
     story.tell(&mut sent);
+    if let Some(matters) = matters {
+        sent.insert(criticality::HEADER, HeaderValue::from_static(matters.as_str()));
+    }
     *request.metadata_mut() = MetadataMap::from_headers(sent);
     let client = Grpc::new(rpc.channel.clone());
     if binding.rpc().is_server_streaming() {
@@ -117,6 +143,11 @@ async fn read(
     if route.binding().takes_body() {
         route.check_type(&head.headers)?;
     }
+    collect(front, body).await
+}
+
+/// Reads a body to its end, if that comes in time and within the bound.
+pub(crate) async fn collect(front: &Front, body: Incoming) -> Result<Bytes, Failure> {
     let max = front.config.max_body_bytes;
     let length = body.size_hint().lower();
     if usize::try_from(length).is_ok_and(|length| length > max) {

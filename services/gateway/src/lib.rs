@@ -3,7 +3,7 @@
 //!
 //! `listener` accepts connections, `door` finds out what a request speaks; `relay` passes gRPC through,
 //! `web` puts gRPC-Web around it, `json` transcodes; `pages` are the gateway's own; `edge` is what
-//! holds whatever a request speaks.
+//! holds whatever a request speaks; `legacy` is what an old system still answers.
 
 mod access;
 mod codec;
@@ -14,6 +14,7 @@ mod edge;
 mod headers;
 mod health;
 mod json;
+mod legacy;
 mod listener;
 mod metadata;
 mod own;
@@ -30,7 +31,9 @@ mod whole;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use mesh_rpc::{Channel, Discovery, Identity, policy::LivePolicy};
+use mesh_auth::Verifier;
+use mesh_flags::Flags;
+use mesh_rpc::{Channel, Discovery, Identity, access::users_of_service, policy::LivePolicy};
 use mesh_runtime::{Service, Started, parse_discovery};
 use mesh_transcode::{Binding, Segment, Transcoder, openapi};
 use tokio::net::TcpListener;
@@ -42,6 +45,7 @@ pub use edge::{Origin, Owner, Subject};
 use door::Front;
 use edge::{Edge, Places};
 use health::Health;
+use legacy::{Ground, Legacy, Place};
 use own::Own;
 use pages::Pages;
 use routes::Routes;
@@ -59,7 +63,15 @@ pub async fn start(mut config: Config) -> anyhow::Result<Started> {
     let routes = Routes::connect(&service, &discovery, policy.current().contracts())?;
     let rpcs = routes.descriptors();
     let transcoder = Transcoder::new(&routes.pool, rpcs.iter().cloned())?;
-    let edge = Edge::new(&config, &Reached { routes: &routes, transcoder: &transcoder })?;
+    let users = users_of_service(&service, &config.service)?;
+    let reached = Reached { routes: &routes, transcoder: &transcoder };
+    let edge = Edge::new(&config, &reached, users.clone())?;
+    let flags = told(&service, &config, users.as_ref()).await?;
+    let legacy = config.legacy_file.as_ref().map(|path| {
+        let ground = Ground { places: reached.places(), flags };
+        Legacy::follow(&service, path, ground)
+    });
+    let legacy = legacy.transpose()?;
     config.forward_metadata.extend(edge.added().cloned());
     let current = policy.current();
     let page = openapi(&transcoder, current.contracts(), "Shopmesh", service.version());
@@ -73,6 +85,7 @@ pub async fn start(mut config: Config) -> anyhow::Result<Started> {
         service: service.clone(),
         config,
         edge,
+        legacy,
         own: Own::new(&service, &rpcs, &closing)?,
         routes,
         transcoder,
@@ -84,10 +97,45 @@ pub async fn start(mut config: Config) -> anyhow::Result<Started> {
     Ok(Started { service, grpc: address })
 }
 
+/// Hears what operators say of flags, and which tokens were revoked. Who is told of no broker hears
+/// neither: then flags are as declared, and tokens are good until they expire.
+async fn told(
+    service: &Service,
+    config: &Config,
+    users: Option<&Arc<Verifier>>,
+) -> anyhow::Result<Flags> {
+    let flags = Flags::declared(service.name(), shop::DECLARATIONS)?;
+    if config.service.nats_url.is_none() {
+        return Ok(flags);
+    }
+    let nats = mesh_events::connect(service, &config.service).await?;
+    flags.follow(service, nats.client(), nats.jetstream());
+    if let Some(users) = users {
+        users.revocations().follow(service, nats.client(), nats.jetstream());
+    }
+    Ok(flags)
+}
+
 /// What can be asked here, for a configuration that refers to it.
 struct Reached<'a> {
     routes: &'a Routes,
     transcoder: &'a Transcoder,
+}
+
+impl Reached<'_> {
+    /// Where the contracts have something, and for whom.
+    fn places(&self) -> Vec<Place> {
+        let place = |binding: &Binding| {
+            let rpc = binding.rpc();
+            Place {
+                method: binding.method().clone(),
+                template: binding.template().clone(),
+                is_public: self.routes.of(rpc).is_some_and(|rpc| rpc.is_public),
+                is_stream: rpc.is_server_streaming(),
+            }
+        };
+        self.transcoder.bindings().iter().map(place).collect()
+    }
 }
 
 impl Places for Reached<'_> {

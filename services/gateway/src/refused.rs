@@ -41,6 +41,12 @@ pub(crate) enum Refused {
     Stopping,
     #[error("a message cannot be read, or said in JSON")]
     MessageUnreadable,
+    #[error("the system that answers this is not reached; ask again")]
+    LegacyAway,
+    #[error("the system that answers this gave no answer that can be handed on")]
+    LegacyBroken,
+    #[error("the system that answers this did not in time")]
+    LegacySlow,
 }
 
 impl Refused {
@@ -58,6 +64,7 @@ impl Refused {
             }
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::LegacyBroken => StatusCode::BAD_GATEWAY,
             other => http_code(other.code()),
         }
     }
@@ -72,9 +79,9 @@ impl Fault for Refused {
             | Self::RateLimited(_)
             | Self::BodyTooLarge(_) => Code::ResourceExhausted,
             Self::OriginUnknown => Code::PermissionDenied,
-            Self::BodyTooSlow => Code::DeadlineExceeded,
+            Self::BodyTooSlow | Self::LegacySlow => Code::DeadlineExceeded,
             Self::BodyBroken | Self::PathTooLong(_) => Code::InvalidArgument,
-            Self::Stopping => Code::Unavailable,
+            Self::Stopping | Self::LegacyAway | Self::LegacyBroken => Code::Unavailable,
             Self::MessageUnreadable => Code::Internal,
         }
     }
@@ -92,6 +99,9 @@ impl Fault for Refused {
             Self::BodyBroken => "BODY_BROKEN",
             Self::Stopping => "SERVICE_STOPPING",
             Self::MessageUnreadable => "MESSAGE_UNREADABLE",
+            Self::LegacyAway => "LEGACY_AWAY",
+            Self::LegacyBroken => "LEGACY_BROKEN",
+            Self::LegacySlow => "LEGACY_SLOW",
         }
     }
 

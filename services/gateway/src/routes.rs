@@ -36,6 +36,8 @@ pub(crate) struct Rpc {
     pub(crate) path: Arc<str>,
     /// When it ends, if its contract says so.
     pub(crate) deprecated: Option<Deprecated>,
+    /// Whether everybody may call it, signed in or not.
+    pub(crate) is_public: bool,
 }
 
 /// The RPCs that can be reached, by path.
@@ -64,8 +66,9 @@ impl Routes {
                     let path: Arc<str> = path(&descriptor).into();
                     let contract = contracts.method(path.trim_start_matches('/'));
                     let deprecated = contract.and_then(Deprecated::of);
-                    let channel = channel.clone();
-                    let rpc = Rpc { descriptor, channel, path: Arc::clone(&path), deprecated };
+                    let is_public = contract.is_some_and(|contract| contract.access.public);
+                    let (channel, name) = (channel.clone(), Arc::clone(&path));
+                    let rpc = Rpc { descriptor, channel, path: name, deprecated, is_public };
                     routes.rpcs.insert(path, rpc);
                 }
             }

@@ -19,11 +19,22 @@ struct Whole(Bytes);
 
 /// An answer with these bytes.
 pub(crate) fn answer(status: StatusCode, kind: &'static str, bytes: Bytes) -> Response<Body> {
+    let mut response = plain(status, bytes);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+/// The same, of no kind yet.
+pub(crate) fn plain(status: StatusCode, bytes: Bytes) -> Response<Body> {
     let mut response = Response::new(Body::new(Full::from(bytes.clone())));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response.extensions_mut().insert(Whole(bytes));
     response
+}
+
+/// The bytes of an answer that is whole.
+pub(crate) fn bytes(response: &Response<Body>) -> Option<&Bytes> {
+    response.extensions().get().map(|Whole(bytes)| bytes)
 }
 
 /// The same, of JSON.

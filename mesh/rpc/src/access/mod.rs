@@ -118,17 +118,7 @@ impl Access {
             ))
             .into());
         }
-        let users = match &config.user_keys {
-            Some(file) => {
-                let when_lost = config
-                    .revocations_lost
-                    .parse()
-                    .map_err(|error| ConfigError(format!("REVOCATIONS_LOST: {error}")))?;
-                let verifier = Verifier::new(&config.user_issuer, &config.user_audience);
-                Some(keys::follow(service, file, Arc::new(verifier.when_lost(when_lost)))?)
-            }
-            None => None,
-        };
+        let users = users_of_service(service, config)?;
         let callers = Callers::declared(declarations.iter().copied())?;
         Ok(Self::new(service.name(), users, callers, &config.operators))
     }
@@ -194,6 +184,22 @@ impl Access {
         }
         Ok(request)
     }
+}
+
+/// Who says who a user is, as a service is configured: `USER_KEYS`, `USER_ISSUER`, `USER_AUDIENCE` and
+/// `REVOCATIONS_LOST`; nobody without the first. The keys are read again when they change.
+///
+/// # Errors
+/// A [`ConfigError`] if the keys cannot be used.
+pub fn users_of_service(
+    service: &Service,
+    config: &ServiceConfig,
+) -> Result<Option<Arc<Verifier>>, ConfigError> {
+    let Some(file) = &config.user_keys else { return Ok(None) };
+    let when_lost = config.revocations_lost.parse();
+    let when_lost = when_lost.map_err(|error| ConfigError(format!("REVOCATIONS_LOST: {error}")))?;
+    let verifier = Verifier::new(&config.user_issuer, &config.user_audience);
+    keys::follow(service, file, Arc::new(verifier.when_lost(when_lost))).map(Some)
 }
 
 impl Shared {

@@ -13,22 +13,25 @@ mod rewrites;
 mod rules;
 mod tls;
 
-use std::{fs, net::SocketAddr, time::Instant};
+use std::{fs, net::SocketAddr, sync::Arc, time::Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use http::{HeaderName, HeaderValue, Response, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, header, request::Parts};
+use mesh_auth::{User, Verifier};
 use tonic::body::Body;
 
 pub use caller::Subject;
 pub use cors::Origin;
 
 pub(crate) use caller::address;
-pub(crate) use file::Places;
+pub(crate) use caller::{Caller, caller};
+pub(crate) use file::{Places, Reader, Wrong};
 pub(crate) use rates::seconds;
+pub(crate) use rewrites::rest;
 pub(crate) use tls::Tls;
 
 use crate::{Config, pages, refused::Refused, whole};
-use caller::{Client, caller};
+use caller::Client;
 use cors::Cors;
 use file::Sheet;
 use hops::Hops;
@@ -59,6 +62,8 @@ pub(crate) struct Edge {
     cors: Option<Cors>,
     hops: Hops,
     sheet: Sheet,
+    /// None if no user is known here: then everybody counts by address.
+    users: Option<Arc<Verifier>>,
     pub(crate) tls: Option<Tls>,
 }
 
@@ -71,8 +76,12 @@ pub(crate) struct Asked {
 }
 
 impl Edge {
-    /// Reads the configuration, and what it refers to.
-    pub(crate) fn new(config: &Config, places: &impl Places) -> Result<Self> {
+    /// Reads the configuration, and what it refers to; `users` says who somebody is.
+    pub(crate) fn new(
+        config: &Config,
+        places: &impl Places,
+        users: Option<Arc<Verifier>>,
+    ) -> Result<Self> {
         let sheet = match &config.edge_file {
             Some(path) => {
                 let text = fs::read_to_string(path);
@@ -96,6 +105,7 @@ impl Edge {
             cors: Cors::new(&config.cors_origins, &config.forward_metadata),
             hops: Hops::new(&config.trusted_hops),
             sheet,
+            users,
             tls,
         })
     }
@@ -105,7 +115,8 @@ impl Edge {
         self.sheet.request.names()
     }
 
-    /// Makes a request what the configuration says it is, and notes where it comes from.
+    /// Makes a request what the configuration says it is, and notes where it comes from, and whose it
+    /// is, if that is sure.
     pub(crate) fn enter(&self, head: &mut Parts, way: Way) -> Asked {
         let asked = Asked {
             origin: head.headers.get(header::ORIGIN).cloned(),
@@ -116,6 +127,9 @@ impl Edge {
         self.sheet.request.apply(&mut head.headers);
         if let Some(uri) = self.sheet.rewrites.apply(&head.uri) {
             head.uri = uri;
+        }
+        if let Some(user) = self.users.as_ref().and_then(|users| user(users, &head.headers)) {
+            head.extensions.insert(Subject(user.subject().to_string().into()));
         }
         asked
     }
@@ -147,6 +161,14 @@ impl Edge {
         }
         self.sheet.answer.apply(headers);
     }
+}
+
+/// The user whose token a request shows, if it is good. Whose is not, or who shows several, is nobody
+/// here; what becomes of the request is for the service to say.
+fn user(users: &Verifier, headers: &HeaderMap) -> Option<Arc<User>> {
+    let mut shown = headers.get_all(header::AUTHORIZATION).iter();
+    let only = shown.next().filter(|_| shown.next().is_none())?;
+    users.verify(only.to_str().ok()?).ok()
 }
 
 /// Refuses what would be done twice.

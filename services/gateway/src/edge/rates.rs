@@ -1,8 +1,9 @@
 //! How often somebody may ask: token buckets, one for each caller and limit.
 //!
-//! The limits are this process's own. Of several gateways each lets as much through, and who spreads
-//! requests over them has the sum: a limit is approximate, and what must never be exceeded is for the
-//! service to count.
+//! The limits are this process's own: over several gateways they are approximate. Each has an even share
+//! of a quota, if the file says how many there are, and else lets as much through as one alone; what must
+//! never be exceeded is for the service to count. A bucket that all share would cost each request a round
+//! trip, and be away with the broker.
 
 use std::{
     collections::HashMap,
@@ -46,7 +47,7 @@ pub(crate) struct Rates {
 #[derive(Debug)]
 pub(crate) struct Limit {
     name: Arc<str>,
-    quota: Quota,
+    pub(super) quota: Quota,
     callers: Mutex<Recent<Caller, Level>>,
 }
 

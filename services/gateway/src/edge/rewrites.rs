@@ -21,7 +21,7 @@ impl Rewrites {
 }
 
 /// What stands behind `from`, if `path` is that place or below it.
-fn rest<'a>(path: &'a str, from: &str) -> Option<&'a str> {
+pub(crate) fn rest<'a>(path: &'a str, from: &str) -> Option<&'a str> {
     let rest = path.strip_prefix(from)?;
     (rest.is_empty() || rest.starts_with(['/', ':'])).then_some(rest)
 }

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, fmt, ops::Range};
 
 use http::{HeaderName, HeaderValue, header::AUTHORIZATION};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use toml::Spanned;
 
 use super::{
@@ -16,6 +16,8 @@ use crate::metadata;
 
 /// The most that a quota may be of either.
 const MOST: i64 = 1_000_000;
+/// The most gateways that share quotas.
+const MOST_GATEWAYS: i64 = 1_000;
 /// What belongs to the connection, or to how a body is to be read.
 const FRAMING: [&str; 9] = [
     "connection",
@@ -42,8 +44,8 @@ pub(crate) struct Sheet {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {why}")]
 pub(crate) struct Wrong {
-    line: usize,
-    why: String,
+    pub(crate) line: usize,
+    pub(crate) why: String,
 }
 
 /// What can be asked here, to tell places from mistakes.
@@ -66,6 +68,7 @@ struct Written {
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct WrittenRates {
+    gateways: Option<Spanned<i64>>,
     address: Option<WrittenQuota>,
     user: Option<WrittenQuota>,
     rpcs: BTreeMap<Spanned<String>, WrittenQuota>,
@@ -97,9 +100,7 @@ impl Sheet {
     /// Reads the file's text.
     pub(super) fn read(text: &str, places: &impl Places) -> Result<Self, Wrong> {
         let reader = Reader { text };
-        let written: Written = toml::from_str(text).map_err(|error| {
-            reader.wrong(&error.span().unwrap_or_default(), error.message().replace('\n', " "))
-        })?;
+        let written: Written = reader.read()?;
         Ok(Self {
             rates: reader.rates(&written.rates, places)?,
             request: reader.rules(&written.request, &Side::Request)?,
@@ -116,19 +117,30 @@ enum Side {
 }
 
 /// Makes sense of values, and knows where they stand.
-struct Reader<'a> {
-    text: &'a str,
+pub(crate) struct Reader<'a> {
+    pub(crate) text: &'a str,
 }
 
 impl Reader<'_> {
-    fn wrong(&self, at: &Range<usize>, why: impl fmt::Display) -> Wrong {
+    /// What stands in the file.
+    pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, Wrong> {
+        toml::from_str(self.text).map_err(|error| {
+            self.wrong(&error.span().unwrap_or_default(), error.message().replace('\n', " "))
+        })
+    }
+
+    pub(crate) fn wrong(&self, at: &Range<usize>, why: impl fmt::Display) -> Wrong {
         let before = self.text.as_bytes().iter().take(at.start);
         Wrong { line: 1 + before.filter(|byte| **byte == b'\n').count(), why: why.to_string() }
     }
 
     fn rates(&self, written: &WrittenRates, places: &impl Places) -> Result<Rates, Wrong> {
+        let gateways = match &written.gateways {
+            Some(gateways) => self.number("gateways", gateways, MOST_GATEWAYS)?,
+            None => 1,
+        };
         let general = |name: &str, quota: &Option<WrittenQuota>| {
-            let quota = quota.as_ref().map(|quota| self.quota(quota)).transpose()?;
+            let quota = quota.as_ref().map(|quota| self.quota(quota, gateways)).transpose()?;
             Ok(quota.map(|quota| Limit::new(name, quota)))
         };
         let mut rates = Rates {
@@ -146,22 +158,30 @@ impl Reader<'_> {
                 return Err(self.wrong(&rpc.span(), why));
             }
             let short = name.rsplit('/').next().unwrap_or(name);
-            rates.rpcs.insert(format!("/{name}"), Limit::new(short, self.quota(quota)?));
+            rates.rpcs.insert(format!("/{name}"), Limit::new(short, self.quota(quota, gateways)?));
         }
         Ok(rates)
     }
 
-    fn quota(&self, written: &WrittenQuota) -> Result<Quota, Wrong> {
-        let read = |name: &str, value: &Spanned<i64>| {
-            let fits = Some(*value.get_ref()).filter(|value| (1..=MOST).contains(value));
-            fits.and_then(|value| u32::try_from(value).ok()).ok_or_else(|| {
-                let why = format!("`{name}` is {}: expected 1 to {MOST}", value.get_ref());
-                self.wrong(&value.span(), why)
-            })
-        };
-        Ok(Quota {
-            requests: read("requests", &written.requests)?,
-            seconds: read("seconds", &written.seconds)?,
+    /// What each of so many gateways has of a quota.
+    fn quota(&self, written: &WrittenQuota, gateways: u32) -> Result<Quota, Wrong> {
+        let requests = self.number("requests", &written.requests, MOST)?;
+        if requests < gateways {
+            let why = format!(
+                "`requests` is {requests}, of which none is left for some of {gateways} gateways: \
+                 expected at least {gateways}"
+            );
+            return Err(self.wrong(&written.requests.span(), why));
+        }
+        let seconds = self.number("seconds", &written.seconds, MOST)?;
+        Ok(Quota { requests: requests / gateways, seconds })
+    }
+
+    fn number(&self, name: &str, value: &Spanned<i64>, most: i64) -> Result<u32, Wrong> {
+        let fits = Some(*value.get_ref()).filter(|value| (1..=most).contains(value));
+        fits.and_then(|value| u32::try_from(value).ok()).ok_or_else(|| {
+            let why = format!("`{name}` is {}: expected 1 to {most}", value.get_ref());
+            self.wrong(&value.span(), why)
         })
     }
 
@@ -226,7 +246,8 @@ impl Reader<'_> {
         Ok(Rewrites(read))
     }
 
-    fn path<'a>(&self, written: &'a Spanned<String>) -> Result<&'a str, Wrong> {
+    /// A path, or the beginning of one.
+    pub(crate) fn path<'a>(&self, written: &'a Spanned<String>) -> Result<&'a str, Wrong> {
         let path = written.get_ref();
         let fits = |c: char| c.is_ascii_alphanumeric() || "-._~:".contains(c);
         let parts = path.strip_prefix('/');

@@ -50,12 +50,29 @@ to = "/v1"
 }
 
 #[test]
+fn gateways_share_what_is_meant_for_all_of_them() {
+    let text = "[rates]\ngateways = 3\n[rates.user]\nrequests = 200\nseconds = 60\n[rates.rpcs]\n\
+                \"shop.orders.v1.OrdersService/PlaceOrder\" = { requests = 3, seconds = 9 }";
+    let rates = Sheet::read(text, &Shop).unwrap().rates;
+
+    assert_eq!(rates.user.unwrap().quota, Quota { requests: 66, seconds: 60 });
+    let rpc = &rates.rpcs["/shop.orders.v1.OrdersService/PlaceOrder"];
+    assert_eq!(rpc.quota, Quota { requests: 1, seconds: 9 });
+}
+
+#[test]
 fn what_cannot_be_is_named_with_its_line_and_what_was_expected() {
     for (text, line, said) in [
         ("[rates.address]\nrequests = 1\nsecond = 1", 3, "unknown field `second`"),
         ("[rates.address]\nrequests = 1", 1, "missing field `seconds`"),
         ("[rates]\naddress = 7", 2, "expected struct"),
         ("\n[rates.user]\nrequests = 0\nseconds = 1", 3, "`requests` is 0: expected 1 to 1000000"),
+        ("[rates]\ngateways = 0", 2, "`gateways` is 0: expected 1 to 1000"),
+        (
+            "[rates]\ngateways = 3\n[rates.user]\nrequests = 2\nseconds = 1",
+            4,
+            "none is left for some of 3 gateways: expected at least 3",
+        ),
         ("[rates.rpcs]\n\"a.B/C\" = { requests = 1, seconds = 1 }", 2, "expected package.Service"),
         ("[request]\nset = { te = \"x\" }", 2, "says how a message is read"),
         ("[request]\nset = { \"a b\" = \"x\" }", 2, "is no header"),
