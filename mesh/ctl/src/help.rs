@@ -348,9 +348,7 @@ Examples:
 
 It is what each services/*/mesh.toml declares. A name of a service, RPC, stream or event that does not
 exist is refused with its file and line. Unwise are circles of calls, more than three calls in a row,
-a service that all others call, a store of two services, and a call that may take longer than anybody
-waits for its caller. If a shop is up, so is a service that made more than five calls of another for each
-request, as they have counted.
+a service that all others call, and a call that may take longer than anybody waits for its caller.
 
 Exit codes: 0 nothing unwise, or it was not asked for; 1 something is, or a declaration is wrong.";
 

@@ -7,10 +7,7 @@ use meshctl::graph::{Edge, Graph};
 use meshctl::services;
 use serde_json::json;
 
-use super::top::glance_at;
 use crate::output::{self, Tone};
-use crate::project::Project;
-use crate::state::State;
 
 /// How to show it.
 #[derive(Debug, clap::Args)]
@@ -37,7 +34,7 @@ pub struct Args {
 pub async fn run(args: Args) -> Result<ExitCode> {
     let graph = Graph::read(services::sources())?;
     if args.lint {
-        return lint(&graph, args.json).await;
+        return lint(&graph, args.json);
     }
     if args.json {
         output::json(&json!(graph))?;
@@ -55,13 +52,8 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn lint(graph: &Graph, json: bool) -> Result<ExitCode> {
-    let mut findings = graph.lint();
-    // Declarations say it anywhere; a shop that is up here, how much is said besides.
-    let state = Project::find().ok().and_then(|it| State::find(&it.home).ok().flatten());
-    if let Some(state) = state {
-        findings.extend(graph.chatty(&graph.talks(&glance_at(&state).await)));
-    }
+fn lint(graph: &Graph, json: bool) -> Result<ExitCode> {
+    let findings = graph.lint();
     if json {
         output::json(&json!({ "findings": findings }))?;
     } else if findings.is_empty() {

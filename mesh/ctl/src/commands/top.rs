@@ -138,11 +138,7 @@ fn inputs() -> mpsc::Receiver<Input> {
 
 /// Looks at what runs now: pids change.
 async fn glance(project: &Project) -> Result<Glance> {
-    Ok(glance_at(&State::load(&project.home)?).await)
-}
-
-/// Looks at everything that is up.
-pub async fn glance_at(state: &State) -> Glance {
+    let state = State::load(&project.home)?;
     let mut processes: Vec<Process> = state
         .instances()
         .map(|(name, replica, instance)| Process {
@@ -155,7 +151,7 @@ pub async fn glance_at(state: &State) -> Glance {
     for (name, server) in [("postgres", &state.postgres), ("nats", &state.nats)] {
         processes.push(Process { name: name.to_owned(), replica: 0, pid: server.pid, admin: None });
     }
-    look(processes).await
+    Ok(look(processes).await)
 }
 
 fn print(view: &View) -> Result<()> {

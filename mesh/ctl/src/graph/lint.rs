@@ -23,7 +23,7 @@ pub struct Finding {
 
 impl Graph {
     /// Everything unwise about it: circles of calls, chains of more than three, a service that all others
-    /// need, stores that are shared, and calls that may wait longer than anybody waits for their caller.
+    /// need, and calls that may wait longer than anybody waits for their caller.
     pub fn lint(&self) -> Vec<Finding> {
         let mut findings = self.circles();
         // In a circle every chain has no end.
@@ -32,7 +32,6 @@ impl Graph {
         }
         findings.extend(self.hubs());
         findings.extend(self.late());
-        findings.extend(self.shared());
         findings.sort();
         findings
     }
@@ -132,25 +131,6 @@ impl Graph {
         .collect()
     }
 
-    /// Databases that several services declare.
-    fn shared(&self) -> Vec<Finding> {
-        let mut findings = Vec::new();
-        for (n, (store, service, place)) in self.stores.iter().enumerate() {
-            if let Some((_, owner, _)) = self.stores[..n].iter().find(|(other, ..)| other == store)
-            {
-                findings.push(Finding {
-                    pattern: "shared store",
-                    evidence: format!(
-                        "{service} and {owner} both keep what is theirs in `{store}`: neither can change \
-                         it alone, and whoever asks it asks both"
-                    ),
-                    place: place.clone(),
-                });
-            }
-        }
-        findings
-    }
-
     /// Calls whose default deadline is beyond the longest that any RPC of the caller may have.
     fn late(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
@@ -174,7 +154,7 @@ impl Graph {
         findings
     }
 
-    pub(super) fn place_of(&self, from: &str, to: &str) -> Place {
+    fn place_of(&self, from: &str, to: &str) -> Place {
         let edge = self.calls.iter().find(|edge| edge.from == from && edge.to == to);
         edge.map(|edge| edge.place.clone()).unwrap_or_else(|| self.place_to(to))
     }

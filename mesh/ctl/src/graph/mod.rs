@@ -1,7 +1,6 @@
 //! The service graph: who calls whom and who hears of whom, as every `mesh.toml` declares it. What it
 //! names has to be there; what is there but unwise, [`Graph::lint`] says.
 
-mod chatty;
 mod draw;
 mod lint;
 mod picture;
@@ -17,11 +16,7 @@ use mesh_policy::{Method, Table};
 use prost_reflect::DescriptorPool;
 use serde::Serialize;
 
-pub use chatty::Talk;
 pub use lint::Finding;
-
-/// Of a series of metrics.
-type Labels = BTreeMap<String, String>;
 
 /// Services and what leads from one to another.
 #[derive(Clone, Debug, Serialize)]
@@ -32,9 +27,6 @@ pub struct Graph {
     pub calls: Vec<Edge>,
     /// From publisher to subscriber; the events as full message names.
     pub events: Vec<Edge>,
-    /// The databases, each with a service that declares it, and where.
-    #[serde(skip)]
-    stores: Vec<(String, String, Place)>,
     #[serde(skip)]
     contracts: BTreeMap<String, Vec<Method>>,
 }
@@ -100,7 +92,6 @@ impl Graph {
             services: files.iter().map(|file| file.name().to_owned()).collect(),
             calls: Vec::new(),
             events: Vec::new(),
-            stores: files.iter().filter_map(File::store).collect(),
             contracts: files.iter().map(|file| file.methods(&contracts)).collect(),
         };
         graph.services.sort();
@@ -138,14 +129,6 @@ impl File<'_> {
         let quoted = format!("\"{name}\"");
         let line = self.text.lines().position(|line| line.contains(&quoted));
         Place { file: self.path.to_owned(), line: line.map_or(1, |line| line + 1) }
-    }
-
-    fn store(&self) -> Option<(String, String, Place)> {
-        let store = self.declaration.store.clone()?;
-        // Its name may be the service's, which stands before it.
-        let is_it = |line: &str| line.trim_start().starts_with("store");
-        let line = self.text.lines().position(is_it).map_or(1, |line| line + 1);
-        Some((store, self.name().to_owned(), Place { file: self.path.to_owned(), line }))
     }
 
     fn methods(&self, contracts: &Contracts) -> (String, Vec<Method>) {

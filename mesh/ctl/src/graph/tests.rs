@@ -1,8 +1,5 @@
-use tokio::time::Instant;
-
 use super::*;
 use crate::services;
-use crate::top::{Glance, Metrics, Process, Seen};
 
 /// A `mesh.toml` of a service with a contract of the shop.
 fn file(service: &str, calls: &[(&str, &str)]) -> String {
@@ -206,47 +203,4 @@ fn a_bucket_that_is_read_has_to_be_written() {
     assert!(read("write").is_ok());
     let refused = read("read").unwrap_err().to_string();
     assert_eq!(refused.lines().next(), Some("a.toml:5: nobody writes the bucket `prices`"));
-}
-
-#[test]
-fn a_store_of_two_services_is_told() {
-    let keeps = |service: &str, store: &str| format!("{}store = \"{store}\"\n", file(service, &[]));
-    let read = |second: &str| {
-        let files = [("a.toml", keeps("catalog", "goods")), ("b.toml", keeps("inventory", second))];
-        Graph::read(files.iter().map(|(path, text)| (*path, text.as_str()))).unwrap()
-    };
-
-    assert_eq!(read("stock").lint(), []);
-    let shared = read("goods").lint();
-    assert!(matches!(&shared[..], [one] if one.pattern == "shared store"), "{shared:?}");
-    assert!(shared[0].evidence.starts_with("inventory and catalog both keep"), "{shared:?}");
-    assert_eq!(shared[0].place.to_string(), "b.toml:4");
-}
-
-#[test]
-fn a_pair_that_talks_too_much_is_told_by_what_it_has_counted() {
-    let graph = graph(&[("catalog", "inventory")]);
-    let seen = |calls: u32, answered: u32, heard: u32| {
-        let text = format!(
-            "rpc_client_call_duration_seconds_count{{rpc_method=\"a.B/C\",target=\"inventory\"}} {calls}\n\
-             rpc_client_call_duration_seconds_count{{rpc_method=\"a.B/C\",target=\"shipping\"}} 9000\n\
-             rpc_server_call_duration_seconds_count{{rpc_method=\"shop.A/B\"}} {answered}\n\
-             rpc_server_call_duration_seconds_count{{rpc_method=\"grpc.health.v1.Health/Check\"}} 900\n\
-             mesh_consumer_handled_total{{stream=\"orders\"}} {heard}\n"
-        );
-        let process = Process { name: "catalog".to_owned(), replica: 0, pid: 1, admin: None };
-        let metrics = Some(Metrics::parse(&text));
-        let (up_seconds, cpu_seconds, rss_kib) = (None, None, None);
-        let seen = Seen { process, ready: true, up_seconds, cpu_seconds, rss_kib, metrics };
-        let talks = graph.talks(&Glance { at: Instant::now(), seen: vec![seen.clone(), seen] });
-        graph.chatty(&talks)
-    };
-
-    assert_eq!(seen(500, 60, 40), [], "five for each");
-    assert_eq!(seen(9000, 20, 20), [], "too few to tell");
-    let told = seen(560, 60, 40);
-    assert!(matches!(&told[..], [one] if one.pattern == "chatty pair"), "{told:?}");
-    let evidence = "catalog made 1120 calls of inventory for 200 requests and events, 5.6 for each";
-    assert!(told[0].evidence.starts_with(evidence), "{told:?}");
-    assert_eq!(told[0].place.to_string(), "services/catalog/mesh.toml:5");
 }
