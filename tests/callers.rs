@@ -15,7 +15,7 @@ use mesh_testkit::{Platform, ServiceProcess};
 use meshctl::{
     caller::{self, Caller, Evidence},
     demo::Doors,
-    users::{Users, Who},
+    users::{Terms, Users, Who},
 };
 use tonic::{
     body::Body,
@@ -52,7 +52,7 @@ impl Callers {
         let key = platform.user_keys().private();
         let mut known = KNOWN.lock().unwrap();
         let made = known.entry(key.clone()).or_insert_with(|| {
-            let users = Users::read(&key).unwrap();
+            let users = Users::read(&key, &Terms::default()).unwrap();
             let keys = platform.service_keys().clone();
             Arc::new(Self { users, keys, identities: Mutex::default() })
         });
@@ -143,6 +143,7 @@ pub fn operator(platform: &Platform) -> Caller {
     Caller {
         shows: Evidence::Key(platform.service_keys().private(caller::NAME)),
         users: Some(platform.user_keys().private()),
+        terms: Terms::default(),
     }
 }
 

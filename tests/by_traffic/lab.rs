@@ -97,7 +97,8 @@ impl Lab {
     pub fn operator(&self) -> Caller {
         let shows = serde_json::from_value(self.state["caller"].clone()).unwrap();
         let users = self.state["users"].as_str().map(PathBuf::from);
-        Caller { shows, users }
+        let terms = serde_json::from_value(self.state["terms"].clone()).unwrap();
+        Caller { shows, users, terms }
     }
 
     /// Where the operator's program makes its calls.

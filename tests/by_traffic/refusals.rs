@@ -1,19 +1,22 @@
 //! Who shows nothing, and who shows what is no good.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
+use mesh_local::UserKeys;
 use mesh_testkit::browse;
 use meshctl::{
     generate::cluster::{GRPC, host},
     services,
+    users::{Terms, Users, Who},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     time::timeout,
 };
+use uuid::Uuid;
 
 use super::lab::Lab;
 
@@ -60,12 +63,30 @@ pub async fn a_bad_token_is_refused_where_the_world_comes_in(lab: &Lab) -> Strin
                   eyJpc3MiOiJodHRwczovL3Nob3AuZXhhbXBsZS5jb20iLCJhdWQiOiJzaG9wIiwiZXhwIjo5OTk5OTk5OTk5fQ.\
                   c2lnbmF0dXJl";
 
+    let ours = lab.operator();
+    let strangers = UserKeys::open(&lab.home.path("strangers")).unwrap();
+    let signed = |key: &Path, terms: &Terms| {
+        let users = Users::read(key, terms).unwrap();
+        users.token(Who::Customer(Uuid::now_v7())).unwrap().expose().to_owned()
+    };
+    let key = ours.users.clone().unwrap();
+    let elsewhere = Terms { audience: "elsewhere".to_owned(), ..ours.terms.clone() };
+
     assert_eq!(ask(None).await.0, StatusCode::OK);
-    for token in ["no-token", forged] {
+    let (status, said) = ask(Some(&signed(&key, &ours.terms))).await;
+    assert_eq!(status, StatusCode::OK, "{said}");
+    let refused = [
+        ("no-token".to_owned(), "Jwt is not in the form of"),
+        (forged.to_owned(), "Jwks doesn't have key to match"),
+        (signed(&strangers.private(), &ours.terms), "Jwks doesn't have key to match"),
+        (signed(&key, &Terms::default()), "Jwt issuer is not configured"),
+        (signed(&key, &elsewhere), "Audiences in Jwt are not allowed"),
+    ];
+    for (token, why) in &refused {
         let (status, said) = ask(Some(token)).await;
         // Envoy's words: the application has others.
-        assert_eq!(status, StatusCode::UNAUTHORIZED, "{said}");
-        assert!(said.starts_with("Jwt "), "{said}");
+        assert!(matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN), "{said}");
+        assert!(said.starts_with(why), "{said}");
     }
-    "401 by the sidecar".to_owned()
+    format!("{} of {} by the sidecar, a good one passes", refused.len(), refused.len())
 }

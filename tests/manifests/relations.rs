@@ -160,6 +160,13 @@ fn has_settings(world: &World, declared: &Declaration) -> bool {
         ("SIDECAR_ADDR", "127.0.0.6".to_owned()),
         ("SPIFFE_ID", format!("spiffe://cluster.local/ns/shop/sa/{service}")),
     ];
+    // What services sign and believe is what sidecars believe.
+    let Some(tokens) = world.of("RequestAuthentication").next() else { return false };
+    let own = &tokens["spec"]["jwtRules"][0];
+    for (name, value) in [("USER_AUDIENCE", &own["audiences"][0]), ("USER_ISSUER", &own["issuer"])]
+    {
+        expected.push((name, value.as_str().unwrap_or_default().to_owned()));
+    }
     for (name, file) in files(declared) {
         expected.push((name, format!("/etc/mesh-secrets/{file}")));
     }

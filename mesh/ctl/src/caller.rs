@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tonic::Request;
 
 use crate::generate::cluster::{GRPC, host};
-use crate::users::{Users, Who};
+use crate::users::{Terms, Users, Who};
 
 /// The name that this program calls under.
 pub const NAME: &str = "meshctl";
@@ -27,6 +27,8 @@ pub struct Caller {
     pub shows: Evidence,
     /// The private key for users' tokens; without it calls are nobody's.
     pub users: Option<PathBuf>,
+    /// What those tokens say of who signs them.
+    pub terms: Terms,
 }
 
 /// What this program shows to the services: files that `up` makes, readable by their owner only.
@@ -55,7 +57,7 @@ impl Caller {
     /// Reads the files. Certificates are read again when they change. Must be called inside a tokio
     /// runtime.
     pub fn channels(&self) -> Result<Channels> {
-        let users = self.users.as_deref().map(Users::read).transpose()?;
+        let users = self.users.as_deref().map(|key| Users::read(key, &self.terms)).transpose()?;
         let sidecar = match self.shows {
             Evidence::Sidecar(sidecar) => Some(sidecar),
             _ => None,

@@ -63,6 +63,7 @@ Examples:
   SHOP_PASSWORD=... cargo mesh token --user somebody@example.com --json
   curl -H \"authorization: Bearer $(cargo mesh token --customer ID)\" ADDRESS/v1/orders
   docker compose run --rm provision token --key /keys/operator/user-tokens.key --admin
+  cargo mesh token --key user-tokens.key --issuer https://shop.example.com --audience shop
 
 `--user` begins a session. Seeded are ada@shop.example, grace@shop.example and admin@shop.example; their
 passwords are no secret. The other tokens are signed with the key that `up` made in `.mesh/identity`.

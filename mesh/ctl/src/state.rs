@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use mesh_local::{Home, replace};
 use meshctl::caller::{Caller, Evidence};
+use meshctl::users::Terms;
 use serde::{Deserialize, Serialize};
 
 use crate::output;
@@ -37,6 +38,9 @@ pub struct State {
     /// The private key with which users' tokens are signed, readable by its owner only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub users: Option<PathBuf>,
+    /// What those tokens say of who signs them and for whom, if it is not what services say by default.
+    #[serde(default, skip_serializing_if = "Terms::are_usual")]
+    pub terms: Terms,
     /// Who keeps the traces of everything that runs, unless they go elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traces: Option<TraceDoor>,
@@ -135,7 +139,8 @@ impl State {
 
     /// Who this program is to the services.
     pub fn caller(&self) -> Caller {
-        Caller { shows: self.caller.clone(), users: self.users.clone() }
+        let (shows, users) = (self.caller.clone(), self.users.clone());
+        Caller { shows, users, terms: self.terms.clone() }
     }
 
     /// Every process with its service's name and its number.

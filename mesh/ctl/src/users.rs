@@ -12,6 +12,7 @@ use mesh_auth::{Grant, LIFE, Signer};
 use mesh_local::UserKeys;
 use mesh_policy::Table;
 use mesh_runtime::{Secret, USER_AUDIENCE, USER_ISSUER};
+use serde::{Deserialize, Serialize};
 use uuid::{Uuid, uuid};
 
 /// The administrator of a shop on this machine.
@@ -30,6 +31,28 @@ pub enum Who {
     Customer(Uuid),
 }
 
+/// What all tokens of a shop say: who signs them, and for whom.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// `iss`.
+    pub issuer: String,
+    /// `aud`.
+    pub audience: String,
+}
+
+impl Terms {
+    /// Whether services say and believe the same unless they are told otherwise.
+    pub fn are_usual(&self) -> bool {
+        *self == Terms::default()
+    }
+}
+
+impl Default for Terms {
+    fn default() -> Terms {
+        Terms { issuer: USER_ISSUER.to_owned(), audience: USER_AUDIENCE.to_owned() }
+    }
+}
+
 /// Signs tokens, each once in a while.
 pub struct Users {
     signer: Signer,
@@ -38,9 +61,9 @@ pub struct Users {
 }
 
 impl Users {
-    /// Signs with the key in this file.
-    pub fn read(key: &Path) -> Result<Users> {
-        let signer = Signer::new(USER_ISSUER, USER_AUDIENCE, UserKeys::read(key)?);
+    /// Signs with the key in this file, on these terms.
+    pub fn read(key: &Path, terms: &Terms) -> Result<Users> {
+        let signer = Signer::new(&terms.issuer, &terms.audience, UserKeys::read(key)?);
         Ok(Users { signer, permissions: permissions()?, signed: Mutex::default() })
     }
 
@@ -103,7 +126,7 @@ mod tests {
     fn a_token_says_who_it_is_for_and_what_they_may_do() {
         let dir = std::env::temp_dir().join(format!("mesh-tokens-{}", std::process::id()));
         let keys = UserKeys::open(&dir).unwrap();
-        let users = Users::read(&keys.private()).unwrap();
+        let users = Users::read(&keys.private(), &Terms::default()).unwrap();
         let verifier = Verifier::new(USER_ISSUER, USER_AUDIENCE);
         let jwks = std::fs::read(keys.public()).unwrap();
         verifier.replace_keys(&mesh_auth::Jwks::from_json(&jwks).unwrap());

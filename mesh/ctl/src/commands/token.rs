@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use meshctl::users::{Users, Who};
+use meshctl::users::{Terms, Users, Who};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -35,13 +35,19 @@ pub struct Args {
     /// The private key that signs it; that of the shop that is up if not given.
     #[arg(long, value_name = "FILE", conflicts_with = "user")]
     key: Option<PathBuf>,
+    /// With --key: who signs it, the services' USER_ISSUER.
+    #[arg(long, value_name = "URL", requires = "key")]
+    issuer: Option<String>,
+    /// With --key: whom it is for, the services' USER_AUDIENCE.
+    #[arg(long, value_name = "NAME", requires = "key")]
+    audience: Option<String>,
 }
 
 /// Prints a token that is good for 15 minutes.
 pub async fn run(args: Args) -> Result<ExitCode> {
     let said = match &args.user {
         Some(email) => signed_in(email, args.password.as_deref()).await?,
-        None => signed(args.key, args.customer)?,
+        None => signed(&args)?,
     };
     if args.json {
         output::json(&said)?;
@@ -70,13 +76,21 @@ async fn signed_in(email: &str, password: Option<&str>) -> Result<serde_json::Va
 }
 
 /// What a key gives to whoever may read it.
-fn signed(key: Option<PathBuf>, customer: Option<Uuid>) -> Result<serde_json::Value> {
-    let key = match key {
-        Some(key) => key,
-        None => State::load(&Project::find()?.home)?.users.with_context(|| {
-            format!("the shop that is up knows no users: `{} down` first", output::program())
-        })?,
+fn signed(args: &Args) -> Result<serde_json::Value> {
+    let (key, terms) = match &args.key {
+        Some(key) => (key.clone(), Terms::default()),
+        None => {
+            let state = State::load(&Project::find()?.home)?;
+            let key = state.users.with_context(|| {
+                format!("the shop that is up knows no users: `{} down` first", output::program())
+            })?;
+            (key, state.terms)
+        }
     };
-    let who = customer.map_or(Who::Administrator, Who::Customer);
-    Ok(json!({ "access_token": Users::read(&key)?.token(who)?.expose() }))
+    let terms = Terms {
+        issuer: args.issuer.clone().unwrap_or(terms.issuer),
+        audience: args.audience.clone().unwrap_or(terms.audience),
+    };
+    let who = args.customer.map_or(Who::Administrator, Who::Customer);
+    Ok(json!({ "access_token": Users::read(&key, &terms)?.token(who)?.expose() }))
 }

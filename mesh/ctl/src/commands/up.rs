@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 
 use super::{Ending, audit::duration, supervise};
 use crate::output::{self, Tone};
-use crate::platform::{Claim, Plan, Running, replacements, wait_ready};
+use crate::platform::{Claim, Plan, Running, replacements, wait_believed, wait_ready};
 use crate::project::Project;
 use crate::seed::{self, Customer, Shop};
 use crate::services;
@@ -218,6 +218,7 @@ async fn healthy_and_seeded(
 ) -> Result<Shop> {
     progress.step("waiting until every service is ready");
     wait_ready(&project.home, state, patience).await?;
+    wait_believed(&project.home, state).await?;
     progress.step("seeding the shop");
     let shop = seed::seed(state).await?;
     progress.finish();

@@ -1,5 +1,6 @@
 //! The running shop: what it consists of, how it is started, kept running and ended.
 
+mod believed;
 mod claim;
 mod identity;
 mod observe;
@@ -13,6 +14,7 @@ mod specs;
 mod stand_in;
 mod stores;
 
+pub use believed::wait_believed;
 pub use claim::Claim;
 pub use plan::{Plan, is_installed};
 pub use ready::{PATIENCE, wait_ready};

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use mesh_local::{Home, Supervised};
 use meshctl::caller::Evidence;
+use meshctl::users::Terms;
 use tokio::sync::mpsc;
 
 use super::sidecars::Mesh;
@@ -27,6 +28,7 @@ pub(super) struct Report {
     pub prometheus: Option<String>,
     pub caller: Evidence,
     pub users: PathBuf,
+    pub terms: Terms,
     pub traces: Option<TraceDoor>,
 }
 
@@ -44,6 +46,7 @@ impl Report {
                 .map(|url| Server { url: url.clone(), pid: pid(self.watched.len() - 1) }),
             caller: self.caller.clone(),
             users: Some(self.users.clone()),
+            terms: self.terms.clone(),
             traces: self.traces.clone(),
         };
         for (number, place) in self.places.iter().enumerate() {

@@ -88,6 +88,7 @@ impl Running {
             around: around.databases,
             watched,
             places,
+            terms: mesh.as_ref().map(Mesh::terms).unwrap_or_default(),
             mesh,
             admins,
             prometheus: observed_at,

@@ -8,10 +8,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use mesh_local::cluster::{Cluster, Network, Sidecar, Workload};
+use mesh_local::cluster::{Cluster, Door, Network, Sidecar, Workload};
 use mesh_local::{Declaration, Home, Identity, PidFile, Supervised, http, tail};
 use meshctl::caller;
 use meshctl::generate::cluster::{GRPC, NAMESPACE, Traffic, host, principal};
+use meshctl::users::Terms;
 use serde_json::Value;
 
 use super::specs::Place;
@@ -25,6 +26,8 @@ const OVERLAY: &str = "k8s/overlays/local";
 const FIRST: &str = "v1";
 const READY: Duration = Duration::from_secs(60);
 const FILE: &str = "stand-in.yaml";
+/// Where the world comes in, at an address of its own.
+const HTTPS: u16 = 8443;
 
 /// The shop as a part of a cluster.
 #[derive(Debug)]
@@ -110,7 +113,8 @@ impl Mesh {
         Ok(())
     }
 
-    /// Starts a sidecar for every process and one for the operator, and waits until they are ready.
+    /// Starts a sidecar for every process and one for the operator, and the door where the world comes
+    /// in at the end; waits until they are ready.
     ///
     /// # Errors
     /// One does not start: with the end of its log.
@@ -120,7 +124,8 @@ impl Mesh {
             let dir = self.cluster.dir().join("sidecars").join(name);
             Sidecar::prepare(&self.cluster, &member.workload, &dir).await
         });
-        let prepared = futures::future::try_join_all(prepare).await?;
+        let mut prepared = futures::future::try_join_all(prepare).await?;
+        prepared.push(self.door()?);
         let mut running = Vec::new();
         for Sidecar { mut spec, admin } in prepared {
             spec.log = home.logs()?.join(format!("{}.log", spec.name));
@@ -147,6 +152,27 @@ impl Mesh {
         Ok(running)
     }
 
+    /// Where the names of `istio/traffic.toml` lead: to the gateway, by the operator's sidecar, at an
+    /// address that the operator, whom nobody calls, has to spare.
+    fn door(&self) -> Result<Sidecar> {
+        let authority = format!("{}:{GRPC}", host(services::GATEWAY));
+        self.cluster.door(&Door {
+            hosts: &self.traffic.ingress.hosts,
+            address: SocketAddr::from((self.members[self.members.len() - 1].called.ip(), HTTPS)),
+            sidecar: self.operator(),
+            authority: &authority,
+        })
+    }
+
+    /// What the shop's own tokens say, so that sidecars believe them.
+    pub(super) fn terms(&self) -> Terms {
+        let own = self.traffic.own_issuer();
+        own.map_or_else(Terms::default, |own| Terms {
+            issuer: own.issuer.clone(),
+            audience: own.audience().to_owned(),
+        })
+    }
+
     /// A process, by the number of its place.
     pub(super) fn member(&self, number: usize) -> &Member {
         &self.members[number]
@@ -163,13 +189,15 @@ impl Mesh {
         let via =
             |service: &String| format!("{service}=mesh:{}:{GRPC}@{}", host(service), member.calls);
         let discovery: Vec<String> = calls.iter().map(via).collect();
-        let workload = &member.workload;
+        let (workload, terms) = (&member.workload, self.terms());
         vec![
             ("DISCOVERY", discovery.join(";")),
             // Its sidecar is a process of this machine like any other, and connects from here.
             ("SIDECAR_ADDR", "127.0.0.1".to_owned()),
             ("SPIFFE_ID", format!("spiffe://{}", principal(NAMESPACE, &workload.account))),
             ("SERVICE_VERSION", member.version().to_owned()),
+            ("USER_AUDIENCE", terms.audience),
+            ("USER_ISSUER", terms.issuer),
         ]
     }
 }

@@ -10,6 +10,9 @@
 //!   addresses where it takes calls in.
 //! - The operator's program, which a cluster lets in through the API server: an account, and a policy
 //!   that admits it.
+//! - The names of the world, which lead nowhere on one machine: istiod fetches the keys of tokens from
+//!   `https://shop.example.com/…` as the shipped RequestAuthentication says, through a proxy that leads
+//!   that name to the shop's own gateway (`mesh/local/src/cluster/door.rs`). No object says so.
 //! - Who is there before: the namespace and the account of the ingress gateway.
 
 use std::collections::BTreeMap;

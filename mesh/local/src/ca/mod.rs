@@ -89,6 +89,13 @@ pub enum Holder {
         /// Who reads the key.
         owner: Option<User>,
     },
+    /// A server that is known by names of a domain. It is nobody as a client.
+    Named {
+        /// The directory that takes the files; it is there already.
+        dir: PathBuf,
+        /// The names.
+        names: Vec<String>,
+    },
 }
 
 impl Authority {
@@ -163,6 +170,7 @@ impl Authority {
                 Ok((dir, None))
             }
             Holder::Server { dir, owner } => Ok((dir.clone(), owner.as_ref())),
+            Holder::Named { dir, .. } => Ok((dir.clone(), None)),
         }
     }
 }
@@ -219,6 +227,12 @@ fn leaf(holder: &Holder) -> Result<CertificateParams> {
                 SanType::DnsName("localhost".try_into()?),
                 SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             ];
+        }
+        Holder::Named { names, .. } => {
+            let first = names.first().context("a server without a name has no certificate")?;
+            params.distinguished_name.push(DnType::CommonName, first.as_str());
+            let name = |name: &String| Ok(SanType::DnsName(name.as_str().try_into()?));
+            params.subject_alt_names = names.iter().map(name).collect::<Result<_>>()?;
         }
     }
     Ok(params)

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -48,6 +49,8 @@ pub(super) struct Known {
     pub api: u16,
     /// For sidecars, for the API server, for whoever asks how it is, and its metrics.
     pub istiod: [u16; 4],
+    /// For whoever looks for a name of the world.
+    pub names: u16,
 }
 
 /// One process of the control plane.
@@ -128,6 +131,23 @@ impl Cluster {
         let removed = fs::remove_dir_all(&dir);
         removed.with_context(|| format!("cannot remove {}", dir.display()))?;
         Ok(ended)
+    }
+
+    /// Ends istiod and starts it anew. What it knows is in the cluster's objects, but for the keys of
+    /// tokens' issuers: those that it has fetched, or has not, are asked for again at once.
+    ///
+    /// # Errors
+    /// It does not start: with the end of its log.
+    pub async fn restart_istiod(&self) -> Result<()> {
+        let _alone = alone(&self.dir)?;
+        if let Some(process) = self.running("istiod") {
+            process.signal(Signal::KILL);
+            while process.alive() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        self.start(&self.istiod())?;
+        self.told("istiod", async || http::is_ok(self.istiod_at(2), "/ready").await).await
     }
 
     /// Its processes.
@@ -229,6 +249,7 @@ impl Known {
             etcd: [port()?, port()?],
             api: port()?,
             istiod: [port()?, port()?, port()?, port()?],
+            names: port()?,
         })
     }
 }

@@ -3,6 +3,7 @@
 //! certificates. Nothing schedules pods, nothing runs what a Deployment asks for.
 
 mod control;
+mod door;
 mod envoy;
 mod kubectl;
 mod modules;
@@ -13,6 +14,7 @@ mod sidecar;
 mod tools;
 
 pub use control::{Cluster, Part};
+pub use door::Door;
 pub(crate) use envoy::{known as known_envoy, on_machine as envoy_on_machine};
 pub use kubectl::Kubectl;
 pub use network::Network;

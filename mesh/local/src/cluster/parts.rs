@@ -162,6 +162,10 @@ impl Cluster {
             ("POD_NAME", "istiod"),
         ];
         spec.env = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        // It fetches the keys of tokens' issuers from where the manifests say. The names lead to this
+        // machine, and whoever answers shows a certificate of this cluster's authority.
+        spec.env.push(("HTTPS_PROXY".to_owned(), format!("http://{}", self.names())));
+        spec.env.push(("SSL_CERT_FILE".to_owned(), file("pki/ca.pem")));
         spec
     }
 

@@ -14,7 +14,7 @@ use toml::Spanned;
 pub struct Traffic {
     /// Where the world comes in.
     pub ingress: Ingress,
-    /// Whose tokens customers show.
+    /// Whose tokens customers show. The first is the shop itself.
     pub issuers: Vec<Issuer>,
     /// How calls to a service are spread; every service has one.
     pub routes: BTreeMap<String, Route>,
@@ -44,7 +44,7 @@ pub struct Issuer {
     pub issuer: String,
     /// Where the keys are.
     pub jwks_uri: String,
-    /// `aud`, one of them.
+    /// `aud`, one of them; the shop itself says the first.
     pub audiences: Vec<String>,
 }
 
@@ -124,6 +124,10 @@ impl Traffic {
             !ingress.hosts.is_empty(),
             "[ingress] hosts: one is needed, such as \"shop.example.com\""
         );
+        ensure!(
+            issuers.iter().all(|issuer| !issuer.audiences.is_empty()),
+            "[[issuers]] audiences: each needs one, such as \"shop\""
+        );
         let plain = |declared: &Declaration| {
             let weights = declared.versions.first().map(|first| (first.clone(), 100));
             let route = Route { weights: weights.into_iter().collect(), ..Route::default() };
@@ -141,6 +145,18 @@ impl Traffic {
             }
         }
         Ok(Traffic { ingress, issuers, routes })
+    }
+
+    /// Whose tokens the shop's services sign, and believe themselves.
+    pub fn own_issuer(&self) -> Option<&Issuer> {
+        self.issuers.first()
+    }
+}
+
+impl Issuer {
+    /// Whom tokens of the shop itself are for.
+    pub fn audience(&self) -> &str {
+        self.audiences.first().map_or("", String::as_str)
     }
 }
 
@@ -263,5 +279,23 @@ mod tests {
             let said = format!("{error:#}");
             assert!(said.contains(place) && said.contains(expected), "{said}\nfor {bad}");
         }
+    }
+
+    #[test]
+    fn the_first_issuer_is_the_shop_itself_and_each_says_whom_tokens_are_for() {
+        let issuer = |name: &str, audiences: &str| {
+            format!(
+                "[[issuers]]\nissuer = \"{name}\"\njwks_uri = \"u\"\naudiences = [{audiences}]\n"
+            )
+        };
+        let parsed = |more: &str| Traffic::parse(&format!("{HEAD}{more}"), &declarations());
+
+        let both = issuer("a", "\"shop\", \"partners\"") + &issuer("b", "\"shop\"");
+        let traffic = parsed(&both).unwrap();
+        let own = traffic.own_issuer().unwrap();
+        assert_eq!((&*own.issuer, own.audience()), ("a", "shop"));
+
+        let refused = parsed(&issuer("a", "")).unwrap_err().to_string();
+        assert!(refused.contains("audiences: each needs one"), "{refused}");
     }
 }

@@ -38,7 +38,7 @@ fn of(plan: &Plan<'_>) -> Result<Vec<Page>> {
         objects.extend(reach::of(member));
         objects.push(network::of(plan, member));
         services.add(member.name(), &member.source(), objects);
-        services.configure(member.name(), settings::shared(member)?);
+        services.configure(member.name(), settings::shared(plan, member)?);
         if member.declared.store.is_some() {
             databases.add(member.name(), &member.source(), database::of(member));
             backups.add(member.name(), &member.source(), vec![database::backup(member)]);

@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::generate::cluster::{self, ADMIN, COLLECTOR, GRPC, Member, NAMESPACE, host, principal};
+use crate::generate::cluster::{
+    self, ADMIN, COLLECTOR, GRPC, Member, NAMESPACE, Plan, host, principal,
+};
 use crate::services;
 
 /// How long calls in flight may take to end, in seconds.
@@ -29,7 +31,7 @@ pub(super) const SECRETS_FOLDER: &str = "/etc/mesh-secrets";
 ///
 /// # Errors
 /// The service knows no such setting, or one that it needs is not among them.
-pub(super) fn shared<'m>(member: &Member<'m>) -> Result<Vec<(&'m str, String)>> {
+pub(super) fn shared<'m>(plan: &Plan<'_>, member: &Member<'m>) -> Result<Vec<(&'m str, String)>> {
     let (namespace, collector, port) = COLLECTOR;
     let service = member.name();
     let of =
@@ -54,6 +56,11 @@ pub(super) fn shared<'m>(member: &Member<'m>) -> Result<Vec<(&'m str, String)>> 
         ("SPIFFE_ID", format!("spiffe://{}", principal(NAMESPACE, service))),
         ("USER_KEYS", format!("{POLICY_FOLDER}/users.json")),
     ];
+    // Sidecars believe no others.
+    if let Some(own) = plan.traffic.own_issuer() {
+        settings.push(("USER_AUDIENCE", own.audience().to_owned()));
+        settings.push(("USER_ISSUER", own.issuer.clone()));
+    }
     for (name, file) in files(member) {
         settings.push((name, format!("{SECRETS_FOLDER}/{file}")));
     }
