@@ -73,7 +73,7 @@ impl Said {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_personal_or_secret_is_told_and_kept_by_nobody_but_its_owner() {
+async fn card_numbers_tokens_and_addresses_appear_in_no_line_span_metric_or_event() {
     let traced = Traced::with_gateway().await;
     let shop = &traced.shop;
     let mut said = Said::default();
