@@ -133,7 +133,8 @@ fn should_be_open(world: &World, from: &Pod, to: &Pod, port: u16, protocol: &str
         (Some(_), 15012) => to.name == "istiod",
         (Some(_), 4317) => to.name == "collector",
         (Some(from), 4222) => {
-            to.name == "nats" && !(from.publishes.is_empty() && from.subscribes.is_empty())
+            let events = !(from.publishes.is_empty() && from.subscribes.is_empty());
+            to.name == "nats" && (events || !from.buckets.is_empty())
         }
         (Some(from), 50051) => from.calls.iter().any(|call| call.service == to.name),
         (None, 4222) => from.name == "streams" && to.name == "nats",

@@ -270,7 +270,8 @@ fn is_run(world: &World, declared: &Declaration, version: &str) -> bool {
         // As CloudNativePG names what it makes for a Cluster.
         secret("DATABASE_URL", format!("{service}-database-app"), "uri");
     }
-    if !(declared.publishes.is_empty() && declared.subscribes.is_empty()) {
+    let events = !(declared.publishes.is_empty() && declared.subscribes.is_empty());
+    if events || !declared.buckets.is_empty() {
         secret("NATS_URL", format!("{service}-nats"), "url");
     }
     let ports = json!([

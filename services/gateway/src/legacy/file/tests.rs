@@ -72,7 +72,11 @@ fn what_cannot_be_is_named_with_its_line_and_what_was_expected() {
         ("[backends.a]\nurl = \"http://a:b@old\"".to_owned(), 2, "without a user"),
         ("[backends.a]\nurl = \"old:80\"".to_owned(), 2, "is no address"),
         (route(good, "").replace("\"old\"\nmoved", "\"new\"\nmoved"), 5, "expected one of `old`"),
-        (route(good, "").replace("products_moved", "moved"), 6, "it has products_moved, products_"),
+        (
+            route(good, "").replace("products_moved", "moved"),
+            6,
+            "mesh.toml has products_moved, products_",
+        ),
         (route(good, "shadowed = \"x\""), 7, "declares no flag `x`"),
         (route(good, "ignore = [\"/a\",\n\"b\"]"), 8, "expected a JSON pointer"),
         (route("path = \"/v1/products/{id}\"", ""), 4, "no contract has GET `/v1/products/{id}`"),
