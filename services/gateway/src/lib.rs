@@ -112,6 +112,7 @@ async fn told(
     flags.follow(service, nats.client(), nats.jetstream());
     if let Some(users) = users {
         users.revocations().follow(service, nats.client(), nats.jetstream());
+        users.follow_keys(service, nats.client(), nats.jetstream());
     }
     Ok(flags)
 }
