@@ -102,9 +102,12 @@ fn blame(descriptor: &MessageDescriptor, path: &str, value: &Value) -> Option<Bl
         return Some((field.to_owned(), "VALUE_MALFORMED", "must be an object".to_owned()));
     };
     for (name, value) in fields {
-        let at = |name: &str| match path {
-            "" => name.to_owned(),
-            path => format!("{path}.{name}"),
+        let at = |name: &str| match (path, name) {
+            // A place without a name would be no place.
+            ("", "") => "\"\"".to_owned(),
+            ("", name) => name.to_owned(),
+            (path, "") => format!("{path}.\"\""),
+            (path, name) => format!("{path}.{name}"),
         };
         let Some(field) = named(descriptor, name) else {
             return Some((at(name), "FIELD_UNKNOWN", "must be a field of the request".to_owned()));

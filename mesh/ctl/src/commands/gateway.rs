@@ -50,7 +50,8 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     std::fs::create_dir_all(&folder)?;
     let serve = |file: &std::path::Path| {
         let mut command = Command::new(program);
-        command.arg("serve").arg(file);
+        // One thread, as a service has; meshctl itself takes as many as there are cores.
+        command.arg("serve").arg(file).env("TOKIO_WORKER_THREADS", "1");
         command
     };
     let cache = Tools::cache_of_user(services::CACHE).ok();

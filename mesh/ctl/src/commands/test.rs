@@ -19,6 +19,8 @@ const COLLECTOR: [&str; 1] = ["observe::collector::"];
 /// The tests of the suite `fuzz`, and for how long each of them changes inputs then, in seconds.
 const FUZZ: [&str; 1] = ["fuzz::"];
 const FUZZ_SECONDS: (&str, &str) = ("FUZZ_SECONDS", "60");
+/// Which changes of inputs are made: others each time that somebody fuzzes on purpose.
+const FUZZ_SEED: &str = "FUZZ_SEED";
 /// The tests of the suite `images`.
 const IMAGES: [&str; 1] = ["compose::images::"];
 /// The tests of the suite `polyglot`.
@@ -86,8 +88,13 @@ async fn cargo_test(args: &Args) -> Result<bool> {
         // What `mesh_testkit::skipped` heeds.
         command.env("REQUIRE_ALL", "1");
     }
-    if args.suite == Suite::Fuzz && std::env::var_os(FUZZ_SECONDS.0).is_none() {
-        command.env(FUZZ_SECONDS.0, FUZZ_SECONDS.1);
+    if args.suite == Suite::Fuzz {
+        let others = rand::random::<u64>().to_string();
+        for (name, value) in [FUZZ_SECONDS, (FUZZ_SEED, &others)] {
+            if std::env::var_os(name).is_none() {
+                command.env(name, value);
+            }
+        }
     }
     command.args(selection(args.suite, args.filter.as_deref()));
     let status = command.status().await.context("cannot run cargo: is Rust installed?")?;

@@ -52,9 +52,7 @@ impl Running {
         plan: &Plan,
         progress: &mut Progress,
     ) -> Result<Running> {
-        claim.clean_up().await?;
-        claim.sign()?;
-        set_aside_logs(&home.logs()?)?;
+        take_over(home, &claim).await?;
         let declarations = services::declarations()?;
         let mut ports = Ports::open(&home.path("ports.json"));
         let places = places(&mut ports, plan, &leaves_first(&declarations))?;
@@ -193,6 +191,13 @@ async fn open_traces(plan: &Plan, ports: &mut Ports) -> Result<Option<Door>> {
         return Ok(None);
     }
     Ok(Some(Door::open(ports.port("traces")?, Limits::default()).await?))
+}
+
+/// Ends what an earlier run has left, and takes its place.
+async fn take_over(home: &Home, claim: &Claim) -> Result<()> {
+    claim.clean_up().await?;
+    claim.sign()?;
+    set_aside_logs(&home.logs()?)
 }
 
 /// Renames the logs of the last time; `up` begins with empty ones.

@@ -4,7 +4,7 @@
 //! | variable | |
 //! |---|---|
 //! | `FUZZ_SECONDS` | for how long inputs are changed, in each target; else 2 |
-//! | `FUZZ_SEED` | which changes are made; else others each time, and the seed is printed |
+//! | `FUZZ_SEED` | which changes are made; else always the same, so that tests of a change fail by it alone |
 
 mod change;
 
@@ -14,13 +14,15 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher as _},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use alloc_tracker::Session;
 
 use change::Dice;
 
+/// Of the changes that are made if nobody asks for others.
+const SEED: u64 = 1;
 /// No input is longer.
 const LONGEST: usize = 8192;
 /// Inputs that did something new are changed further, up to so many.
@@ -199,7 +201,7 @@ fn seed() -> u64 {
     match env::var("FUZZ_SEED").ok().map(|text| text.parse()) {
         Some(Ok(seed)) => seed,
         Some(Err(_)) => panic!("FUZZ_SEED is a number"),
-        None => hash(&SystemTime::now()),
+        None => SEED,
     }
 }
 
