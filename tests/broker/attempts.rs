@@ -1,5 +1,7 @@
 //! Everything that can be tried at the broker of these services, and which of it is right.
 
+use std::collections::BTreeSet;
+
 use mesh_local::{Access, Declaration};
 
 /// What is done with a stream, beyond its consumers.
@@ -158,11 +160,18 @@ pub fn of_service(me: &Declaration, all: &[Declaration]) -> Vec<Attempt> {
             attempts.publish(format!("$JS.ACK.{stream}.{durable}.1.1.1.1.0"), declared);
         }
     }
-    for bucket in all.iter().flat_map(|it| &it.buckets) {
-        let writes =
-            |mine: &&mesh_local::Bucket| mine.name == bucket.name && mine.access == Access::Write;
-        let allowed = me.buckets.iter().any(|it| writes(&it));
-        attempts.publish(format!("$KV.{}.key", bucket.name), allowed);
+    let buckets: BTreeSet<&str> =
+        all.iter().flat_map(|it| &it.buckets).map(|it| it.name.as_str()).collect();
+    for bucket in buckets {
+        let mine = || me.buckets.iter().filter(|it| it.name == bucket);
+        let (uses, writes) = (mine().next().is_some(), mine().any(|it| it.access == Access::Write));
+        attempts.publish(format!("$KV.{bucket}.key"), writes);
+        for verb in ["STREAM.INFO", "STREAM.MSG.GET", "CONSUMER.CREATE"] {
+            attempts.publish(format!("$JS.API.{verb}.KV_{bucket}"), uses);
+        }
+        for verb in ["STREAM.CREATE", "STREAM.UPDATE", "STREAM.PURGE", "STREAM.DELETE"] {
+            attempts.publish(format!("$JS.API.{verb}.KV_{bucket}"), false);
+        }
     }
     attempts.0
 }
