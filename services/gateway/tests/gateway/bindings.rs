@@ -35,12 +35,13 @@ fn value(field: &FieldDescriptor) -> Value {
         Kind::Bool => Value::Bool(true),
         Kind::Int32 => Value::I32(7),
         Kind::Int64 => Value::I64(1 << 60),
+        Kind::Double => Value::F64(52.25),
         Kind::Enum(_) => Value::EnumNumber(1),
         Kind::Message(message) if message.full_name() == "google.protobuf.Timestamp" => {
-            let mut time = DynamicMessage::new(message);
-            time.set_field_by_name("seconds", Value::I64(1_795_000_000));
-            time.set_field_by_name("nanos", Value::I32(7_000));
-            Value::Message(time)
+            Value::Message(moment(message, 1_795_000_000))
+        }
+        Kind::Message(message) if message.full_name() == "google.protobuf.Duration" => {
+            Value::Message(moment(message, 90))
         }
         Kind::Message(message) if message.full_name() == "google.protobuf.FieldMask" => {
             let mut mask = DynamicMessage::new(message);
@@ -51,6 +52,14 @@ fn value(field: &FieldDescriptor) -> Value {
         Kind::Message(message) => Value::Message(sample(&message)),
         other => panic!("{}: say here how {other:?} is sent", field.full_name()),
     }
+}
+
+/// A point in time, or a stretch of it.
+fn moment(kind: MessageDescriptor, seconds: i64) -> DynamicMessage {
+    let mut time = DynamicMessage::new(kind);
+    time.set_field_by_name("seconds", Value::I64(seconds));
+    time.set_field_by_name("nanos", Value::I32(7_000));
+    time
 }
 
 fn encode(text: &str) -> String {
