@@ -239,11 +239,12 @@ Examples:
   cargo run --release --package meshctl -- bench gateway --callers 64 --seconds 60
   cargo run --release --package meshctl -- bench gateway --json | jq .streams
 
-The same product is asked for at a service that answers at once, through a gateway by gRPC, through it
-by JSON, and by JSON through Envoy's transcoder if there is an Envoy (ENVOY, PATH, or the one of
-`cluster up`), in short rounds in turn; callers and service share a process, the gateway has its own.
-Figures are medians of rounds, ratios those of rounds that followed each other. It says whether, with
-64 callers, gRPC through the gateway has 0.6 of the service's own throughput, and JSON that of Envoy.
+The same product is asked for at the service itself, through the gateway by gRPC, through it by JSON, and
+by JSON through Envoy's transcoder if there is an Envoy (ENVOY, PATH, or the one of `cluster up`), in short
+rounds in turn: at the catalog of the shop that is up, if one is (`up --detach --release --untraced`), and
+then at a service that answers at once, in the callers' process. Figures are medians of rounds, ratios those
+of rounds that followed each other. It says whether, with 64 callers, gRPC through the gateway has 0.6 of
+the service's own throughput, and JSON that of Envoy: of the catalog, if it was asked.
 
 Exit codes: 0 measured, also if a target was missed; 1 a call failed.";
 

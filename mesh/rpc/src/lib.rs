@@ -76,7 +76,7 @@ pub mod server;
 mod telemetry;
 pub mod tls;
 mod transport;
-mod turn;
+pub mod turn;
 
 pub use access::Access;
 pub use client::{Channel, ChannelBuilder, ClientBody, Discovery};

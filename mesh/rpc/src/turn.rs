@@ -6,6 +6,30 @@
 //! calls that are ready is no better, because the peer, idle meanwhile, then gets them all at once
 //! and is waited for in its turn. So a batch leaves as soon as it is one, and whatever there is
 //! leaves when there is nothing else to do.
+//!
+//! This stack's own connections have it on both sides. Whoever serves HTTP/2 without its server says it for
+//! each answer that is about to leave:
+//! ```
+//! # use std::{convert::Infallible, sync::Arc};
+//! # use http::{Request, Response};
+//! # use hyper::{body::Incoming, server::conn::http2, service::service_fn};
+//! # use hyper_util::rt::{TokioExecutor, TokioIo};
+//! # use mesh_rpc::turn::Turn;
+//! async fn serve(stream: tokio::net::TcpStream) -> hyper::Result<()> {
+//!     let turn = Arc::<Turn>::default();
+//!     let said = Arc::clone(&turn);
+//!     let service = service_fn(move |request: Request<Incoming>| {
+//!         let said = Arc::clone(&said);
+//!         async move {
+//!             let answer = Response::new(request.into_body());
+//!             said.say();
+//!             Ok::<_, Infallible>(answer)
+//!         }
+//!     });
+//!     let http = http2::Builder::new(TokioExecutor::new());
+//!     turn.run(http.serve_connection(TokioIo::new(stream), service)).await
+//! }
+//! ```
 
 use std::{
     future::{Future, poll_fn},
@@ -25,7 +49,7 @@ const BATCH: usize = 8;
 
 /// What a connection's task and its calls share.
 #[derive(Debug, Default)]
-pub(crate) struct Turn {
+pub struct Turn {
     /// Calls that have had something to send since the connection's last turn.
     said: AtomicUsize,
     connection: AtomicWaker,
@@ -36,15 +60,17 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    /// Notes that a call is about to hand something to the connection.
-    pub(crate) fn say(&self) {
+    /// Notes that a call is about to hand something to the connection. What leaves without a word, such
+    /// as the later parts of a stream, leaves at once.
+    pub fn say(&self) {
         if self.said.fetch_add(1, AcqRel) + 1 == BATCH {
             self.connection.wake();
         }
     }
 
-    /// Runs a connection's `work`, whose calls tell this when they have something to send.
-    pub(crate) fn run<F: Future>(self: &Arc<Self>, work: F) -> InTurn<F> {
+    /// Runs a connection's `work`, whose calls tell this when they have something to send. Must be called
+    /// inside a tokio runtime.
+    pub fn run<F: Future>(self: &Arc<Self>, work: F) -> InTurn<F> {
         let tail = tokio::spawn(tail(Arc::clone(self))).abort_handle();
         InTurn { work: Box::pin(work), turn: Arc::clone(self), tail }
     }
@@ -58,7 +84,7 @@ impl Turn {
 }
 
 /// A connection at work, in turn with its calls.
-pub(crate) struct InTurn<F> {
+pub struct InTurn<F> {
     work: Pin<Box<F>>,
     turn: Arc<Turn>,
     tail: AbortHandle,

@@ -3,11 +3,13 @@
 
 use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use hyper::service::service_fn;
+use http::{Request, Version};
+use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
+use mesh_rpc::turn::Turn;
 use mesh_runtime::Hold;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -110,17 +112,32 @@ where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (closing, remote) = (front.closing.clone(), way.peer);
-    let answer = service_fn(move |request| door::answer(Arc::clone(&front), way, request));
+    let turn = Arc::<Turn>::default();
+    let said = Arc::clone(&turn);
+    let answer = service_fn(move |request: Request<Incoming>| {
+        let (front, turn) = (Arc::clone(&front), Arc::clone(&said));
+        async move {
+            // Only these are answered beside each other.
+            let is_one_of_many = request.version() == Version::HTTP_2;
+            let response = door::answer(front, way, request).await;
+            if is_one_of_many {
+                turn.say();
+            }
+            response
+        }
+    });
     let http = http();
-    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), answer));
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = closing.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let conversation = async {
+        let mut connection = pin!(http.serve_connection(TokioIo::new(stream), answer));
+        tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = closing.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
         }
     };
-    if let Err(error) = ended {
+    if let Err(error) = turn.run(conversation).await {
         // The client's affair: it vanished, or breaks the protocol.
         tracing::debug!(%error, %remote, "connection ended");
     }

@@ -42,16 +42,21 @@ impl Story {
 
     /// Tells the client both.
     pub(crate) fn answer(&self, headers: &mut HeaderMap) {
-        headers.insert(REQUEST, self.request.clone());
-        headers.insert(CORRELATION, self.correlation.clone());
+        headers.insert(REQUEST, once(&self.request));
+        headers.insert(CORRELATION, once(&self.correlation));
     }
 
     /// Tells a service which story its call belongs to.
     pub(crate) fn tell(&self, headers: &mut HeaderMap) {
-        let mut id = self.correlation.clone();
-        id.set_sensitive(true);
-        headers.insert(CORRELATION, id);
+        headers.insert(CORRELATION, once(&self.correlation));
     }
+}
+
+/// A value that differs each time: no secret, but it stays out of HPACK's table (RFC 7541 §7.1.3).
+fn once(id: &HeaderValue) -> HeaderValue {
+    let mut id = id.clone();
+    id.set_sensitive(true);
+    id
 }
 
 #[cfg(test)]

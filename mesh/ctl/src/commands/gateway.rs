@@ -3,15 +3,17 @@
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use mesh_local::cluster::Tools;
 use mesh_local::{Progress, Transcoder};
-use meshctl::bench::gateway::{self, Figures, Options, Report};
+use meshctl::bench::gateway::{self, Figures, Options, Report, Shop};
 use meshctl::bench::rpc::Ratio;
 
 use super::rpc;
 use crate::output::{self, Tone};
+use crate::project::Project;
 use crate::services;
+use crate::state::State;
 
 /// What to compare.
 #[derive(Debug, clap::Args)]
@@ -43,7 +45,12 @@ pub async fn run(args: Args) -> Result<ExitCode> {
         callers: args.callers.iter().copied().map(usize::from).collect(),
         time: Duration::from_secs(args.seconds),
         streams: args.streams.into(),
+        shop: shop()?,
     };
+    if options.shop.is_none() {
+        let up = "`cargo mesh up --detach --release --untraced`";
+        eprintln!("  without a real service, as no shop is up: {up} starts one");
+    }
     let mut progress = if args.json { Progress::hidden() } else { Progress::stderr() };
     let program = std::env::current_exe()?;
     let folder = std::env::temp_dir().join(format!("mesh-bench-{}", std::process::id()));
@@ -75,16 +82,30 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The shop that is up here, if there is one.
+fn shop() -> Result<Option<Shop>> {
+    let Ok(project) = Project::find() else { return Ok(None) };
+    let Some(state) = State::find(&project.home)? else { return Ok(None) };
+    if state.traces.is_some() {
+        let again = "`up --untraced` measures without";
+        eprintln!("  every span of every call is kept meanwhile; {again}");
+    }
+    let gateway = state.services.get(services::GATEWAY).and_then(|all| all.first()?.http);
+    let gateway = gateway.context("the shop that is up has no gateway")?;
+    Ok(Some(Shop { catalog: state.grpc("catalog")?, gateway }))
+}
+
 fn print(report: &Report) -> Result<()> {
-    let titles = ["callers", "", "requests/s", "p50 us", "p99 us", "of direct"];
+    let titles = ["service", "callers", "", "requests/s", "p50 us", "p99 us", "of direct"];
     let mut rows = vec![titles.map(|title| (title.to_owned(), Tone::Faint)).to_vec()];
     for row in &report.rows {
+        let asked = (row.asked.to_string(), row.callers.to_string());
         rows.extend([
-            line(&row.callers.to_string(), "gRPC, direct", &row.direct, None),
-            line("", "gRPC, gateway", &row.grpc, Some(&row.grpc_throughput)),
-            line("", "JSON, gateway", &row.json, Some(&row.json_throughput)),
+            line((&asked.0, &asked.1), "gRPC, direct", &row.direct, None),
+            line(("", ""), "gRPC, gateway", &row.grpc, Some(&row.grpc_throughput)),
+            line(("", ""), "JSON, gateway", &row.json, Some(&row.json_throughput)),
         ]);
-        rows.extend(row.envoy.as_ref().map(|envoy| line("", "JSON, Envoy", envoy, None)));
+        rows.extend(row.envoy.as_ref().map(|envoy| line(("", ""), "JSON, Envoy", envoy, None)));
     }
     let mut text = format!("\n{}\n", output::table(&rows));
     for target in report.targets() {
@@ -98,8 +119,14 @@ fn print(report: &Report) -> Result<()> {
     Ok(output::put(&text)?)
 }
 
-fn line(callers: &str, way: &str, figures: &Figures, ratio: Option<&Ratio>) -> Vec<(String, Tone)> {
+fn line(
+    (asked, callers): (&str, &str),
+    way: &str,
+    figures: &Figures,
+    ratio: Option<&Ratio>,
+) -> Vec<(String, Tone)> {
     vec![
+        (asked.to_owned(), Tone::Strong),
         (callers.to_owned(), Tone::Strong),
         (way.to_owned(), Tone::Strong),
         (format!("{:.0}", figures.rps), Tone::Plain),

@@ -8,15 +8,13 @@ use http::{Request, header};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
-use shop::catalog::v1::GetProductRequest;
 use shop::catalog::v1::catalog_service_client::CatalogServiceClient;
+use shop::catalog::v1::{GetProductRequest, ListProductsRequest};
 use shop::orders::v1::orders_service_client::OrdersServiceClient;
 use shop::orders::v1::{WatchOrderRequest, WatchOrderResponse};
 use tokio::net::TcpStream;
 use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint};
-
-use super::service::SKU;
 
 /// Fewer than a gateway lets one connection have.
 const PER_CONNECTION: usize = 200;
@@ -24,21 +22,31 @@ const PER_CONNECTION: usize = 200;
 /// A caller.
 pub(super) enum Client {
     /// By one connection that all of them share.
-    Grpc(CatalogServiceClient<Channel>),
+    Grpc { client: CatalogServiceClient<Channel>, sku: String },
     /// By a connection of its own, which stays open.
-    Json { at: SocketAddr, connection: Option<SendRequest<Empty<Bytes>>> },
+    Json { at: SocketAddr, sku: String, connection: Option<SendRequest<Empty<Bytes>>> },
 }
 
-/// Callers that speak gRPC there, at the service itself or at the gateway.
-pub(super) fn grpc(at: SocketAddr, count: usize) -> Result<Vec<Client>> {
+/// Callers that ask for a product by gRPC there, at the service itself or at the gateway.
+pub(super) fn grpc(at: SocketAddr, sku: &str, count: usize) -> Result<Vec<Client>> {
     let channel = channel(at)?;
-    let client = || Client::Grpc(CatalogServiceClient::new(channel.clone()));
+    let client =
+        || Client::Grpc { client: CatalogServiceClient::new(channel.clone()), sku: sku.to_owned() };
     Ok(std::iter::repeat_with(client).take(count).collect())
 }
 
-/// Callers that speak JSON there.
-pub(super) fn json(at: SocketAddr, count: usize) -> Vec<Client> {
-    std::iter::repeat_with(|| Client::Json { at, connection: None }).take(count).collect()
+/// Callers that ask for it by JSON there.
+pub(super) fn json(at: SocketAddr, sku: &str, count: usize) -> Vec<Client> {
+    let client = || Client::Json { at, sku: sku.to_owned(), connection: None };
+    std::iter::repeat_with(client).take(count).collect()
+}
+
+/// A product that is sold there.
+pub(super) async fn product(at: SocketAddr) -> Result<String> {
+    let mut client = CatalogServiceClient::new(channel(at)?);
+    let page = client.list_products(ListProductsRequest::default()).await?.into_inner();
+    let first = page.products.into_iter().next();
+    Ok(first.context("nothing is sold: `up` seeds a shop")?.sku)
 }
 
 fn channel(at: SocketAddr) -> Result<Channel> {
@@ -49,24 +57,24 @@ impl Client {
     /// Asks for the product, and reads the answer.
     pub async fn call(&mut self) -> Result<()> {
         match self {
-            Self::Grpc(client) => {
-                let answer = client.get_product(GetProductRequest { sku: SKU.to_owned() }).await?;
+            Self::Grpc { client, sku } => {
+                let answer = client.get_product(GetProductRequest { sku: sku.clone() }).await?;
                 let product = answer.into_inner().product.context("no product")?;
-                ensure!(product.sku == SKU, "it is another product");
+                ensure!(product.sku == *sku, "it is another product");
             }
-            Self::Json { at, connection } => {
+            Self::Json { at, sku, connection } => {
                 let sender = match connection.as_mut() {
                     Some(sender) => sender,
                     None => connection.insert(connect(*at).await?),
                 };
-                let request = Request::get(format!("/v1/products/{SKU}"))
+                let request = Request::get(format!("/v1/products/{sku}"))
                     .header(header::HOST, at.to_string())
                     .body(Empty::new())?;
                 sender.ready().await?;
                 let answer = sender.send_request(request).await?;
                 ensure!(answer.status() == 200, "the answer is {}", answer.status());
                 let body = answer.into_body().collect().await?.to_bytes();
-                let is_it = body.windows(SKU.len()).any(|part| part == SKU.as_bytes());
+                let is_it = body.windows(sku.len()).any(|part| part == sku.as_bytes());
                 ensure!(is_it, "it is another product");
             }
         }

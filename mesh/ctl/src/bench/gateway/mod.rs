@@ -2,13 +2,16 @@
 //! through it by JSON, and by JSON through Envoy; and what the gateway holds for a stream that is open.
 //!
 //! The ways are measured in turn, in short rounds, so that what else the machine does falls on all of
-//! them. The service behind answers at once, and is in this process with the callers; the gateway and
-//! Envoy have one each, with one thread that works. Every caller makes its next call when the last was answered.
+//! them. Asked is a shop that runs, if there is one: its catalog, which reads its database, and its
+//! gateway; and a service that answers at once, which shows nothing but what is before it. That one is in
+//! this process with the callers; the gateway before it and Envoy have a process each, with one thread
+//! that works. Every caller makes its next call when the last was answered.
 
 mod clients;
 mod door;
 mod report;
 mod service;
+mod ways;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -23,7 +26,8 @@ use super::rpc::percentile;
 use super::usage_with_children;
 use clients::Client;
 use door::Gateway;
-pub use report::{Figures, Report, Row, Streams};
+pub use report::{Asked, Figures, Report, Row, Streams};
+use ways::{Doors, Round, Turn, Way};
 
 /// Fewer rounds of each way have no median worth the name.
 const MIN_ROUNDS: u32 = 7;
@@ -39,14 +43,17 @@ pub struct Options {
     pub time: Duration,
     /// Streams that are open at once.
     pub streams: usize,
+    /// A shop that runs, to be measured first.
+    pub shop: Option<Shop>,
 }
 
-/// What one round of one way brought.
-#[derive(Clone, Copy, Debug, Default)]
-struct Round {
-    rps: f64,
-    p50_us: f64,
-    p99_us: f64,
+/// Where a shop answers.
+#[derive(Clone, Debug)]
+pub struct Shop {
+    /// Its catalog, by gRPC.
+    pub catalog: SocketAddr,
+    /// Its gateway.
+    pub gateway: SocketAddr,
 }
 
 /// Measures; `serve` makes the command that runs the services of a file, `envoy` is the peer's program,
@@ -61,54 +68,73 @@ pub async fn run(
     envoy: Option<&Path>,
     mut step: impl FnMut(String),
 ) -> Result<Report> {
+    let mut rows = Vec::new();
+    if let Some(Shop { catalog, gateway }) = options.shop {
+        let sku = &clients::product(gateway).await.context("the shop's gateway")?;
+        let peer = peer(envoy, folder, catalog).await?;
+        let envoy = peer.as_ref().map(Transcoder::at);
+        let doors = Doors { sku, service: catalog, gateway, envoy };
+        rows.extend(compare(options, Asked::Catalog, &doors, &mut step).await?);
+    }
     step("starting a gateway".to_owned());
     let behind = service::serve().await?;
     let gateway = Gateway::start(behind, folder, serve).await?;
-    let envoy = match envoy {
-        Some(program) => Some(peer(program, folder, behind).await?),
-        None => None,
-    };
-    let mut rows = Vec::with_capacity(options.callers.len());
-    for &count in &options.callers {
-        let (s, seconds) = (if count == 1 { "" } else { "s" }, options.time.as_secs());
-        let mut ways = vec![
-            clients::grpc(behind, count)?,
-            clients::grpc(gateway.at, count)?,
-            clients::json(gateway.at, count),
-        ];
-        ways.extend(envoy.as_ref().map(|envoy| clients::json(envoy.at(), count)));
-        step(format!("{count} caller{s} for {seconds} s, {} ways in turn", ways.len()));
-        rows.push(Row::new(count, &in_turn(ways, options.time).await?));
-    }
+    let peer = peer(envoy, folder, behind).await?;
+    let envoy = peer.as_ref().map(Transcoder::at);
+    let doors = Doors { sku: service::SKU, service: behind, gateway: gateway.at, envoy };
+    rows.extend(compare(options, Asked::AtOnce, &doors, &mut step).await?);
+    drop(peer);
     step(format!("{} open streams", options.streams));
     let streams = held(&gateway, options.streams).await?;
     Ok(Report { rows, streams })
 }
 
-/// Envoy before the same service.
-async fn peer(program: &Path, folder: &Path, behind: SocketAddr) -> Result<Transcoder> {
+/// Measures all ways to one service, with each number of callers.
+async fn compare(
+    options: &Options,
+    asked: Asked,
+    doors: &Doors<'_>,
+    step: &mut impl FnMut(String),
+) -> Result<Vec<Row>> {
+    let mut rows = Vec::with_capacity(options.callers.len());
+    for &count in &options.callers {
+        let (s, seconds) = (if count == 1 { "" } else { "s" }, options.time.as_secs());
+        let ways = doors.callers(count)?;
+        step(format!("{asked}: {count} caller{s} for {seconds} s, {} ways in turn", ways.len()));
+        rows.push(Row::new(asked, count, &in_turn(ways, options.time).await?));
+    }
+    Ok(rows)
+}
+
+/// Envoy before the same service, if there is an Envoy.
+async fn peer(
+    program: Option<&Path>,
+    folder: &Path,
+    behind: SocketAddr,
+) -> Result<Option<Transcoder>> {
+    let Some(program) = program else { return Ok(None) };
     let services = ["shop.catalog.v1.CatalogService".to_owned()];
-    Transcoder::start(program, folder, behind, shop::DESCRIPTORS, &services).await
+    Transcoder::start(program, folder, behind, shop::DESCRIPTORS, &services).await.map(Some)
 }
 
 /// Measures the ways in short rounds for `time` together, each with a round before to warm up.
-async fn in_turn(mut ways: Vec<Vec<Client>>, time: Duration) -> Result<Vec<Vec<Round>>> {
+async fn in_turn(mut ways: Vec<(Way, Vec<Client>)>, time: Duration) -> Result<Vec<Turn>> {
     let count = u32::try_from(time.as_secs()).unwrap_or(u32::MAX).max(MIN_ROUNDS);
     let each = time / count / u32::try_from(ways.len())?;
-    for way in &mut ways {
-        round(way, each.max(WARM_UP)).await?;
+    for (_, clients) in &mut ways {
+        round(clients, each.max(WARM_UP)).await?;
     }
-    let mut all = Vec::new();
-    for number in 0..count as usize {
-        let mut rounds = vec![Round::default(); ways.len()];
-        // Who comes later finds caches and clock rate as the others left them.
-        for turn in 0..ways.len() {
-            let which = (number + turn) % ways.len();
-            rounds[which] = round(&mut ways[which], each).await?;
+    let mut turns = Vec::new();
+    for _ in 0..count {
+        let mut turn = Turn::default();
+        for (way, clients) in &mut ways {
+            turn.0.push((*way, round(clients, each).await?));
         }
-        all.push(rounds);
+        turns.push(turn);
+        // Who comes later finds caches and clock rate as the others left them.
+        ways.rotate_left(1);
     }
-    Ok(all)
+    Ok(turns)
 }
 
 /// Calls for so long, every client for itself.

@@ -1,27 +1,47 @@
 //! What was measured, and whether that is good enough.
 
+use std::fmt;
+
 use serde::Serialize;
 
-use super::Round;
+use super::ways::{Round, Turn, Way};
 use crate::bench::growth::median;
 use crate::bench::rpc::{Ratio, Target};
 use crate::demo::rounded;
 
-/// The place of the peer among the ways.
-const ENVOY: usize = 3;
-
 /// The figures of a run, as `--json` prints them.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// One for each number of callers.
+    /// One for each service that was asked, and number of callers.
     pub rows: Vec<Row>,
     /// What streams cost that are open.
     pub streams: Streams,
 }
 
-/// All ways with so many callers.
+/// The service behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Asked {
+    /// The catalog of a shop that runs.
+    Catalog,
+    /// One that does nothing but answer.
+    AtOnce,
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Asked::Catalog => "catalog",
+            Asked::AtOnce => "at once",
+        })
+    }
+}
+
+/// All ways to a service with so many callers.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
+    /// The service that was asked.
+    pub asked: Asked,
     /// Callers, each with one call under way.
     pub callers: usize,
     /// gRPC, at the service itself.
@@ -65,9 +85,11 @@ pub struct Streams {
 }
 
 impl Report {
-    /// The targets, as far as their number of callers and their ways were measured.
+    /// The targets, as far as their number of callers and their ways were measured: of the shop's
+    /// catalog, if it was asked, and else of the service that answers at once.
     pub fn targets(&self) -> Vec<Target> {
         const CALLERS: usize = 64;
+        // The catalog comes first.
         let Some(row) = self.rows.iter().find(|row| row.callers == CALLERS) else {
             return Vec::new();
         };
@@ -83,27 +105,32 @@ impl Report {
 }
 
 impl Row {
-    /// Of rounds of the three ways that followed each other, and of Envoy as a fourth.
-    pub(super) fn new(callers: usize, rounds: &[Vec<Round>]) -> Row {
-        let way = |which: usize| {
+    /// Of turns in which the ways of the shop's own were all taken.
+    pub(super) fn new(asked: Asked, callers: usize, turns: &[Turn]) -> Row {
+        let all = |way| turns.iter().filter_map(|turn| turn.of(way)).collect::<Vec<_>>();
+        let way = |way| {
+            let rounds = all(way);
             let of = |figure: fn(&Round) -> f64| {
-                rounded(median(&rounds.iter().map(|it| figure(&it[which])).collect::<Vec<_>>()))
+                rounded(median(&rounds.iter().map(figure).collect::<Vec<_>>()))
             };
             Figures { rps: of(|it| it.rps), p50_us: of(|it| it.p50_us), p99_us: of(|it| it.p99_us) }
         };
-        let ratio = |which: usize, of: usize| {
-            Ratio::new(rounds.iter().map(|it| it[which].rps / it[of].rps).collect())
+        // Of neighbours: the machine changes its speed meanwhile.
+        let ratio = |one: Way, of: Way| {
+            let pairs = turns.iter().filter_map(|turn| turn.of(one).zip(turn.of(of)));
+            Ratio::new(pairs.map(|(one, of)| one.rps / of.rps).collect())
         };
-        let has_peer = rounds.iter().all(|it| it.len() > ENVOY);
+        let has_peer = !all(Way::Envoy).is_empty();
         Row {
+            asked,
             callers,
-            direct: way(0),
-            grpc: way(1),
-            json: way(2),
-            envoy: has_peer.then(|| way(ENVOY)),
-            grpc_throughput: ratio(1, 0),
-            json_throughput: ratio(2, 0),
-            json_of_envoy: has_peer.then(|| ratio(2, ENVOY)),
+            direct: way(Way::Direct),
+            grpc: way(Way::Grpc),
+            json: way(Way::Json),
+            envoy: has_peer.then(|| way(Way::Envoy)),
+            grpc_throughput: ratio(Way::Grpc, Way::Direct),
+            json_throughput: ratio(Way::Json, Way::Direct),
+            json_of_envoy: has_peer.then(|| ratio(Way::Json, Way::Envoy)),
         }
     }
 }
@@ -125,29 +152,45 @@ impl Streams {
 mod tests {
     use super::*;
 
-    fn round(rps: f64) -> Round {
-        Round { rps, p50_us: 5.0, p99_us: 9.0 }
+    const WAYS: [Way; 4] = [Way::Direct, Way::Grpc, Way::Json, Way::Envoy];
+
+    /// Turns of a machine that halves its speed twice.
+    fn turns(shares: &[f64]) -> Vec<Turn> {
+        let round = |rps| Round { rps, p50_us: 5.0, p99_us: 9.0 };
+        let turn = |rps| {
+            let ways = WAYS.into_iter().zip(shares);
+            Turn(ways.map(|(way, share)| (way, round(rps * share))).collect())
+        };
+        [100.0, 200.0, 400.0, 200.0, 100.0].map(turn).into()
+    }
+
+    fn reached(rows: Vec<Row>) -> Vec<bool> {
+        let report = Report { rows, streams: Streams::new(10, 2048, 4096) };
+        report.targets().iter().map(|it| it.reached).collect()
     }
 
     #[test]
     fn ratios_are_those_of_neighbours() {
-        // The machine halves its speed twice.
-        let speeds = [100.0, 200.0, 400.0, 200.0, 100.0];
-        let rounds = speeds.map(|rps| vec![round(rps), round(rps * 0.7), round(rps * 0.5)]);
-        let row = Row::new(64, &rounds);
+        let row = Row::new(Asked::AtOnce, 64, &turns(&[1.0, 0.7, 0.5]));
 
         assert_eq!((row.grpc_throughput.median, row.json_throughput.median), (0.7, 0.5));
         assert_eq!((row.direct.rps, row.grpc.rps, row.json.rps), (200.0, 140.0, 100.0));
         assert!(row.envoy.is_none() && row.json_of_envoy.is_none());
-        let report = |row| Report { rows: vec![row], streams: Streams::new(10, 2048, 4096) };
-        let reached = |row| report(row).targets().iter().map(|it| it.reached).collect::<Vec<_>>();
-        assert_eq!(reached(row), [true]);
-        assert!(reached(Row::new(1, &rounds)).is_empty());
+        assert_eq!(reached(vec![row]), [true]);
+        assert!(reached(vec![Row::new(Asked::AtOnce, 1, &turns(&[1.0, 0.7, 0.5]))]).is_empty());
 
-        let beside = speeds.map(|rps| vec![rps, rps * 0.5, rps * 0.5, rps]);
-        let row = Row::new(64, &beside.map(|it| it.into_iter().map(round).collect()));
+        let row = Row::new(Asked::AtOnce, 64, &turns(&[1.0, 0.5, 0.5, 1.0]));
         assert_eq!(row.json_of_envoy.as_ref().map(|it| it.median), Some(0.5));
-        assert_eq!(reached(row), [false, false]);
+        assert_eq!(reached(vec![row]), [false, false]);
+    }
+
+    #[test]
+    fn what_counts_is_a_real_service_if_one_was_asked() {
+        let shop = Row::new(Asked::Catalog, 64, &turns(&[1.0, 0.7, 0.5]));
+        let at_once = Row::new(Asked::AtOnce, 64, &turns(&[1.0, 0.4, 0.5]));
+
+        assert_eq!(reached(vec![at_once.clone()]), [false]);
+        assert_eq!(reached(vec![shop, at_once]), [true]);
     }
 
     #[test]
