@@ -32,6 +32,7 @@ mod objectives;
 mod observe;
 mod orders_and_money;
 mod polyglot;
+mod releases;
 mod scorecard;
 mod shop;
 mod sign_in;

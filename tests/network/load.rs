@@ -31,7 +31,8 @@ const PIECES: i64 = 100_000;
 pub struct Load {
     orders: Channel,
     sku: String,
-    card: String,
+    /// They pay with these in turn.
+    cards: Vec<String>,
     closed: AtomicBool,
     placed: Mutex<Vec<String>>,
     failed: Mutex<Vec<Status>>,
@@ -40,15 +41,21 @@ pub struct Load {
 impl Load {
     /// Orders through this door.
     pub async fn through(orders: Channel, shop: &Shop) -> Self {
+        Self::paid_with(orders, shop, &[GOOD_CARD]).await
+    }
+
+    /// The same, paid with cards of these numbers in turn, which all have to be good in the end.
+    pub async fn paid_with(orders: Channel, shop: &Shop, numbers: &[&str]) -> Self {
         eventually("orders to find the catalog", async || {
             let seen = seen(shop.platform.service("orders"), "catalog").await;
             let mut rows = seen["endpoints"].as_array().into_iter().flatten();
             rows.any(|row| row["state"] == "READY")
         })
         .await;
-        let (sku, card) = (shop.stocked(PIECES).await, shop.card(GOOD_CARD).await);
+        let sku = shop.stocked(PIECES).await;
+        let cards = join_all(numbers.iter().map(|number| shop.card(number))).await;
         let (placed, failed) = Default::default();
-        Self { orders, sku, card, closed: AtomicBool::new(false), placed, failed }
+        Self { orders, sku, cards, closed: AtomicBool::new(false), placed, failed }
     }
 
     /// Lets customers order until [`Load::close`].
@@ -80,7 +87,7 @@ impl Load {
             customer_id: cart.customer_id,
             cart_etag: cart.etag,
             address: Some(address("DE")),
-            card_token: self.card.clone(),
+            card_token: self.cards[self.placed() % self.cards.len()].clone(),
         };
         let mut orders = OrdersServiceClient::new(self.orders.clone());
         let placed = orders.place_order(timeout_request(place, DEADLINE)).await?;

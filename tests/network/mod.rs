@@ -6,7 +6,7 @@ mod dead_endpoint;
 mod deadlines;
 mod failing_endpoint;
 mod half_open;
-mod load;
+pub mod load;
 mod names;
 mod outage;
 mod overload;
@@ -28,7 +28,7 @@ use serde_json::Value;
 use crate::callers::Callers;
 
 /// A customer who calls as services do: by the contracts, with every layer of the mesh.
-struct Customer {
+pub struct Customer {
     policy: LivePolicy,
     callers: Arc<Callers>,
     /// Of picks and pauses.
@@ -37,7 +37,7 @@ struct Customer {
 }
 
 impl Customer {
-    async fn of(platform: &Platform) -> Self {
+    pub async fn of(platform: &Platform) -> Self {
         let service = Service::begin("customer", &ServiceConfig::default()).await.unwrap();
         let contracts = Table::from_descriptors(&[shop::DESCRIPTORS]).unwrap();
         let policy = LivePolicy::start(&service, Arc::new(contracts), None).unwrap();
@@ -46,7 +46,7 @@ impl Customer {
         Self { policy, callers: Callers::of(platform), seed, _service: service }
     }
 
-    fn channel(&self, target: &str, addresses: &[SocketAddr]) -> Channel {
+    pub fn channel(&self, target: &str, addresses: &[SocketAddr]) -> Channel {
         let channel = self.callers.builder(target).policy(&self.policy);
         channel.seed(self.seed).follow(&Endpoints::fixed(addresses))
     }

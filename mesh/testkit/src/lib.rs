@@ -18,6 +18,7 @@ pub mod nameserver;
 mod paths;
 mod platform;
 mod proxy;
+mod released;
 mod shared;
 mod skipped;
 mod sweep;
@@ -33,4 +34,5 @@ pub use isolated::{IsolatedNats, IsolatedPostgres, isolated_nats, isolated_postg
 pub use paths::workspace;
 pub use platform::{Platform, PlatformOptions, ServiceProcess};
 pub use proxy::{Fault, Hits, TcpProxy};
+pub use released::programs_of;
 pub use skipped::skipped;

@@ -1,6 +1,10 @@
 //! What a test's platform consists of.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use super::ServiceProcess;
 
@@ -14,6 +18,8 @@ pub struct PlatformOptions {
     pub(super) sources: Vec<(String, String, String)>,
     /// Service, and where it finds the broker.
     pub(super) brokers: Vec<(String, SocketAddr)>,
+    /// Service or replica, and its program.
+    pub(super) programs: Vec<(String, PathBuf)>,
     pub(super) isolated_postgres: bool,
     pub(super) open: bool,
     pub(super) patient_start: bool,
@@ -59,6 +65,13 @@ impl PlatformOptions {
     /// Where one service finds the broker, as the user that it is: something that stands before it.
     pub fn broker(mut self, service: &str, address: SocketAddr) -> PlatformOptions {
         self.brokers.push((service.to_owned(), address));
+        self
+    }
+
+    /// The program that a service, or one replica of it, runs instead of its own. It is looked for at every
+    /// start: what a link leads to may change meanwhile.
+    pub fn program(mut self, service: &str, path: &Path) -> PlatformOptions {
+        self.programs.push((service.to_owned(), path.to_owned()));
         self
     }
 

@@ -211,10 +211,12 @@ fn spec(
     let asked = options.env.iter().filter(|(to, ..)| to.as_ref().is_none_or(meant));
     env.extend(asked.map(|(_, name, value)| (name.clone(), value.clone())));
     let unique = unique_of(&platform.home);
+    let program = options.programs.iter().rfind(|(of, _)| place.is_called(of));
+    let program = program.map_or_else(|| binaries.join(service), |(_, path)| path.clone());
     Ok(ProcessSpec {
         name: service.clone(),
         replica: *replica,
-        program: binaries.join(service),
+        program,
         args: Vec::<OsString>::new(),
         env,
         directory: None,
