@@ -13,7 +13,7 @@ use crate::services;
 /// The tests of the suite `alerts`.
 const ALERTS: [&str; 2] = ["objectives::alerts::", "observe::walks::"];
 /// The tests of the suite `cluster`.
-const CLUSTER: [&str; 1] = ["by_traffic::"];
+const CLUSTER: [&str; 2] = ["by_traffic::", "releases::"];
 /// The tests of the suite `collector`.
 const COLLECTOR: [&str; 1] = ["observe::collector::"];
 /// The tests of the suite `fuzz`, and for how long each of them changes inputs then, in seconds.
@@ -46,7 +46,8 @@ enum Suite {
     Rust,
     /// A real Prometheus watches a shop that breaks, and an operator finds out why.
     Alerts,
-    /// Istio and Kubernetes take in the manifests, and traffic shows what they make of them.
+    /// Istio and Kubernetes take in the manifests, and traffic shows what they make of them; two releases
+    /// serve side by side.
     Cluster,
     /// A real OpenTelemetry Collector takes in what a shop sends.
     Collector,
@@ -144,7 +145,7 @@ mod tests {
         assert_eq!(selection(Suite::Alerts, Some("lock")), ["lock"]);
         let rust = selection(Suite::Rust, Some("crash"));
         assert_eq!(rust[..4], ["crash", "--", "--skip", "objectives::alerts::"]);
-        assert_eq!(rust.len(), 14);
+        assert_eq!(rust.len(), 16);
         assert!(!rust.contains(&"fuzz::".to_owned()), "they run there, too, for a moment each");
     }
 }
