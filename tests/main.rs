@@ -33,6 +33,7 @@ mod observe;
 mod orders_and_money;
 mod polyglot;
 mod releases;
+mod rotation;
 mod scorecard;
 mod shop;
 mod sign_in;
