@@ -9,6 +9,7 @@ pub mod demo;
 pub mod doors;
 pub mod generate;
 pub mod graph;
+pub mod migrations;
 pub mod operate;
 pub mod policy;
 pub mod services;

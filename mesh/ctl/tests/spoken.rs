@@ -34,6 +34,7 @@ fn help_lists_every_command_with_examples_and_exit_codes() {
         "docs",
         "gen",
         "graph",
+        "migrations",
         "provision",
     ] {
         assert!(help.contains(&format!("\n  {command} ")), "{command} is not in\n{help}");

@@ -19,6 +19,7 @@ pub mod growth;
 mod keys;
 pub mod locks;
 pub mod logs;
+pub mod migrations;
 pub mod policy;
 pub mod provision;
 pub mod rpc;
