@@ -16,7 +16,7 @@ use clap::{Parser, Subcommand};
 use meshctl::services;
 
 use commands::{
-    audit, bench, cluster, completions, contracts, demo, dlq, docs, down,
+    affected, audit, bench, cluster, completions, contracts, deliver, demo, dlq, docs, down,
     endpoints, flags, generate, graph, locks, logs, migrations, policy, provision, sagas, serve,
     status, supervise, test, token, top, trace, up,
 };
@@ -84,6 +84,10 @@ enum Command {
     Contracts(contracts::Args),
     /// Says which migrations the release before would not survive.
     Migrations(migrations::Args),
+    /// Says which images a change affects, and why.
+    Affected(affected::Args),
+    /// Writes into an overlay which image of a service runs, and which is tried on how many calls.
+    Deliver(deliver::Args),
     /// Makes databases, streams and keys where `up` does not: in containers, in a cluster.
     Provision(provision::Args),
     /// Writes what a shell needs to complete commands.
@@ -136,6 +140,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Gen(args) => generate::run(args).await,
         Command::Graph(args) => graph::run(args).await,
         Command::Contracts(args) => contracts::run(args).await,
+        Command::Deliver(args) => deliver::run(args).await,
+        Command::Affected(args) => affected::run(args).await,
         Command::Migrations(args) => migrations::run(args).await,
         Command::Supervise => supervise::run().await,
         Command::Serve(args) => serve::run(args).await,

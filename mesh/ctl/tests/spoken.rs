@@ -33,6 +33,8 @@ fn help_lists_every_command_with_examples_and_exit_codes() {
         "completions",
         "docs",
         "gen",
+        "affected",
+        "deliver",
         "graph",
         "migrations",
         "provision",

@@ -1,10 +1,12 @@
 //! One file per subcommand.
 
+pub mod affected;
 pub mod audit;
 pub mod bench;
 pub mod cluster;
 pub mod completions;
 pub mod contracts;
+pub mod deliver;
 pub mod demo;
 pub mod dlq;
 pub mod docs;

@@ -2,7 +2,7 @@
 
 mod releases;
 
-pub use releases::MIGRATIONS;
+pub use releases::{AFFECTED, DELIVER, MIGRATIONS};
 
 pub const ABOUT: &str = "\
 Runs the shop on this machine: services, PostgreSQL and nats-server, with data in `.mesh/`.

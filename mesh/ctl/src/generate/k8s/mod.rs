@@ -1,6 +1,7 @@
 //! What Kubernetes runs: each service's processes, how they are found and scaled, and whom each of
 //! them may reach at all; each service's database.
 
+pub mod candidate;
 mod database;
 mod jobs;
 mod network;
