@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use mesh_policy::{Criticality, Idempotency, RequestId, Table};
-use meshctl::services::{GATEWAY, declarations};
+use mesh_policy::{Criticality, Idempotency, RequestId, Served, Table};
+use meshctl::services::{GATEWAY, declarations, sources};
 use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, Kind, Value};
 use prost_types::{DescriptorProto, FileDescriptorProto, FileDescriptorSet};
@@ -69,6 +69,27 @@ fn every_rpc_takes_its_own_request_and_returns_its_own_response() {
         }
     }
     report(&problems);
+}
+
+/// Two read it: the gateway, which has no tools of developers in it, and they.
+#[test]
+fn what_a_service_serves_is_read_alike_by_everybody() {
+    let served = Served::declared(sources().map(|(_, text)| text)).unwrap();
+    let contracts = ours().into_iter().flat_map(|file| {
+        let package = file.package().to_owned();
+        file.service.into_iter().map(move |it| format!("{package}.{}", it.name()))
+    });
+    let strange = ["shop.catalog.v3.CatalogService", "shop.catalog.v1", "CatalogService", ""];
+    let contracts: Vec<String> = contracts.chain(strange.map(str::to_owned)).collect();
+    let mut found = 0;
+    for declared in declarations().unwrap() {
+        for contract in &contracts {
+            let serves = declared.serves(contract);
+            assert_eq!(served.by(&declared.service, contract), serves, "{contract}");
+            found += usize::from(serves);
+        }
+    }
+    assert!(found > 10, "{found}");
 }
 
 #[test]

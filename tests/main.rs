@@ -15,6 +15,7 @@ mod consumers;
 mod contracts;
 mod crash_grid;
 mod data_stores;
+mod delivery;
 mod demo;
 mod doors;
 mod edges;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use super::lab::Lab;
+use super::schemas::{self, Schemas};
 use crate::manifests::world::documents;
 
 const OVERLAYS: [&str; 4] = ["local", "staging", "production", "external"];
@@ -34,6 +35,41 @@ async fn every_manifest_is_accepted_by_the_api_server_and_by_istio() {
     }
     refused(&kubectl).await;
     analyzed(&lab).await;
+    conform(&lab).await;
+}
+
+/// Each object, of every overlay, is what its schema says and has nothing besides; by a program that asks
+/// no server.
+async fn conform(lab: &Lab) {
+    let kubectl = lab.kubectl();
+    let described = kubectl.run(&["get", "--raw", "/openapi/v2"]).await.unwrap();
+    let schemas = Schemas::of(&serde_json::from_str(&described).unwrap());
+    let folder = lab.home.path("schemas");
+    schemas.write(&folder);
+    for overlay in OVERLAYS {
+        let path = workspace().join("k8s/overlays").join(overlay).display().to_string();
+        let text = kubectl.run(&["kustomize", &path]).await.unwrap();
+        let count = documents(&text).len();
+
+        let said = schemas::validated(lab, &folder, &text);
+
+        let bad: Vec<_> = said.iter().filter(|it| it["status"] != "statusValid").collect();
+        assert!(
+            bad.is_empty() && said.len() == count,
+            "{overlay}: {} of {count}, {bad:#?}",
+            said.len()
+        );
+        for (is, wrong) in [
+            ("minReadySeconds", "minReadySecs"),
+            ("kind: VirtualService", "kind: VirtualServices"),
+            ("subset: v1", "subset: 1"),
+            ("maxUnavailable: 1", "maxUnavailable: [1]"),
+        ] {
+            let said = schemas::validated(lab, &folder, &text.replace(is, wrong));
+            let bad = said.iter().filter(|it| it["status"] != "statusValid").count();
+            assert!(bad > 6, "{overlay}: {wrong} is found {bad} times");
+        }
+    }
 }
 
 /// What is wrong is refused: by the API server's rules, by a definition's, by istiod.

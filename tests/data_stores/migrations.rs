@@ -132,3 +132,27 @@ async fn two_replicas_that_migrate_at_once_both_become_ready() {
     held.holder.close().await.unwrap();
     platform.shutdown().await;
 }
+
+/// While a release is rolled out, and after it was taken back.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_release_before_starts_on_a_database_that_a_newer_one_has_migrated() {
+    let database = Database::blank(SERVICE).await;
+    let options = PlatformOptions::new(&[SERVICE]).env(SERVICE, "DATABASE_URL", database.url());
+    let platform = Platform::start(options).await;
+    let service = platform.service(SERVICE);
+    let newer =
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+                 VALUES (9999, 'of a newer release', true, '\\x00', 1)";
+    let watcher = PgPool::connect(&database.superuser_url()).await.unwrap();
+    sqlx::query(newer).execute(&watcher).await.unwrap();
+
+    service.down().await;
+    service.up();
+
+    service.ready().await;
+    let versions = "SELECT version FROM _sqlx_migrations ORDER BY version";
+    let versions: Vec<i64> = sqlx::query_scalar(versions).fetch_all(&watcher).await.unwrap();
+    assert_eq!(versions, [all_versions(), vec![9999]].concat(), "nothing of it is taken back");
+    watcher.close().await;
+    platform.shutdown().await;
+}

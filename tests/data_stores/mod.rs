@@ -5,6 +5,7 @@ mod corrections;
 mod migrations;
 mod outages;
 mod races;
+mod released;
 
 use std::net::SocketAddr;
 

@@ -4,6 +4,7 @@
 
 mod authorization;
 mod istio_rules;
+mod job_rules;
 mod kustomize;
 mod mutations;
 mod network;

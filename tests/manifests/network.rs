@@ -85,6 +85,8 @@ fn pods(world: &World) -> Vec<Pod> {
         if declared.store.is_some() {
             let name = format!("{service}-database");
             pods.push(pod(&name, "shop", json!({ "cnpg.io/cluster": name })));
+            let name = format!("{service}-migrate");
+            pods.push(pod(&name, "shop", json!({ "app": name, "version": "v1" })));
         }
     }
     let ingress = &world.ingress;
@@ -120,6 +122,9 @@ fn should_be_open(world: &World, from: &Pod, to: &Pod, port: u16, protocol: &str
         let same = to.name == from.name && [5432, 8000].contains(&port);
         let outside = to.namespace != "shop" && [443, 6443].contains(&port);
         return world.declared(owner).is_some() && (same || outside);
+    }
+    if let Some(owner) = from.name.strip_suffix("-migrate").filter(|_| is_ours) {
+        return port == 5432 && to.name == format!("{owner}-database");
     }
     if let Some(owner) = to.name.strip_suffix("-database") {
         return match port {

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use mesh_local::{Declaration, Exposure};
 use serde_json::{Value, json};
 
+use super::job_rules;
 use super::world::{World, items};
 
 const GRPC: u64 = 50051;
@@ -13,7 +14,7 @@ const ADMIN: u64 = 9090;
 
 pub fn faults(world: &World) -> Vec<String> {
     let mut faults = inventory(world);
-    if !makes_streams(world) {
+    if !job_rules::makes_streams(world) {
         faults.push("the Job that makes streams".to_owned());
     }
     if !world.objects.iter().filter(|it| it["kind"] == "NetworkPolicy").all(has_directions) {
@@ -29,6 +30,7 @@ pub fn faults(world: &World) -> Vec<String> {
         look("services and their ports", is_found(world, declared));
         look("versions and routes", is_routed(world, declared));
         look("the sidecar's view", sees_callees(world, declared));
+        look("who migrates its database", job_rules::is_migrated(world, declared));
         for version in &declared.versions {
             look("its container", is_run(world, declared, version));
             look("its autoscaler", is_scaled(world, declared, version));
@@ -97,6 +99,7 @@ fn expected(world: &World) -> BTreeSet<String> {
             for kind in ["Cluster", "NetworkPolicy", "ScheduledBackup"] {
                 add(kind, &format!("{service}-database"));
             }
+            add("NetworkPolicy", &format!("{service}-migrate"));
         }
         if declared.exposure == Exposure::Public {
             for kind in ["Gateway", "Ingress", "RequestAuthentication"] {
@@ -123,21 +126,6 @@ fn has_directions(policy: &Value) -> bool {
     let everybody = ["names", "deny-all"].contains(&name);
     policy["spec"]["policyTypes"] == directions
         && (policy["spec"]["podSelector"] == json!({})) == everybody
-}
-
-fn makes_streams(world: &World) -> bool {
-    let jobs: Vec<_> = world.of("Job").collect();
-    let [job] = jobs[..] else { return false };
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let digest = text(&job["metadata"]["name"]).strip_prefix("streams-").map(str::len);
-    let pod = &job["spec"]["template"]["spec"];
-    let container = &pod["containers"][0];
-    let url = json!({ "secretKeyRef": { "key": "url", "name": "streams-nats" } });
-    digest == Some(8)
-        && job["metadata"]["namespace"] == "shop"
-        && items(&pod["containers"]).count() == 1
-        && container["args"] == json!(["provision", "streams", "--stream-replicas", "3"])
-        && container["env"] == json!([{ "name": "NATS_URL", "valueFrom": url }])
 }
 
 fn has_settings(world: &World, declared: &Declaration) -> bool {

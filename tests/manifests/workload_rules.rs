@@ -12,7 +12,6 @@ const BUDGET: &str = "PodDisruptionBudget";
 const DATABASE: &str = "Cluster";
 const DEPLOYMENT: &str = "Deployment";
 const INGRESS: &str = "Ingress";
-const JOB: &str = "Job";
 const MONITOR: &str = "ServiceMonitor";
 const NAMESPACE: &str = "Namespace";
 const NETWORK: &str = "NetworkPolicy";
@@ -286,32 +285,6 @@ pub const RULES: &[Rule] = &[
     rule(BACKUP, "spec/immediate", Be("true")),
     rule(BACKUP, "spec/method", Say("barmanObjectStore")),
     rule(BACKUP, "spec/schedule", Say("0 0 3 * * *")),
-    rule(JOB, "apiVersion", Say("batch/v1")),
-    rule(JOB, "kind", Elsewhere),
-    rule(JOB, "metadata/name", Elsewhere),
-    rule(JOB, "metadata/namespace", Elsewhere),
-    rule(JOB, "spec/backoffLimit", Be("10")),
-    rule(JOB, "spec/template/metadata/annotations/sidecar.istio.io/inject", Say("false")),
-    rule(JOB, "spec/template/metadata/labels/app", Say("streams")),
-    rule(JOB, "spec/template/spec/automountServiceAccountToken", Be("false")),
-    rule(JOB, "spec/template/spec/containers/*/args/*", Elsewhere),
-    rule(JOB, "spec/template/spec/containers/*/env/", Elsewhere),
-    rule(JOB, "spec/template/spec/containers/*/image", Say("shopmesh/meshctl:v1")),
-    rule(JOB, "spec/template/spec/containers/*/name", Say("streams")),
-    rule(JOB, "spec/template/spec/containers/*/resources/limits/memory", Say("128Mi")),
-    rule(JOB, "spec/template/spec/containers/*/resources/requests/cpu", Say("50m")),
-    rule(JOB, "spec/template/spec/containers/*/resources/requests/memory", Say("32Mi")),
-    rule(JOB, CONTAINER[0], Be("false")),
-    rule(JOB, CONTAINER[1], Say("ALL")),
-    rule(JOB, CONTAINER[2], Be("true")),
-    rule(JOB, "spec/template/spec/enableServiceLinks", Be("false")),
-    rule(JOB, "spec/template/spec/restartPolicy", Say("OnFailure")),
-    rule(JOB, "spec/template/spec/securityContext/fsGroup", Be("65532")),
-    rule(JOB, "spec/template/spec/securityContext/runAsGroup", Be("65532")),
-    rule(JOB, "spec/template/spec/securityContext/runAsNonRoot", Be("true")),
-    rule(JOB, "spec/template/spec/securityContext/runAsUser", Be("65532")),
-    rule(JOB, "spec/template/spec/securityContext/seccompProfile/type", Say("RuntimeDefault")),
-    rule(JOB, "spec/template/spec/serviceAccountName", Say("streams")),
     rule(INGRESS, "apiVersion", Say("networking.k8s.io/v1")),
     rule(INGRESS, "kind", Elsewhere),
     rule(INGRESS, "metadata/name", Elsewhere),
@@ -343,7 +316,7 @@ const PEERS: [&str; 8] = [
     "spec/ingress/*/from/*/podSelector/matchLabels/istio?",
 ];
 
-const CONTAINER: [&str; 3] = [
+pub const CONTAINER: [&str; 3] = [
     "spec/template/spec/containers/*/securityContext/allowPrivilegeEscalation",
     "spec/template/spec/containers/*/securityContext/capabilities/drop/*",
     "spec/template/spec/containers/*/securityContext/readOnlyRootFilesystem",

@@ -11,6 +11,7 @@ mod fails_once;
 mod golden;
 mod marked;
 mod personal;
+mod talks;
 mod top;
 mod tree;
 mod walks;

@@ -1,14 +1,17 @@
 //! What `meshctl` does to a running shop, as a library: tests do the same.
 
+pub mod affected;
 pub mod api_reference;
 pub mod audit;
 pub mod bench;
 pub mod caller;
 pub mod contracts;
+pub mod delivery;
 pub mod demo;
 pub mod doors;
 pub mod generate;
 pub mod graph;
+pub mod migrations;
 pub mod operate;
 pub mod policy;
 pub mod services;

@@ -16,9 +16,9 @@ use clap::{Parser, Subcommand};
 use meshctl::services;
 
 use commands::{
-    audit, bench, cluster, completions, contracts, demo, dlq, docs, down, endpoints, flags,
-    generate, graph, locks, logs, policy, provision, sagas, serve, status, supervise, test, token,
-    top, trace, up,
+    affected, audit, bench, cluster, completions, contracts, deliver, demo, dlq, docs, down,
+    endpoints, flags, generate, graph, locks, logs, migrations, policy, provision, sagas, serve,
+    status, supervise, test, token, top, trace, up,
 };
 
 // `serve` runs services in this process. Each thread counts for itself, for `bench rpc`.
@@ -82,6 +82,12 @@ enum Command {
     Graph(graph::Args),
     /// Says which consumers a change of the contracts would break.
     Contracts(contracts::Args),
+    /// Says which migrations the release before would not survive.
+    Migrations(migrations::Args),
+    /// Says which images a change affects, and why.
+    Affected(affected::Args),
+    /// Writes into an overlay which image of a service runs, and which is tried on how many calls.
+    Deliver(deliver::Args),
     /// Makes databases, streams and keys where `up` does not: in containers, in a cluster.
     Provision(provision::Args),
     /// Writes what a shell needs to complete commands.
@@ -134,6 +140,9 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Gen(args) => generate::run(args).await,
         Command::Graph(args) => graph::run(args).await,
         Command::Contracts(args) => contracts::run(args).await,
+        Command::Deliver(args) => deliver::run(args).await,
+        Command::Affected(args) => affected::run(args).await,
+        Command::Migrations(args) => migrations::run(args).await,
         Command::Supervise => supervise::run().await,
         Command::Serve(args) => serve::run(args).await,
     }

@@ -10,6 +10,7 @@ mod growth;
 mod mtls;
 mod observe;
 mod prometheus;
+mod released;
 mod rpc;
 mod runbook;
 mod shop;

@@ -33,7 +33,10 @@ fn help_lists_every_command_with_examples_and_exit_codes() {
         "completions",
         "docs",
         "gen",
+        "affected",
+        "deliver",
         "graph",
+        "migrations",
         "provision",
     ] {
         assert!(help.contains(&format!("\n  {command} ")), "{command} is not in\n{help}");

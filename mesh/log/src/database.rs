@@ -162,6 +162,10 @@ impl Database {
 
 /// On a connection of its own: a migration, and the wait for another replica's, may take longer than
 /// any statement of the service.
+///
+/// A database that a newer release has migrated is left as it is: while that is rolled out, or after it
+/// was taken back, the release before starts on its tables, and its migrations let it
+/// (`cargo mesh migrations`).
 async fn migrate(
     options: &PgConnectOptions,
     migrations: &Migrator,
@@ -169,7 +173,15 @@ async fn migrate(
     let options = options.clone().options([("statement_timeout", "0")]);
     let connecting = tokio::time::timeout(CONNECT_LIMIT, options.connect());
     let mut connection = connecting.await.unwrap_or_else(|_| Err(limits::silent()))?;
-    migrations.run(&mut connection).await?;
+    let mut own = Migrator::with_migrations(migrations.iter().cloned().collect());
+    own.set_ignore_missing(true).run(&mut connection).await?;
+    let newest: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
+        .fetch_one(&mut connection)
+        .await?;
+    let known = migrations.iter().map(|migration| migration.version).max();
+    if newest > known {
+        tracing::info!(?newest, ?known, "a newer release has migrated the database");
+    }
     Ok(connection.close().await?)
 }
 

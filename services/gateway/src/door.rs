@@ -14,6 +14,7 @@ use tracing::{Instrument as _, Span, field::Empty};
 use crate::{
     Config,
     access::{self, Access, Kind},
+    challenge,
     edge::{Edge, Way},
     json::{self, Failure},
     legacy::{self, Crossing, Legacy},
@@ -162,6 +163,7 @@ pub(crate) async fn answer(
     if let Some(deprecated) = rpc.and_then(|rpc| rpc.deprecated.as_ref()) {
         deprecated.tell(response.headers_mut());
     }
+    challenge::tell(&head.headers, &mut response);
     if speech != Speech::Grpc {
         timing::tell(&mut response, begun);
         verdict.tell(response.headers_mut());

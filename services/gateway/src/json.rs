@@ -17,6 +17,7 @@ use prost_reflect::DynamicMessage;
 use tonic::{Request, Status, Streaming, body::Body, client::Grpc, metadata::MetadataMap};
 
 use crate::{
+    challenge,
     codec::Dynamic,
     door::Front,
     edge, headers, metadata,
@@ -72,7 +73,11 @@ impl Failure {
                 }
                 response
             }
-            Self::Status(status) => refused::json(&status, http_code(status.code()), story),
+            Self::Status(status) => {
+                let mut response = refused::json(&status, http_code(status.code()), story);
+                challenge::note(&status, &mut response);
+                response
+            }
         }
     }
 }

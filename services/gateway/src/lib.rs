@@ -6,6 +6,7 @@
 //! holds whatever a request speaks; `legacy` is what an old system still answers.
 
 mod access;
+mod challenge;
 mod codec;
 mod config;
 mod docs;

@@ -2,12 +2,18 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
 use meshctl::graph::{Edge, Graph};
 use meshctl::services;
+use meshctl::traces::{Talk, ask_talks};
 use serde_json::json;
 
 use crate::output::{self, Tone};
+use crate::project::Project;
+use crate::state::State;
+
+/// Of so many pairs is told how much they say.
+const SHOWN: usize = 5;
 
 /// How to show it.
 #[derive(Debug, clap::Args)]
@@ -34,7 +40,7 @@ pub struct Args {
 pub async fn run(args: Args) -> Result<ExitCode> {
     let graph = Graph::read(services::sources())?;
     if args.lint {
-        return lint(&graph, args.json);
+        return lint(&graph, &heard().await, args.json);
     }
     if args.json {
         output::json(&json!(graph))?;
@@ -52,11 +58,26 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn lint(graph: &Graph, json: bool) -> Result<ExitCode> {
-    let findings = graph.lint();
+/// What the shop that runs here says of itself, or why nothing does.
+async fn heard() -> Result<Vec<Talk>> {
+    let state = State::load(&Project::find()?.home)?;
+    let kept = state.traces.context("the shop that runs here keeps no traces")?;
+    let talks = ask_talks(kept.address).await?;
+    ensure!(!talks.is_empty(), "the shop that runs here has answered nothing yet that was traced");
+    Ok(talks)
+}
+
+fn lint(graph: &Graph, heard: &Result<Vec<Talk>>, json: bool) -> Result<ExitCode> {
+    let mut findings = graph.lint();
+    if let Ok(talks) = heard {
+        findings.extend(graph.chatty(talks));
+    }
+    let verdict = if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if json {
-        output::json(&json!({ "findings": findings }))?;
-    } else if findings.is_empty() {
+        output::json(&json!({ "findings": findings, "talks": heard.as_ref().ok() }))?;
+        return Ok(verdict);
+    }
+    if findings.is_empty() {
         let (calls, events) = (graph.calls.len(), graph.events.len());
         output::put(&format!("  {calls} edges of calls and {events} of events, nothing unwise\n"))?;
     } else {
@@ -69,7 +90,30 @@ fn lint(graph: &Graph, json: bool) -> Result<ExitCode> {
         });
         output::put(&output::table(&rows.collect::<Vec<_>>()))?;
     }
-    Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    output::put(&match heard {
+        Ok(talks) => talkative(talks),
+        Err(error) => format!(
+            "  who asks too often for one request, traces would show: {error:#}.\n  `{0} up`, `{0} demo`, \
+             and ask again\n",
+            output::program()
+        ),
+    })?;
+    Ok(verdict)
+}
+
+/// The pairs that say most to each other, chatty or not.
+fn talkative(talks: &[Talk]) -> String {
+    let mut most: Vec<_> = talks.iter().collect();
+    most.sort_by(|a, b| b.per_request().total_cmp(&a.per_request()));
+    let row = |talk: &&Talk| {
+        vec![
+            (format!("{} → {}", talk.from, talk.to), Tone::Strong),
+            (format!("{:.1} calls", talk.per_request()), Tone::Plain),
+            (format!("for one {}", talk.request), Tone::Plain),
+            (format!("seen for {}", talk.requests), Tone::Faint),
+        ]
+    };
+    output::table(&most.iter().take(SHOWN).map(row).collect::<Vec<_>>())
 }
 
 /// `orders  calls  catalog  BatchGetProducts  the prices of …`

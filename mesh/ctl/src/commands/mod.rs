@@ -1,10 +1,12 @@
 //! One file per subcommand.
 
+pub mod affected;
 pub mod audit;
 pub mod bench;
 pub mod cluster;
 pub mod completions;
 pub mod contracts;
+pub mod deliver;
 pub mod demo;
 pub mod dlq;
 pub mod docs;
@@ -19,6 +21,7 @@ pub mod growth;
 mod keys;
 pub mod locks;
 pub mod logs;
+pub mod migrations;
 pub mod policy;
 pub mod provision;
 pub mod rpc;

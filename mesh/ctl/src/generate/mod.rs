@@ -79,6 +79,15 @@ pub fn pages(declarations: &[Declaration]) -> Result<Vec<Page>> {
 
 /// How the checkout at `root` differs from `pages`.
 pub fn drift(root: &Path, pages: &[Page]) -> Result<Vec<Drift>> {
+    drift_in(root, pages, &folders())
+}
+
+fn folders() -> Vec<&'static str> {
+    OUTPUTS.iter().filter_map(|output| output.folder).collect()
+}
+
+/// The same, where nothing but these pages is to be in these folders.
+pub(crate) fn drift_in(root: &Path, pages: &[Page], folders: &[&str]) -> Result<Vec<Drift>> {
     let mut drift = BTreeSet::new();
     for page in pages {
         match fs::read_to_string(root.join(&page.path)) {
@@ -93,7 +102,7 @@ pub fn drift(root: &Path, pages: &[Page]) -> Result<Vec<Drift>> {
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", page.path)),
         }
     }
-    for folder in OUTPUTS.iter().filter_map(|output| output.folder) {
+    for folder in folders {
         for path in files(root, folder)? {
             if !pages.iter().any(|page| page.path == path) {
                 drift.insert(Drift::Stray(path));
@@ -105,7 +114,12 @@ pub fn drift(root: &Path, pages: &[Page]) -> Result<Vec<Drift>> {
 
 /// Makes the checkout at `root` what `pages` are; returns what was not so.
 pub fn write(root: &Path, pages: &[Page]) -> Result<Vec<Drift>> {
-    let drift = drift(root, pages)?;
+    write_into(root, pages, &folders())
+}
+
+/// The same, where nothing but these pages is to be in these folders.
+pub(crate) fn write_into(root: &Path, pages: &[Page], folders: &[&str]) -> Result<Vec<Drift>> {
+    let drift = drift_in(root, pages, folders)?;
     for drifted in &drift {
         let path = root.join(drifted.path());
         let put = || match pages.iter().find(|page| page.path == drifted.path()) {

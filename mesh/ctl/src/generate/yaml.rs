@@ -7,7 +7,13 @@ use serde_json::Value;
 
 /// A file of documents that are made from `source`.
 pub(super) fn file(source: &str, documents: &[Value]) -> String {
-    let mut text = format!("# Made by `cargo mesh gen` from {source}: change that, not this.\n");
+    made_by("gen", source, documents)
+}
+
+/// The same, made by another command.
+pub(super) fn made_by(command: &str, source: &str, documents: &[Value]) -> String {
+    let mut text =
+        format!("# Made by `cargo mesh {command}` from {source}: change that, not this.\n");
     for (n, document) in documents.iter().enumerate() {
         if n > 0 {
             text.push_str("---\n");

@@ -6,9 +6,14 @@ use mesh_policy::Idempotency;
 use serde::Serialize;
 
 use super::{Graph, Place};
+use crate::traces::Talk;
 
 /// A request that waits for more than so many calls in a row has all their failures and all their time.
 const CHAIN: usize = 3;
+
+/// More calls to the same service for one request, on average, are a conversation: each waits for a way
+/// there and back, and one of them fails more often than one alone.
+const CHATTY: f64 = 3.0;
 
 /// Something that is unwise, and why it is known.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -22,8 +27,9 @@ pub struct Finding {
 }
 
 impl Graph {
-    /// Everything unwise about it: circles of calls, chains of more than three, a service that all others
-    /// need, and calls that may wait longer than anybody waits for their caller.
+    /// Everything unwise about it that declarations show: circles of calls, chains of more than three, a
+    /// service that all others need, stores that two services write, and calls that may wait longer than
+    /// anybody waits for their caller.
     pub fn lint(&self) -> Vec<Finding> {
         let mut findings = self.circles();
         // In a circle every chain has no end.
@@ -31,6 +37,7 @@ impl Graph {
             findings.extend(self.chain());
         }
         findings.extend(self.hubs());
+        findings.extend(self.shared());
         findings.extend(self.late());
         findings.sort();
         findings
@@ -129,6 +136,48 @@ impl Graph {
             place: self.place_to(service),
         })
         .collect()
+    }
+
+    /// What two services write: neither can change what it means without the other.
+    fn shared(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for (n, writer) in self.writers.iter().enumerate() {
+            let earlier = self.writers[..n].iter().find(|it| it.store == writer.store);
+            findings.extend(earlier.map(|first| Finding {
+                pattern: "shared store",
+                evidence: format!(
+                    "{} and {} both write {}: it needs one owner, whom the other asks or tells",
+                    first.service, writer.service, writer.store
+                ),
+                place: writer.place.clone(),
+            }));
+        }
+        findings
+    }
+
+    /// What traces show besides: pairs of services of which one asks the other again and again for one
+    /// request.
+    pub fn chatty(&self, talks: &[Talk]) -> Vec<Finding> {
+        let chatty = talks.iter().filter(|talk| talk.per_request() > CHATTY);
+        let mut findings: Vec<_> = chatty
+            .map(|talk| Finding {
+                pattern: "chatty pair",
+                evidence: format!(
+                    "{} asks {} {:.1} times for one {} (seen for {}; {} times in the trace {}): ask once \
+                     for all of it",
+                    talk.from,
+                    talk.to,
+                    talk.per_request(),
+                    talk.request,
+                    talk.requests,
+                    talk.most,
+                    talk.trace
+                ),
+                place: self.place_of(&talk.from, &talk.to),
+            })
+            .collect();
+        findings.sort();
+        findings
     }
 
     /// Calls whose default deadline is beyond the longest that any RPC of the caller may have.

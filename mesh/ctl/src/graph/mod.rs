@@ -29,6 +29,18 @@ pub struct Graph {
     pub events: Vec<Edge>,
     #[serde(skip)]
     contracts: BTreeMap<String, Vec<Method>>,
+    /// Who changes what is kept at the broker, under the name that all know it by.
+    #[serde(skip)]
+    writers: Vec<Writer>,
+}
+
+/// A service that changes something.
+#[derive(Clone, Debug)]
+struct Writer {
+    /// The bucket or the events.
+    store: String,
+    service: String,
+    place: Place,
 }
 
 /// What leads from one service to another.
@@ -93,6 +105,7 @@ impl Graph {
             calls: Vec::new(),
             events: Vec::new(),
             contracts: files.iter().map(|file| file.methods(&contracts)).collect(),
+            writers: files.iter().flat_map(File::writes).collect(),
         };
         graph.services.sort();
         for file in &files {
@@ -209,6 +222,19 @@ impl File<'_> {
             edges.push(Edge { from, to, names, why, place });
         }
         edges
+    }
+
+    /// Databases are not among it: each service has one of its own name, and no role enters another's.
+    fn writes(&self) -> Vec<Writer> {
+        let buckets = self.declaration.buckets.iter().filter(|it| it.access == Access::Write);
+        let buckets = buckets.map(|it| (&it.name, "the bucket"));
+        let events = self.declaration.publishes.iter().map(|package| (package, "the events of"));
+        let writer = |(name, what): (&String, &str)| Writer {
+            store: format!("{what} `{name}`"),
+            service: self.name().to_owned(),
+            place: self.place(name),
+        };
+        buckets.chain(events).map(writer).collect()
     }
 
     /// What nobody puts into a bucket, nobody finds there. Flags are put there by operators.

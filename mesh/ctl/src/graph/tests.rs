@@ -1,5 +1,5 @@
 use super::*;
-use crate::services;
+use crate::{services, traces::Talk};
 
 /// A `mesh.toml` of a service with a contract of the shop.
 fn file(service: &str, calls: &[(&str, &str)]) -> String {
@@ -203,4 +203,57 @@ fn a_bucket_that_is_read_has_to_be_written() {
     assert!(read("write").is_ok());
     let refused = read("read").unwrap_err().to_string();
     assert_eq!(refused.lines().next(), Some("a.toml:5: nobody writes the bucket `prices`"));
+}
+
+#[test]
+fn what_two_services_write_is_told_with_both() {
+    let writes = |service: &str, more: &str| {
+        let text = file(service, &[]).replace("publishes = [", &format!("publishes = [{more}"));
+        text + "[[buckets]]\nname = \"prices\"\nwhy = \"a test\"\naccess = \"write\"\n"
+    };
+    let catalog = writes("catalog", "");
+    let orders = writes("orders", "\"shop.catalog.v1\", ");
+    let files = [("a.toml", catalog.as_str()), ("b.toml", orders.as_str())];
+
+    let findings = Graph::read(files).unwrap().lint();
+
+    let told: Vec<_> =
+        findings.iter().map(|it| format!("{} {} {}", it.place, it.pattern, it.evidence)).collect();
+    let both = "shared store catalog and orders both write";
+    let why = "it needs one owner, whom the other asks or tells";
+    assert_eq!(
+        told,
+        [
+            format!("b.toml:5 {both} the bucket `prices`: {why}"),
+            format!("b.toml:3 {both} the events of `shop.catalog.v1`: {why}"),
+        ]
+    );
+    let alone = Graph::read([files[0], ("b.toml", &file("orders", &[]))]).unwrap();
+    assert_eq!(alone.lint(), []);
+}
+
+#[test]
+fn who_asks_more_than_three_times_for_one_request_is_told_with_the_trace() {
+    let graph = graph(&[("catalog", "inventory")]);
+    let talk = |requests, calls| Talk {
+        from: "catalog".to_owned(),
+        request: "shop.catalog.v1.CatalogService/ListProducts".to_owned(),
+        to: "inventory".to_owned(),
+        requests,
+        calls,
+        most: 20,
+        trace: "abc".to_owned(),
+    };
+
+    assert_eq!(graph.chatty(&[talk(4, 12)]), []);
+    let found = graph.chatty(&[talk(4, 30)]);
+
+    let [one] = &found[..] else { panic!("{found:?}") };
+    assert_eq!(
+        (one.pattern, one.place.to_string().as_str()),
+        ("chatty pair", "services/catalog/mesh.toml:5")
+    );
+    let said = "catalog asks inventory 7.5 times for one shop.catalog.v1.CatalogService/ListProducts \
+                (seen for 4; 20 times in the trace abc)";
+    assert!(one.evidence.starts_with(said), "{}", one.evidence);
 }

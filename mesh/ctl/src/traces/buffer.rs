@@ -146,7 +146,14 @@ impl Buffer {
 
     /// Every span that it holds.
     pub fn spans(&self) -> Vec<Span> {
-        self.lock().by_id.values().flat_map(|it| &it.spans).filter_map(Kept::read).collect()
+        self.newest(usize::MAX)
+    }
+
+    /// The spans of so many traces, those that began last.
+    pub fn newest(&self, traces: usize) -> Vec<Span> {
+        let kept = self.lock();
+        let newest = kept.order.iter().rev().take(traces).filter_map(|id| kept.by_id.get(id));
+        newest.flat_map(|it| &it.spans).filter_map(Kept::read).collect()
     }
 
     /// What it holds.

@@ -20,7 +20,11 @@ use tokio::task::JoinHandle;
 use tonic::service::Routes;
 use tonic::{Code, Request, Response, Status};
 
-use super::{Buffer, Limits};
+use super::{Buffer, Limits, talks};
+
+/// Of so many traces is counted what services ask each other: enough to judge by, and no work that others
+/// would wait for.
+const JUDGED: usize = 2_000;
 
 /// An open door to a buffer, on loopback: no account of what is said there leaves this machine, and
 /// spans carry no personal data. Closed with the value.
@@ -44,6 +48,7 @@ impl Door {
         let questions = axum::Router::new()
             .route("/about", get(about))
             .route("/traces/{id}", get(traces))
+            .route("/talks", get(asked))
             .with_state(Arc::clone(&buffer));
         let receiver = TraceServiceServer::new(Receiver(Arc::clone(&buffer)));
         let router = Routes::new(receiver).into_axum_router().merge(questions);
@@ -86,6 +91,10 @@ async fn traces(State(buffer): State<Arc<Buffer>>, Path(id): Path<String>) -> Ht
         Ok(asked) => Json(buffer.answer(asked)).into_response(),
         Err(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
     }
+}
+
+async fn asked(State(buffer): State<Arc<Buffer>>) -> HttpResponse {
+    Json(talks(buffer.newest(JUDGED))).into_response()
 }
 
 #[tonic::async_trait]

@@ -2,7 +2,7 @@
 //!
 //! [`Buffer`] holds them, bounded; [`Door`] takes them in by OTLP and answers questions;
 //! [`Forest`] makes trees of them, [`Account`] says where the time went, and [`Story`] is both for an
-//! id.
+//! id. [`talks`] counts what services ask each other.
 
 mod account;
 mod buffer;
@@ -12,14 +12,16 @@ mod keep;
 mod question;
 mod span;
 mod story;
+mod talk;
 
 pub use account::{Account, Phase, Share};
 pub use buffer::{About, Answer, Buffer, Limits};
 pub use door::Door;
 pub use forest::{Forest, Node};
-pub use question::{Asked, ask};
+pub use question::{Asked, ask, ask_talks};
 pub use span::{Kind, Link, Moment, Span};
 pub use story::{Chapter, Story};
+pub use talk::{Talk, talks};
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use mesh_local::http;
 use uuid::Uuid;
 
-use super::Answer;
+use super::{Answer, Talk};
 
 /// An id that means traces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,5 +54,14 @@ pub async fn ask(door: SocketAddr, asked: Asked) -> Result<Answer> {
     match answer.with_context(|| format!("nobody keeps traces at {door}"))? {
         (200, text) => serde_json::from_str(&text).context("the kept traces cannot be read"),
         (status, text) => bail!("the kept traces are not told: {status} {}", text.trim()),
+    }
+}
+
+/// Asks it what services have asked each other, as far as its newest traces show.
+pub async fn ask_talks(door: SocketAddr) -> Result<Vec<Talk>> {
+    let answer = http::request(door, "GET", "/talks").await;
+    match answer.with_context(|| format!("nobody keeps traces at {door}"))? {
+        (200, text) => serde_json::from_str(&text).context("what was asked cannot be read"),
+        (status, text) => bail!("what was asked is not told: {status} {}", text.trim()),
     }
 }

@@ -255,3 +255,70 @@ fn what_became_of_an_order_later_is_a_chapter_of_its_own() {
     assert_eq!(story.beside.nodes.len(), 1);
     assert_eq!(story.chapters[0].json()["waited"], 20 * MILLI);
 }
+
+/// Of a kind, about a service, with whom it calls if it is a call.
+fn of(
+    span: otlp::Span,
+    kind: otlp::span::SpanKind,
+    name: &str,
+    pairs: &[(&str, &str)],
+) -> otlp::Span {
+    let named = otlp::Span { kind: kind.into(), name: name.to_owned(), ..span };
+    pairs.iter().fold(named, |span, (key, value)| with(span, key, value))
+}
+
+#[tokio::test]
+async fn calls_are_counted_for_each_request_and_attempts_are_not() {
+    use otlp::span::SpanKind::{Client, Internal, Server};
+    let call =
+        |span, to: &str| of(span, Client, "Get", &[("server.name", to), ("rpc.method", "Get")]);
+    let door = Door::open(0, Limits::default()).await.unwrap();
+    let page = |trace| of(span(trace, 1, 0, 1, 9), Server, "Page", &[("service", "storefront")]);
+    door.buffer().take(sent(
+        "shop",
+        vec![
+            page(1),
+            // Somewhere below it, in a part of the work.
+            of(span(1, 2, 1, 1, 9), Internal, "part", &[]),
+            call(span(1, 3, 2, 1, 2), "catalog"),
+            call(span(1, 4, 2, 2, 3), "catalog"),
+            call(span(1, 5, 1, 3, 4), "orders"),
+            of(span(1, 6, 3, 1, 2), Client, "attempt", &[("server.name", "catalog")]),
+            // What the callee calls is its own affair.
+            of(span(1, 7, 5, 3, 4), Server, "Get", &[("service", "orders")]),
+            call(span(1, 8, 7, 3, 4), "catalog"),
+            page(2),
+            call(span(2, 2, 1, 1, 2), "catalog"),
+            // For nobody's request.
+            call(span(3, 1, 0, 1, 2), "catalog"),
+            // What a saga asks, nobody waits for.
+            page(4),
+            of(span(4, 2, 1, 2, 9), Internal, "saga", &[("saga_id", "s"), ("service", "orders")]),
+            of(span(4, 3, 2, 2, 9), Internal, "saga step", &[("saga_id", "s")]),
+            call(span(4, 4, 3, 2, 3), "inventory"),
+        ],
+    ));
+
+    let talks = ask_talks(door.address()).await.unwrap();
+
+    let told: Vec<_> = talks
+        .iter()
+        .map(|it| {
+            let trace = &it.trace[..2];
+            format!(
+                "{} {} {} {}/{} {} {trace}",
+                it.from, it.request, it.to, it.calls, it.requests, it.most
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "orders Get catalog 1/1 1 01",
+            "orders saga inventory 1/1 1 04",
+            "storefront Page catalog 3/2 2 01",
+            "storefront Page orders 1/1 1 01",
+        ]
+    );
+    assert!((talks[2].per_request() - 1.5).abs() < f64::EPSILON);
+}

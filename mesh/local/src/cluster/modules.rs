@@ -43,7 +43,7 @@ macro_rules! files {
     };
 }
 
-pub(super) const MODULES: [Module; 4] = [ETCD, KUBERNETES, ISTIO, CRDS];
+pub(super) const MODULES: [Module; 5] = [ETCD, KUBERNETES, ISTIO, CRDS, KUBECONFORM];
 
 const ETCD: Module = Module {
     name: "etcd",
@@ -144,6 +144,20 @@ const CRDS: Module = Module {
             to: DEFINITIONS,
         },
     ],
+};
+
+/// Nothing of a cluster needs it: with it, manifests are held against schemas as whoever has no cluster at
+/// hand does.
+const KUBECONFORM: Module = Module {
+    name: "kubeconform",
+    files: files!("kubeconform": "go.mod", "go.sum", "tools.go"),
+    programs: &[Program {
+        name: "kubeconform",
+        package: "github.com/yannh/kubeconform/cmd/kubeconform",
+        stamps: &[],
+        minutes: "half a minute",
+    }],
+    copies: &[],
 };
 
 impl Module {

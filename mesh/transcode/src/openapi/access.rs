@@ -40,10 +40,28 @@ pub(super) fn describe(operation: &mut Value, access: &Access, schemas: &mut Sch
         operation["x-permissions"] = json!(names);
     }
     let refusals = refusals(access);
-    let refusals = refusals.map(|(status, why)| (status.to_owned(), schemas.error(why)));
+    let refusals = refusals.map(|(status, why)| {
+        let mut answer = schemas.error(why);
+        if status == "401" {
+            answer["headers"] = challenge();
+        }
+        (status.to_owned(), answer)
+    });
     if let Some(responses) = operation["responses"].as_object_mut() {
         responses.extend(refusals);
     }
+}
+
+/// What an answer to somebody unknown has besides.
+fn challenge() -> Value {
+    json!({
+        "WWW-Authenticate": {
+            "description": "`Bearer`, and if a token was shown what is wrong with it: `error` and \
+                            `error_description` (RFC 6750 §3).",
+            "required": true,
+            "schema": { "type": "string" },
+        },
+    })
 }
 
 /// The statuses of those who are not let in.
@@ -100,6 +118,11 @@ mod tests {
 
             assert_eq!(operation["security"], json!([{ SCHEME: [] }]), "{access}");
             assert_eq!(statuses(&operation), expected, "{access}");
+            for status in expected {
+                let says_how = operation["responses"][status]["headers"]["WWW-Authenticate"]["required"]
+                    == true;
+                assert_eq!(says_how, *status == "401", "{access}: {status}");
+            }
             assert_eq!(operation["x-access"], access.to_string());
             let permissions = operation.get("x-permissions").map(Value::to_string);
             let named = permissions.is_some_and(|all| all == "[\"orders.manage\"]");

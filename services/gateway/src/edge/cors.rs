@@ -17,7 +17,7 @@ const ALLOWED: &str = "authorization, content-type, idempotency-key, if-match, x
 /// What a page may read of an answer besides what it always may.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "etag, allow, deprecation, sunset, retry-after, ratelimit, ratelimit-policy, server-timing, \
-     x-request-id, x-correlation-id, grpc-status, grpc-message, grpc-status-details-bin",
+     www-authenticate, x-request-id, x-correlation-id, grpc-status, grpc-message, grpc-status-details-bin",
 );
 /// Seconds that a browser need not ask again; two hours is the most that one keeps.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");

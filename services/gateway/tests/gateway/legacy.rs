@@ -283,6 +283,9 @@ async fn what_is_not_for_everybody_the_old_system_is_asked_for_users_only() {
         assert_eq!(status(nobody).await, 401, "the service says so");
     }
     assert_eq!(scene.old.count(), before);
+    scene.old.says(Says::json(401, "{}"));
+    let unknown = scene.ask(&order, &token, "203.0.113.1").await;
+    assert_eq!(unknown.header("www-authenticate"), "Bearer realm=\"shop\"", "it does not say so");
 }
 
 #[tokio::test(flavor = "multi_thread")]

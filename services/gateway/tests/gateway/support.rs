@@ -117,7 +117,8 @@ async fn services() -> [SocketAddr; 2] {
     [catalog.grpc, orders.grpc]
 }
 
-fn config_of(database: &Database, discovery: String) -> ServiceConfig {
+/// The settings of a service that keeps its state there, and finds others at these places.
+pub fn config_of(database: &Database, discovery: String) -> ServiceConfig {
     ServiceConfig {
         database_url: Some(database.url().parse().unwrap()),
         nats_url: Some("nats://127.0.0.1:9".parse().unwrap()),

@@ -10,7 +10,7 @@ use anyhow::Result;
 use mesh_local::Declaration;
 use serde_json::{Map, Value, json};
 
-use super::cluster::{self, Plan, Traffic, kustomization};
+use super::cluster::{self, Member, Plan, Traffic, kustomization};
 use super::{Page, yaml};
 
 /// Where these pages lie.
@@ -50,6 +50,11 @@ fn of(plan: &Plan<'_>) -> Result<Vec<Page>> {
     let list = page("kustomization.yaml", yaml::file("services/*/mesh.toml", &[all]));
     let pages = files.iter().map(|(name, source, objects)| page(name, yaml::file(source, objects)));
     Ok(pages.chain([list]).collect())
+}
+
+/// How calls to a service are spread.
+pub(in crate::generate) fn routes(plan: &Plan<'_>, member: &Member<'_>) -> Result<Vec<Value>> {
+    routing::of(plan, member)
 }
 
 /// What holds for every service of the namespace.

@@ -1,6 +1,7 @@
 //! What Kubernetes runs: each service's processes, how they are found and scaled, and whom each of
 //! them may reach at all; each service's database.
 
+pub mod candidate;
 mod database;
 mod jobs;
 mod network;
@@ -46,6 +47,8 @@ fn of(plan: &Plan<'_>) -> Result<Vec<Page>> {
     }
     let mut once = Folder::new("jobs");
     once.add("streams", "services/*/mesh.toml", jobs::streams(plan));
+    let migrations = plan.services.iter().flat_map(jobs::migration);
+    once.add("migrations", "services/*/mesh.toml", migrations.collect());
     let mut ingress = Folder::new("ingress");
     let doors = plan.public().map(|door| reach::ingress(plan, door));
     ingress.add("ingress", "istio/traffic.toml", doors.collect());

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::jobs::STREAMS;
+use super::jobs::{STREAMS, migrator};
 use crate::generate::cluster::{self, ADMIN, COLLECTOR, GRPC, Member, NATS, POSTGRES, Plan, label};
 
 const API: &str = "networking.k8s.io/v1";
@@ -62,7 +62,10 @@ pub(super) fn of_database(member: &Member<'_>, name: &str) -> Value {
             { "ports": [tcp(443), tcp(6443)] },
         ],
         "ingress": [
-            { "from": [near(label(member.name()))], "ports": [tcp(POSTGRES)] },
+            {
+                "from": [near(label(member.name())), near(label(&migrator(member.name())))],
+                "ports": [tcp(POSTGRES)],
+            },
             { "from": [near(own.clone()), operator], "ports": [tcp(POSTGRES), tcp(8000)] },
             { "from": [namespace(COLLECTOR.0)], "ports": [tcp(9187)] },
         ],
@@ -82,6 +85,21 @@ pub(super) fn of_streams(name: &str) -> Value {
     cluster::object(API, KIND, name, json!({ "spec": spec }))
 }
 
+/// Whoever migrates a service's database, for that alone.
+pub(super) fn of_migrator(service: &str, name: &str) -> Value {
+    let spec = json!({
+        "egress": [{ "ports": [tcp(POSTGRES)], "to": [near(database(service))] }],
+        "podSelector": { "matchLabels": label(name) },
+        "policyTypes": ["Egress", "Ingress"],
+    });
+    cluster::object(API, KIND, name, json!({ "spec": spec }))
+}
+
+/// The pods of a service's database.
+fn database(service: &str) -> Value {
+    json!({ "cnpg.io/cluster": format!("{service}-database") })
+}
+
 fn egress(member: &Member<'_>) -> Vec<Value> {
     let (observe, collector, port) = COLLECTOR;
     let mut rules = vec![
@@ -94,8 +112,7 @@ fn egress(member: &Member<'_>) -> Vec<Value> {
         rules.push(json!({ "ports": [tcp(GRPC)], "to": callees }));
     }
     if member.declared.store.is_some() {
-        let database = json!({ "cnpg.io/cluster": format!("{}-database", member.name()) });
-        rules.push(json!({ "ports": [tcp(POSTGRES)], "to": [near(database)] }));
+        rules.push(json!({ "ports": [tcp(POSTGRES)], "to": [near(database(member.name()))] }));
     }
     if member.declared.uses_broker() {
         rules.push(json!({ "ports": [tcp(NATS)], "to": [near(label("nats"))] }));

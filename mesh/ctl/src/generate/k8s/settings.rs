@@ -85,7 +85,7 @@ pub(super) fn own(member: &Member<'_>, version: &str) -> Vec<Value> {
         settings.push(json!({ "name": name, "valueFrom": kept }));
     };
     if member.declared.store.is_some() {
-        secret("DATABASE_URL", format!("{service}-database-app"), "uri");
+        secret("DATABASE_URL", database_secret(service), "uri");
     }
     if member.declared.uses_broker() {
         secret("NATS_URL", format!("{service}-nats"), "url");
@@ -94,6 +94,11 @@ pub(super) fn own(member: &Member<'_>, version: &str) -> Vec<Value> {
         secret(&needed.name, kept(service), &needed.name);
     }
     settings
+}
+
+/// The Secret with the address of a service's database, as CloudNativePG names it.
+pub(super) fn database_secret(service: &str) -> String {
+    format!("{service}-database-app")
 }
 
 /// The Secret with what a service alone may see.

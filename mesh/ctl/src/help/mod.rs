@@ -1,5 +1,9 @@
 //! What `--help` says below the options of each command: examples, and what exit codes mean.
 
+mod releases;
+
+pub use releases::{AFFECTED, DELIVER, MIGRATIONS};
+
 pub const ABOUT: &str = "\
 Runs the shop on this machine: services, PostgreSQL and nats-server, with data in `.mesh/`.
 
@@ -345,7 +349,7 @@ Exit codes: 0 all of it is there, 1 something could not be made.";
 pub const GRAPH: &str = "\
 Examples:
   cargo mesh graph                          every edge: who, whom, with what, and why
-  cargo mesh graph --lint                   what is unwise about it?
+  cargo mesh graph --lint                   what is unwise about it, and about what runs here?
   cargo mesh graph --mermaid                to be put into a page
   cargo mesh graph --svg > graph.svg        for a browser
   cargo mesh graph --dot | dot -Tpng -o graph.png
@@ -353,7 +357,9 @@ Examples:
 
 It is what each services/*/mesh.toml declares. A name of a service, RPC, stream or event that does not
 exist is refused with its file and line. Unwise are circles of calls, more than three calls in a row,
-a service that all others call, and a call that may take longer than anybody waits for its caller.
+a service that all others call, a bucket or events that two services write, and a call that may take
+longer than anybody waits for its caller; and, as the traces show that `up` keeps of the shop that runs
+here, a pair of which one asks the other more than three times for one request.
 
 Exit codes: 0 nothing unwise, or it was not asked for; 1 something is, or a declaration is wrong.";
 
