@@ -27,7 +27,9 @@ const CARDS: [&str; 3] = [GOOD_CARD, "4000000000000366", "4000000000000341"];
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_release_and_this_one_serve_side_by_side_there_and_back() {
     let services = [SERVICES, &["storefront", "gateway"]].concat();
-    let release = migrations::last_release(&workspace()).unwrap();
+    let known = migrations::of_checkout(&workspace()).unwrap();
+    let releases = migrations::published(&workspace(), &known).unwrap();
+    let release = releases.newest().unwrap();
     let Some(last) = programs_of(&release.commit, &services).await else {
         let what = format!("the commit {} of release {}", release.commit, release.version);
         return skipped(&what, "`git fetch --unshallow` brings it");

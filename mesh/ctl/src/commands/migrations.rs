@@ -2,7 +2,8 @@
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::process::ExitCode;
+use std::path::Path;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result, ensure};
 use meshctl::migrations::{self, FILE, Report};
@@ -14,7 +15,7 @@ use crate::project::Project;
 #[derive(Debug, clap::Args)]
 #[command(after_help = crate::help::MIGRATIONS)]
 pub struct Args {
-    /// Note that a release of this name is published, with all migrations that are there.
+    /// Note that what is checked out is published as a release of this name, with all its migrations.
     #[arg(long, value_name = "VERSION", conflicts_with = "json")]
     record: Option<String>,
     /// Print JSON and nothing else.
@@ -42,12 +43,21 @@ pub async fn run(args: Args) -> Result<ExitCode> {
             !version.is_empty() && version.len() <= 63 && version.chars().all(is_name),
             "`{version}` is no name of a release: letters, digits, dots and dashes, as in v2"
         );
-        let record = migrations::release(&version, &all, &releases)?.record();
+        let record = migrations::release(&version, &commit(&root)?, &all, &releases)?.record();
         let file = OpenOptions::new().append(true).open(root.join(FILE));
         file.and_then(|mut file| file.write_all(record.as_bytes())).context(FILE)?;
         output::put(&format!("  {version} is in {FILE}: commit it\n"))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is checked out.
+fn commit(root: &Path) -> Result<String> {
+    let output = Command::new("git").current_dir(root).args(["rev-parse", "HEAD"]).output();
+    let output = output.context("cannot run git, which says what the release is built from")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "git says\n{said}");
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 fn show(report: &Report) -> String {

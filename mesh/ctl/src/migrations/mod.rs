@@ -109,11 +109,16 @@ pub fn published(root: &Path, migrations: &[Migration]) -> Result<Releases> {
     Ok(releases)
 }
 
-/// The release that these migrations make, for [`Release::record`].
+/// The release of `commit`, which has these migrations, for [`Release::record`].
 ///
 /// # Errors
 /// There is one of this name.
-pub fn release(version: &str, migrations: &[Migration], releases: &Releases) -> Result<Release> {
+pub fn release(
+    version: &str,
+    commit: &str,
+    migrations: &[Migration],
+    releases: &Releases,
+) -> Result<Release> {
     ensure!(
         !releases.published(version),
         "the release {version} was published before: choose another name"
@@ -122,7 +127,8 @@ pub fn release(version: &str, migrations: &[Migration], releases: &Releases) -> 
     for migration in migrations {
         newest.insert(migration.service.clone(), migration.number);
     }
-    Ok(Release { version: version.to_owned(), migrations: newest })
+    let (version, commit) = (version.to_owned(), commit.to_owned());
+    Ok(Release { version, commit, migrations: newest })
 }
 
 /// Says what the release that was published last would not survive; `migrations` in order.

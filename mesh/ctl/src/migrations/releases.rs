@@ -25,6 +25,8 @@ pub struct Releases {
 pub struct Release {
     /// Its name, the tag of its images: `v1`.
     pub version: String,
+    /// The commit that they were built from.
+    pub commit: String,
     /// The newest migration that each service has in it; one that is not named has none.
     pub migrations: BTreeMap<String, u64>,
 }
@@ -40,6 +42,7 @@ struct Written {
 #[serde(deny_unknown_fields)]
 struct WrittenRelease {
     version: Spanned<String>,
+    commit: String,
     migrations: Spanned<BTreeMap<String, u64>>,
 }
 
@@ -51,7 +54,7 @@ impl Releases {
     pub fn parse(text: &str) -> Result<Releases> {
         let written: Written = toml::from_str(text).context(FILE)?;
         let mut releases = Releases::default();
-        for WrittenRelease { version, migrations } in written.releases {
+        for WrittenRelease { version, commit, migrations } in written.releases {
             let at = |span: Range<usize>| {
                 format!("{FILE}:{}", text[..span.start].lines().count().max(1))
             };
@@ -70,7 +73,7 @@ impl Releases {
                 }
             }
             let (version, migrations) = (version.into_inner(), migrations.into_inner());
-            releases.all.push(Release { version, migrations });
+            releases.all.push(Release { version, commit, migrations });
         }
         Ok(releases)
     }
@@ -92,8 +95,9 @@ impl Release {
         let of = |(service, newest): (&String, &u64)| format!("{service} = {newest}");
         let migrations: Vec<_> = self.migrations.iter().map(of).collect();
         format!(
-            "\n[[releases]]\nversion = \"{}\"\nmigrations = {{ {} }}\n",
+            "\n[[releases]]\nversion = \"{}\"\ncommit = \"{}\"\nmigrations = {{ {} }}\n",
             self.version,
+            self.commit,
             migrations.join(", ")
         )
     }

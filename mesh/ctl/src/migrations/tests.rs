@@ -20,7 +20,9 @@ fn migration(number: u64, text: &str) -> Migration {
 
 fn published(versions: &[(&str, u64)]) -> Releases {
     let one = |(version, newest): &(&str, u64)| {
-        format!("[[releases]]\nversion = \"{version}\"\nmigrations = {{ orders = {newest} }}\n")
+        format!(
+            "[[releases]]\nversion = \"{version}\"\ncommit = \"c0ffee\"\nmigrations = {{ orders = {newest} }}\n"
+        )
     };
     Releases::parse(&versions.iter().map(one).collect::<String>()).unwrap()
 }
@@ -173,13 +175,13 @@ fn what_a_published_release_does_without_goes_with_its_name() {
 #[test]
 fn releases_that_cannot_be_are_refused_with_their_line() {
     let refused = |text: &str| format!("{:#}", Releases::parse(text).unwrap_err());
-    let one = "[[releases]]\nversion = \"v1\"\nmigrations = { orders = 3 }\n";
+    let one = "[[releases]]\nversion = \"v1\"\ncommit = \"c0ffee\"\nmigrations = { orders = 3 }\n";
 
     let twice = refused(&format!("{one}{one}"));
-    assert_eq!(twice, "releases.toml:5: the release v1 is there twice");
+    assert_eq!(twice, "releases.toml:6: the release v1 is there twice");
     let back = one.replace("v1", "v2").replace('3', "2");
     let back = refused(&format!("{one}{back}"));
-    let said = "releases.toml:6: orders has migration 3 in the release before v2, and 2 in it";
+    let said = "releases.toml:8: orders has migration 3 in the release before v2, and 2 in it";
     assert!(back.starts_with(said), "{back}");
     let unknown = refused(&one.replace("version", "name"));
     assert!(unknown.contains("releases.toml") && unknown.contains("name"), "{unknown}");
@@ -190,12 +192,14 @@ fn a_release_is_noted_so_that_it_is_read_again() {
     let all = [migration(1, OLD), migration(2, "SELECT 1")];
     let releases = published(&[("v1", 1)]);
 
-    let next = release("v2", &all, &releases).unwrap();
+    let next = release("v2", "beef", &all, &releases).unwrap();
 
-    let text =
-        format!("[[releases]]\nversion = \"v1\"\nmigrations = {{ orders = 1 }}\n{}", next.record());
+    let text = format!(
+        "[[releases]]\nversion = \"v1\"\ncommit = \"c0ffee\"\nmigrations = {{ orders = 1 }}\n{}",
+        next.record()
+    );
     let read = Releases::parse(&text).unwrap();
     assert_eq!(read.newest(), Some(&next));
     assert_eq!(lint(&all, &read).unpublished, 0);
-    assert!(release("v1", &all, &releases).is_err());
+    assert!(release("v1", "beef", &all, &releases).is_err());
 }
