@@ -20,13 +20,14 @@ use crate::{
     shop::{GOOD_CARD, uuid},
 };
 
-/// Who asks whom for what, of which all have to be seen before anything is judged.
+/// Who asks whom for what, of which all have to be seen before anything is judged. What the storefront
+/// keeps of the catalog it loads for all who ask for it, and so in nobody's trace.
 const EXPECTED: [(&str, &str, &str); 7] = [
     ("orders", "PlaceOrder", "catalog"),
     ("orders", "saga", "inventory"),
     ("orders", "saga", "payments"),
     ("payments", "AuthorizePayment", "processor"),
-    ("storefront", "GetHomePage", "catalog"),
+    ("storefront", "GetOrderPage", "orders"),
     ("storefront", "GetOrderPage", "payments"),
     ("storefront", "GetProductPage", "inventory"),
 ];

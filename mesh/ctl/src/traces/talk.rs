@@ -41,7 +41,8 @@ impl Talk {
     }
 }
 
-/// Counts what the services of these spans asked each other, whole traces each.
+/// Counts what the services of these spans asked each other, whole traces each. What is asked in nobody's
+/// trace, such as for a cache that many wait for, belongs to no request and is not counted.
 pub fn talks(spans: Vec<Span>) -> Vec<Talk> {
     let mut traces: BTreeMap<String, Vec<Span>> = BTreeMap::new();
     for span in spans {
