@@ -11,6 +11,7 @@ pub mod generate;
 pub mod graph;
 pub mod operate;
 pub mod policy;
+pub mod rollout;
 pub mod services;
 pub mod top;
 pub mod traces;

@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod bench;
+pub mod canary;
 pub mod cluster;
 pub mod completions;
 pub mod contracts;

@@ -3,17 +3,21 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use mesh_local::{Declaration, Home, Ports, Progress, Supervised, leaves_first};
 use meshctl::caller;
 use meshctl::traces::{Door, Limits};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::desk::Desk;
+use super::guests::Guests;
 use super::identity::Identities;
 use super::observe;
-use super::report::Report;
+use super::report::{Report, tell};
 use super::sidecars::Mesh;
 use super::specs::{Place, Surroundings, places, specs};
 use super::stores::Stores;
@@ -22,7 +26,7 @@ use crate::services;
 use crate::state::{State, TraceDoor};
 
 /// More than a service's own time for draining: 5 s, and its background tasks.
-const STOPPING: Duration = Duration::from_secs(20);
+pub(super) const STOPPING: Duration = Duration::from_secs(20);
 
 /// Everything that runs, and who keeps it running: this process.
 #[derive(Debug)]
@@ -34,6 +38,9 @@ pub struct Running {
     services: Vec<Supervised>,
     /// Those before the services, and ours.
     sidecars: Vec<Supervised>,
+    /// Processes that have joined since, and where one asks for it; behind sidecars only.
+    guests: Option<Arc<Guests>>,
+    desk: Option<Desk>,
     prometheus: Option<Supervised>,
     state: State,
     reporter: JoinHandle<()>,
@@ -57,10 +64,11 @@ impl Running {
         let mut ports = Ports::open(&home.path("ports.json"));
         let places = places(&mut ports, plan, &leaves_first(&declarations))?;
         let mesh = join(home, plan, &places, &declarations)?;
-        let mut identities = Identities::make(home, &services::names()?, plan.mtls, mesh.as_ref())?;
+        let here = mesh.as_deref();
+        let mut identities = Identities::make(home, &services::names()?, plan.mtls, here)?;
         let stores =
             Stores::start(home, &mut ports, &declarations, &mut identities, progress).await?;
-        let (sidecars, admins) = start_sidecars(home, plan, mesh.as_ref(), progress).await?;
+        let (sidecars, admins) = start_sidecars(home, plan, here, progress).await?;
 
         progress.step("starting services");
         let traces = open_traces(plan, &mut ports).await?;
@@ -71,7 +79,7 @@ impl Running {
             postgres: &stores.postgres,
             databases: stores.databases,
             identities: &identities,
-            mesh: mesh.as_ref(),
+            mesh: here,
             declarations: &declarations,
             traces: traces.as_ref().map(Door::endpoint),
         };
@@ -81,14 +89,22 @@ impl Running {
         let (observed_at, prometheus) = observer.unzip();
         let servers = [&stores.postgres_process, &stores.nats_process];
         let watched = all_started(servers, &services, &sidecars, prometheus.as_ref()).await;
+        let (changed, changes) = mpsc::channel(16);
+        watched.iter().for_each(|process| tell(process, &changed));
+        let terms = here.map(Mesh::terms).unwrap_or_default();
+        let guests = mesh.as_ref().map(|mesh| {
+            let mesh = Arc::clone(mesh);
+            Arc::new(Guests::new(home, mesh, &services, &declarations, changed))
+        });
         let report = Report {
             home: home.clone(),
             around: around.databases,
             watched,
             places,
-            terms: mesh.as_ref().map(Mesh::terms).unwrap_or_default(),
+            terms,
             mesh,
             admins,
+            guests: guests.clone(),
             prometheus: observed_at,
             caller: identities.caller(),
             users: identities.users().private(),
@@ -96,13 +112,15 @@ impl Running {
         };
         let state = report.state(&stores.postgres.url(), &stores.nats.url(caller::NAME));
         state.save(home)?;
-        let reporter = tokio::spawn(report.keep_true(state.clone()));
+        let reporter = tokio::spawn(report.keep_true(state.clone(), changes));
         Ok(Running {
             home: home.clone(),
             postgres: stores.postgres_process,
             nats: stores.nats_process,
             services,
             sidecars,
+            desk: open_desk(home, guests.as_ref()),
+            guests,
             prometheus,
             state,
             reporter,
@@ -120,9 +138,14 @@ impl Running {
     /// Drains the services, callers before their callees, then ends the broker and PostgreSQL.
     pub async fn shut_down(self, progress: &mut Progress) -> Result<()> {
         self.reporter.abort();
+        drop(self.desk);
         if let Some(prometheus) = &self.prometheus {
             progress.step("stopping Prometheus");
             prometheus.stop(STOPPING).await;
+        }
+        if let Some(guests) = &self.guests {
+            progress.step("draining those that have joined");
+            guests.end().await;
         }
         for service in self.services.iter().rev() {
             progress.step(format!("draining {}", service.spec().name));
@@ -150,8 +173,15 @@ fn join(
     plan: &Plan,
     places: &[Place],
     declarations: &[Declaration],
-) -> Result<Option<Mesh>> {
-    plan.istio.as_ref().map(|_| Mesh::join(home, places, declarations)).transpose()
+) -> Result<Option<Arc<Mesh>>> {
+    let mesh = plan.istio.as_ref().map(|_| Mesh::join(home, places, declarations)).transpose()?;
+    Ok(mesh.map(Arc::new))
+}
+
+/// The shop is of use without it, and `canary` says that nobody answers.
+fn open_desk(home: &Home, guests: Option<&Arc<Guests>>) -> Option<Desk> {
+    let opened = Desk::open(home, Arc::clone(guests?));
+    opened.inspect_err(|error| eprintln!("  no version can join: {error:#}")).ok()
 }
 
 /// Applies the manifests and starts a sidecar for each process, with where Envoy says how it is.
