@@ -66,7 +66,8 @@ fn walk<'a>(binary: &'a str, more: &[&'a str]) -> Vec<&'a str> {
 }
 
 fn report(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(output)))
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", said(output)))
 }
 
 fn said(output: &Output) -> String {

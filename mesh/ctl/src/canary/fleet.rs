@@ -35,7 +35,8 @@ pub struct Reading(BTreeMap<SocketAddr, Metrics>);
 impl Fleet {
     /// Those who may call a service.
     pub fn of(state: &State, service: &str) -> Fleet {
-        let of_processes = state.instances().filter_map(|(_, _, it)| Some(it.sidecar.as_ref()?.admin));
+        let of_processes =
+            state.instances().filter_map(|(_, _, it)| Some(it.sidecar.as_ref()?.admin));
         let sidecars = of_processes.chain(state.operator).collect();
         Fleet { service: service.to_owned(), sidecars }
     }

@@ -143,7 +143,10 @@ impl fmt::Display for Why {
             Why::Broken(broken) => broken.fmt(f),
             Why::TooFew { calls, fewest, within } => {
                 let seconds = within.as_secs_f64();
-                write!(f, "{calls} calls came in {seconds:.0} s, and {fewest} are needed to judge it")
+                write!(
+                    f,
+                    "{calls} calls came in {seconds:.0} s, and {fewest} are needed to judge it"
+                )
             }
             Why::Interrupted => f.write_str("it was interrupted"),
             Why::Failed(error) => write!(f, "{error:#}"),
@@ -160,7 +163,8 @@ mod tests {
         let hurt = |failed, given_up, slow| Hurt { calls: 90, failed, given_up, slow }.to_string();
 
         assert_eq!(hurt(5, 0, 0), "5 of its 90 calls: 5 failed");
-        let all = "12 of its 90 calls: 0 failed, 2 were given up by their callers, 10 took too long";
+        let all =
+            "12 of its 90 calls: 0 failed, 2 were given up by their callers, 10 took too long";
         assert_eq!(hurt(0, 2, 10), all);
     }
 }

@@ -77,8 +77,7 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     if !args.json {
         begin(&routes, &rules, &program);
     }
-    let walk =
-        Walk { shop: &shop, hold: &hold, routes: &routes, rules: &rules, pace: &pace, tell };
+    let walk = Walk { shop: &shop, hold: &hold, routes: &routes, rules: &rules, pace: &pace, tell };
     let report = walk.go(&program, &mut ending).await?;
     match args.json {
         true => output::json(&report)?,
@@ -161,35 +160,35 @@ fn rules(args: &Args, routes: &Routes) -> Result<Rules> {
 fn begin(routes: &Routes, rules: &Rules, program: &Path) {
     let (service, old, new) = (routes.service(), routes.old(), routes.new());
     println!("  {service}: from {old} to {new}, {}", program.display());
-    let failing = rules.failing * 100.0;
-    let late = rules.late.map(|(bound, share)| format!("{:.1} % take longer than {bound:?}, ", share * 100.0));
-    println!(
-        "  at most {failing:.2} % may fail, {}p99 {} times that of {old}\n",
-        late.unwrap_or_default(),
-        rules.slower
-    );
+    println!("  at most {:.2} % of its calls may fail,", rules.failing * 100.0);
+    if let Some((bound, share)) = rules.late {
+        println!("  {:.2} % take longer than {bound:?},", share * 100.0);
+    }
+    println!("  and its p99 is at most {} times that of {old}\n", rules.slower);
 }
 
 fn end(report: &Report) {
     let Report { service, old, version, step, hurt, .. } = report;
-    let Some(why) = &report.why else {
-        let said = format!("{service} {version} has taken over");
-        println!("\n  {}; {}", output::toned(&said, Tone::Good), counted(report));
-        println!("  For good, before the next `up`: build it as the checkout's {service}; or, in a cluster,");
-        println!("  1. services/{service}/mesh.toml: versions = [\"{old}\", \"{version}\"]");
-        println!("  2. istio/traffic.toml: [services.{service}] weights = {{ {old} = 0, {version} = 100 }}");
-        println!("  3. `{0} gen`, apply, and leave {old} out when nobody wants it back", output::program());
-        println!("  Back: `{} canary {service} --abort`", output::program());
-        return;
+    let program = output::program();
+    let (said, tone) = match report.done {
+        true => (format!("{service} {version} has taken over"), Tone::Good),
+        false => (format!("{service} {version} is put back, {old} has all calls"), Tone::Bad),
     };
-    let said = format!("{service} {version} is put back, {old} has all calls");
-    println!("\n  {}", output::toned(&said, Tone::Bad));
-    println!("  at {step} %: {why}");
-    println!("  it hurt {hurt}");
-}
-
-fn counted(report: &Report) -> String {
-    format!("{} calls, {} failed", report.hurt.calls, report.hurt.failed)
+    println!("\n  {}", output::toned(&said, tone));
+    if let Some(why) = &report.why {
+        println!("  at {step} %: {why}");
+        println!("  it hurt {hurt}");
+        return;
+    }
+    println!("  {} calls, {} failed", hurt.calls, hurt.failed);
+    println!(
+        "\n  The next `up` knows nothing of it. For good: its sources into the checkout, and in a cluster"
+    );
+    println!("    services/{service}/mesh.toml  versions = [\"{old}\", \"{version}\"]");
+    println!(
+        "    istio/traffic.toml  [services.{service}]  weights = {{ {old} = 0, {version} = 100 }}"
+    );
+    println!("  then `{program} gen`. Back: `{program} canary {service} --abort`");
 }
 
 fn share(text: &str) -> Result<f64, String> {

@@ -35,7 +35,8 @@ fn shares(value: &Value, service: &str, version: &str, found: &mut Vec<u64>) {
     match value {
         Value::Array(items) => items.iter().for_each(|it| shares(it, service, version, found)),
         Value::Object(fields) => {
-            let route = fields.get("route").filter(|_| fields.get("name") == Some(&EVERYBODY.into()));
+            let route =
+                fields.get("route").filter(|_| fields.get("name") == Some(&EVERYBODY.into()));
             match route {
                 Some(route) => found.extend(share(route, service, version)),
                 None => fields.values().for_each(|it| shares(it, service, version, found)),

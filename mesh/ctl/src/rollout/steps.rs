@@ -24,7 +24,9 @@ impl FromStr for Steps {
             let step = word.trim().trim_end_matches('%').parse();
             let step: u32 = step.map_err(|_| format!("`{word}` is no whole number of percent"))?;
             if step == 0 || step > 100 {
-                return Err(format!("{step} is no share of a hundred calls: 1 to 100 are expected"));
+                return Err(format!(
+                    "{step} is no share of a hundred calls: 1 to 100 are expected"
+                ));
             }
             if let Some(before) = steps.last().filter(|before| **before >= step) {
                 return Err(format!("steps rise, and {step} comes after {before}"));

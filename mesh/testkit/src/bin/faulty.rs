@@ -22,7 +22,9 @@ use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt as _, Either, Empty, Full};
-use hyper::{body::Incoming, client::conn::http2 as client, server::conn::http2, service::service_fn};
+use hyper::{
+    body::Incoming, client::conn::http2 as client, server::conn::http2, service::service_fn,
+};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use mesh_local::{Identity, Signal, free_port};
 use tokio::{

@@ -69,11 +69,8 @@ fn of(plan: &Plan<'_>) -> Result<Vec<Page>> {
 
 /// All objects, of which none does what the application does.
 fn files(plan: &Plan<'_>) -> Result<Vec<File>> {
-    let mut files = vec![File {
-        name: SHARED.to_owned(),
-        source: SOURCE.to_owned(),
-        objects: shared(plan),
-    }];
+    let mut files =
+        vec![File { name: SHARED.to_owned(), source: SOURCE.to_owned(), objects: shared(plan) }];
     for member in &plan.services {
         let objects = [
             authorization::of(plan, member),

@@ -111,9 +111,13 @@ fn what_is_promised_of_time_is_held_also_where_nothing_can_be_compared() {
 #[test]
 fn tails_are_those_of_the_binomial_distribution() {
     // By hand: 3 of 3, at least 1 of 2, at least 2 of 3.
-    for (least, of, probability, expected) in
-        [(3, 3, 0.5, 0.125), (1, 2, 0.1, 0.19), (2, 3, 0.5, 0.5), (0, 5, 0.1, 1.0), (6, 5, 0.1, 0.0)]
-    {
+    for (least, of, probability, expected) in [
+        (3, 3, 0.5, 0.125),
+        (1, 2, 0.1, 0.19),
+        (2, 3, 0.5, 0.5),
+        (0, 5, 0.1, 1.0),
+        (6, 5, 0.1, 0.0),
+    ] {
         let found = tail(least, of, probability);
         assert!((found - expected).abs() < 1e-9, "{least} of {of}: {found}");
     }
