@@ -114,18 +114,18 @@ async fn is_as_before(lab: &Lab) {
 
 pub async fn what_cannot_be_walked_is_refused(lab: &Lab) -> String {
     let real = real().await;
-    let with = |version| ["canary", SERVICE, "--binary", &real, "--version", version];
+    let with = |version| vec!["canary", SERVICE, "--binary", &real, "--version", version];
     let ends = walk("/bin/true", &[]);
     // It runs, and is no service.
     let idle = faulty(lab, "idle", "; exec sleep 300").await;
     let idle = walk(&idle, &["--wait", "2s"]);
     let refused = [
-        (&with("v1")[..], "catalog v1 takes calls already"),
-        (&with("v2"), "a process of catalog is v2 already"),
-        (&ends, "/bin/true ends by itself"),
-        (&idle, "is not well after 2 s"),
+        (with("v1"), "catalog v1 takes calls already"),
+        (with("v2"), "a process of catalog is v2 already"),
+        (ends, "/bin/true ends by itself"),
+        (idle, "is not well after 2 s"),
     ];
-    for (arguments, why) in refused {
+    for (arguments, why) in &refused {
         let output = lab.tries(arguments).await;
         assert_eq!(output.status.code(), Some(1), "{}", said(&output));
         assert!(said(&output).contains(why), "{why}: {}", said(&output));

@@ -26,7 +26,7 @@ fn what_is_no_walk_is_refused_before_anything_is_looked_for() {
         (with(&["--steps", "50,25,100"]), "steps rise, and 25 comes after 50"),
         (with(&["--steps", "1,150"]), "150 is no share of a hundred calls"),
         (with(&["--steps", "1,50"]), "the last step is 100"),
-        (with(&["--hold", "soon"]), "say 500ms, 30s or 2m"),
+        (with(&["--hold", "soon"]), "`soon` is no unit of time"),
         (with(&["--min-calls", "5"]), "5 is not in 20.."),
         (with(&["--max-error-ratio", "5"]), "a share from 0 to below 1"),
         (with(&["--max-slower", "0"]), "a factor from 1 to 100"),

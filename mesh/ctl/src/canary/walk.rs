@@ -71,12 +71,12 @@ impl Walk<'_> {
             joined = self.shop.join(self.routes, program, self.pace.wait) => Some(joined),
             () = ending.wished() => None,
         };
-        if let Some(Err(error)) = joined {
-            self.hold.forget()?;
-            return Err(error);
-        }
         let why = match joined {
-            Some(_) => tokio::select! {
+            Some(Err(error)) => {
+                self.hold.forget()?;
+                return Err(error);
+            }
+            Some(Ok(())) => tokio::select! {
                 ended = self.walk(&way) => ended.unwrap_or_else(|error| Some(Why::Failed(error))),
                 () = ending.wished() => Some(Why::Interrupted),
             },
@@ -101,7 +101,7 @@ impl Walk<'_> {
             let start = fleet.read(&last).await;
             self.apply(way, percent).await?;
             fleet.route(self.routes, percent).await?;
-            match self.hold(way, &fleet, &start).await {
+            match self.step(way, &fleet, &start).await {
                 Err(why) => return Ok(Some(why)),
                 Ok((new, now)) => {
                     let step = Step::of(percent, &new, &way.compared.borrow(), begun.elapsed());
@@ -124,7 +124,7 @@ impl Walk<'_> {
     }
 
     /// One step: until it has lasted long enough and enough calls came, or a rule is broken.
-    async fn hold(
+    async fn step(
         &self,
         way: &Way,
         fleet: &Fleet,

@@ -138,7 +138,8 @@ mod tests {
         let routes = routes("", None).unwrap();
         assert_eq!((routes.old(), routes.new()), ("v1", "v3"));
 
-        let [destination, spread] = &routes.at(5).unwrap()[..] else { panic!() };
+        let objects = routes.at(5).unwrap();
+        let [destination, spread] = &objects[..] else { panic!("{objects:?}") };
         assert_eq!(destination["kind"], "DestinationRule");
         let subsets = destination["spec"]["subsets"].as_array().unwrap().iter();
         assert_eq!(subsets.map(|it| &it["name"]).collect::<Vec<_>>(), ["v1", "v2", "v3"]);
