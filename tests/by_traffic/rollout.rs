@@ -59,10 +59,11 @@ async fn called<T>(lab: &Lab, meanwhile: impl Future<Output = T>) -> (T, Seen) {
     (outcome, Seen { calls, failed, faulty: sum(|it| it.faulty) })
 }
 
-/// The words of a walk that takes no time.
-fn walk<'a>(binary: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    let short = ["--hold", "1s", "--min-calls", "30", "--patience", "60s", "--json"];
-    [&["canary", SERVICE, "--binary", binary, "--version", NEW][..], &short, more].concat()
+/// The words of a walk whose steps last this long.
+fn walk<'a>(binary: &'a str, hold: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let new = ["canary", SERVICE, "--binary", binary, "--version", NEW, "--json"];
+    let pace = ["--hold", hold, "--min-calls", "30", "--patience", "60s"];
+    [&new[..], &pace, more].concat()
 }
 
 fn report(output: &Output) -> Value {
@@ -115,10 +116,10 @@ async fn is_as_before(lab: &Lab) {
 pub async fn what_cannot_be_walked_is_refused(lab: &Lab) -> String {
     let real = real().await;
     let with = |version| vec!["canary", SERVICE, "--binary", &real, "--version", version];
-    let ends = walk("/bin/true", &[]);
+    let ends = walk("/bin/true", "1s", &[]);
     // It runs, and is no service.
     let idle = faulty(lab, "idle", "; exec sleep 300").await;
-    let idle = walk(&idle, &["--wait", "2s"]);
+    let idle = walk(&idle, "1s", &["--wait", "2s"]);
     let refused = [
         (with("v1"), "catalog v1 takes calls already"),
         (with("v2"), "a process of catalog is v2 already"),
@@ -140,7 +141,7 @@ pub async fn what_cannot_be_walked_is_refused(lab: &Lab) -> String {
 
 pub async fn a_good_version_takes_over_and_no_call_fails(lab: &Lab) -> String {
     let real = real().await;
-    let (output, seen) = called(lab, lab.tries(&walk(&real, &[]))).await;
+    let (output, seen) = called(lab, lab.tries(&walk(&real, "1s", &[]))).await;
     let told = report(&output);
     assert!(output.status.success() && told["done"] == true, "{}", said(&output));
     assert_eq!(seen.failed, 0, "of {} calls", seen.calls);
@@ -154,7 +155,7 @@ pub async fn a_good_version_takes_over_and_no_call_fails(lab: &Lab) -> String {
     assert_eq!(reached_version(&processes, NEW).await - before, 100);
     lab.run(&["status"]).await;
 
-    let again = lab.tries(&walk(&real, &[])).await;
+    let again = lab.tries(&walk(&real, "1s", &[])).await;
     assert!(said(&again).contains("v3 has taken over: `"), "{}", said(&again));
     let (_, undone) = called(lab, lab.run(&["canary", SERVICE, "--abort"])).await;
     assert_eq!(undone.failed, 0, "of {} calls", undone.calls);
@@ -164,7 +165,7 @@ pub async fn a_good_version_takes_over_and_no_call_fails(lab: &Lab) -> String {
 
 pub async fn a_version_that_fails_is_put_back(lab: &Lab) -> String {
     let binary = faulty(lab, "failing", "FAULTY_EVERY=20").await;
-    let (output, seen) = called(lab, lab.tries(&walk(&binary, &[]))).await;
+    let (output, seen) = called(lab, lab.tries(&walk(&binary, "1s", &[]))).await;
     let told = report(&output);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert_eq!((&told["done"], &told["rule"]), (&false.into(), &"failing".into()), "{told}");
@@ -179,7 +180,7 @@ pub async fn a_version_that_fails_is_put_back(lab: &Lab) -> String {
 
 pub async fn a_version_that_is_slow_is_put_back(lab: &Lab) -> String {
     let binary = faulty(lab, "slow", "FAULTY_TIMES=10").await;
-    let (output, seen) = called(lab, lab.tries(&walk(&binary, &[]))).await;
+    let (output, seen) = called(lab, lab.tries(&walk(&binary, "1s", &[]))).await;
     let told = report(&output);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert!(["slower", "late"].contains(&told["rule"].as_str().unwrap()), "{told}");
@@ -195,7 +196,7 @@ pub async fn a_version_that_is_slow_is_put_back(lab: &Lab) -> String {
 
 pub async fn a_walk_that_is_ended_early_leaves_nothing(lab: &Lab) -> String {
     let real = real().await;
-    let long = walk(&real, &["--steps", "50,100", "--hold", "300s"]);
+    let long = walk(&real, "300s", &["--steps", "50,100"]);
     for signal in [Signal::TERM, Signal::KILL] {
         let ended = async {
             let walk = lab.command(&long).stdout(std::process::Stdio::piped()).spawn().unwrap();

@@ -1,7 +1,7 @@
 //! The shop that a version takes over in: its cluster, and its supervisor.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use mesh_local::Home;
@@ -13,6 +13,8 @@ use serde_json::Value;
 use crate::output;
 use crate::platform::{Wish, ask};
 use crate::state::{Instance, State};
+
+const SAID: Duration = Duration::from_secs(10);
 
 /// A shop that runs behind sidecars.
 #[derive(Debug)]
@@ -92,7 +94,8 @@ impl Shop {
     pub async fn join(&self, routes: &Routes, program: &Path, patience: Duration) -> Result<()> {
         let (service, version) = (routes.service().to_owned(), routes.new().to_owned());
         let program = program.to_owned();
-        ask(&self.home, &Wish::Join { service, version, program, patience }).await
+        ask(&self.home, &Wish::Join { service, version, program, patience }).await?;
+        self.said(routes, true).await
     }
 
     /// Has the supervisor end the process that joined, if one did.
@@ -101,6 +104,17 @@ impl Shop {
     /// The supervisor cannot.
     pub async fn leave(&self, routes: &Routes) -> Result<()> {
         let (service, version) = (routes.service().to_owned(), routes.new().to_owned());
-        ask(&self.home, &Wish::Leave { service, version }).await
+        ask(&self.home, &Wish::Leave { service, version }).await?;
+        self.said(routes, false).await
+    }
+
+    /// Waits until `state.json` says so, too: the supervisor writes it a moment later.
+    async fn said(&self, routes: &Routes, here: bool) -> Result<()> {
+        let begun = Instant::now();
+        while self.process(routes.service(), routes.new())?.is_some() != here {
+            ensure!(begun.elapsed() < SAID, "the supervisor does not say what runs");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
     }
 }
