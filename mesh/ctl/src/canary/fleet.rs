@@ -137,7 +137,8 @@ impl Reading {
             Some(before) => page.since(before),
             None => page.clone(),
         });
-        let is_door = services::speaks_http(service);
-        Measured::of(&Metrics::of_all(pages), &cluster(service, version), is_door)
+        let (is_door, cluster) = (services::speaks_http(service), cluster(service, version));
+        let now = Metrics::of_all(self.0.values().cloned());
+        Measured::of(&Metrics::of_all(pages), &now, &cluster, is_door)
     }
 }

@@ -27,27 +27,34 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// Of the calls to this cluster of Envoy's, as its page for Prometheus has them. Who `is_door` is
-    /// called by HTTP as well, and fails by its statuses too.
-    pub fn of(page: &Metrics, cluster: &str, is_door: bool) -> Measured {
-        let sum = |name: &str, class: Option<&str>| {
+    /// Of the calls to this cluster of Envoy's what has been counted `since` some time, by its pages for
+    /// Prometheus; `now` is the last of them as it is. Who `is_door` is called by HTTP as well, and fails
+    /// by its statuses too.
+    ///
+    /// Envoy does not count calls that were given up: they have begun, have no status, and are not under
+    /// way. (`upstream_rq_tx_reset` has those as well whose answer came before the end of the request.)
+    pub fn of(since: &Metrics, now: &Metrics, cluster: &str, is_door: bool) -> Measured {
+        let of = |page: &Metrics, name: &str, class: Option<&str>| {
             let found = page.sum(&format!("envoy_cluster_{name}"), "", |labels| {
                 let class_of = labels.get("response_code_class").map(String::as_str);
                 labels.get("cluster_name").is_some_and(|it| it == cluster) && class_of == class
             });
             found.unwrap_or_default() as u64
         };
+        let sum = |name: &str, class: Option<&str>| of(since, name, class);
         let status = |status: u32| sum(&format!("grpc_{status}"), None);
         let faults: u64 = FAULTS.into_iter().map(status).sum();
         let (calls, failed) = match is_door {
             true => (sum("upstream_rq_completed", None), faults + sum("upstream_rq", Some("5xx"))),
             false => ((0..STATUSES).map(status).sum(), faults),
         };
-        let times = page.buckets("envoy_cluster_upstream_rq_time", "", |labels| {
+        let begun = sum("upstream_rq_total", None);
+        let given_up = begun.saturating_sub(calls + of(now, "upstream_rq_active", None));
+        let times = since.buckets("envoy_cluster_upstream_rq_time", "", |labels| {
             labels.get("cluster_name").is_some_and(|it| it == cluster)
         });
         let times = times.counts().iter().map(|(bound, count)| (*bound, *count as u64)).collect();
-        Measured { calls, failed, given_up: sum("upstream_rq_tx_reset", None), times: Times(times) }
+        Measured { calls, failed, given_up, times: Times(times) }
     }
 
     /// All that were made and are over.
@@ -122,28 +129,35 @@ envoy_cluster_grpc_14{cluster_name="outbound|1|v2|a"} 1
 envoy_cluster_upstream_rq_completed{cluster_name="outbound|1|v2|a"} 120
 envoy_cluster_upstream_rq{response_code_class="5xx",cluster_name="outbound|1|v2|a"} 7
 envoy_cluster_upstream_rq{response_code="503",cluster_name="outbound|1|v2|a"} 7
-envoy_cluster_upstream_rq_tx_reset{cluster_name="outbound|1|v2|a"} 2
+envoy_cluster_upstream_rq_tx_reset{cluster_name="outbound|1|v2|a"} 9
+envoy_cluster_upstream_rq_total{cluster_name="outbound|1|v2|a"} 105
+envoy_cluster_upstream_rq_active{cluster_name="outbound|1|v2|a"} 3
 envoy_cluster_upstream_rq_time_bucket{cluster_name="outbound|1|v2|a",le="0.5"} 10
 envoy_cluster_upstream_rq_time_bucket{cluster_name="outbound|1|v2|a",le="10"} 90
 envoy_cluster_upstream_rq_time_bucket{cluster_name="outbound|1|v2|a",le="25"} 98
 envoy_cluster_upstream_rq_time_bucket{cluster_name="outbound|1|v2|a",le="+Inf"} 100
 "#;
 
+    fn measured(version: &str, is_door: bool) -> Measured {
+        let page = Metrics::parse(PAGE);
+        Measured::of(&page, &page, &format!("outbound|1|{version}|a"), is_door)
+    }
+
     #[test]
     fn calls_are_counted_by_version_and_refusals_are_answers() {
-        let new = Measured::of(&Metrics::parse(PAGE), "outbound|1|v2|a", false);
+        let new = measured("v2", false);
 
         assert_eq!((new.calls, new.failed, new.given_up), (100, 4, 2));
         assert_eq!((new.all(), new.timed()), (102, 102));
-        let old = Measured::of(&Metrics::parse(PAGE), "outbound|1|v1|a", false);
+        let old = measured("v1", false);
         assert_eq!((old.calls, old.failed, old.timed()), (900, 0, 0));
-        let door = Measured::of(&Metrics::parse(PAGE), "outbound|1|v2|a", true);
+        let door = measured("v2", true);
         assert_eq!((door.calls, door.failed), (120, 11), "HTTP's failures are failures there");
     }
 
     #[test]
     fn what_was_given_up_is_slower_than_everything() {
-        let new = Measured::of(&Metrics::parse(PAGE), "outbound|1|v2|a", false);
+        let new = measured("v2", false);
         let ms = Duration::from_millis;
 
         assert_eq!(new.slower_than(ms(10)), 12);
