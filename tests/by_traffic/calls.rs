@@ -50,15 +50,21 @@ impl Line {
         Ok(answers.message().await?.unwrap_or_default())
     }
 
-    /// Asks with an empty message: the code, and what the answer's headers say, be it good or not.
+    /// Asks with an empty message, and hears the answer to its end, where the status is: who goes away
+    /// before is one that has given up. The code, and what the headers say, be it good or not.
     pub async fn answered(&self, path: &str) -> (Code, MetadataMap) {
         let answer = match self.call(path, &[]).await {
             Ok(answer) => answer,
             Err(refused) => return (refused.code(), refused.metadata().clone()),
         };
         let (headers, mut answers, _) = answer.into_parts();
-        let end = answers.message().await;
-        (end.map_or_else(|broken| broken.code(), |_| Code::Ok), headers)
+        loop {
+            match answers.message().await {
+                Ok(Some(_)) => {}
+                Ok(None) => return (Code::Ok, headers),
+                Err(broken) => return (broken.code(), headers),
+            }
+        }
     }
 
     async fn call(

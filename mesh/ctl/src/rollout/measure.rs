@@ -32,7 +32,7 @@ impl Measured {
     /// by its statuses too.
     ///
     /// Envoy does not count calls that were given up: they have begun, have no status, and are not under
-    /// way. (`upstream_rq_tx_reset` has those as well whose answer came before the end of the request.)
+    /// way.
     pub fn of(since: &Metrics, now: &Metrics, cluster: &str, is_door: bool) -> Measured {
         let of = |page: &Metrics, name: &str, class: Option<&str>| {
             let found = page.sum(&format!("envoy_cluster_{name}"), "", |labels| {
