@@ -49,6 +49,8 @@ struct Way {
     /// The old version's calls, of the last step that had enough of them.
     compared: RefCell<Measured>,
     share: Cell<u32>,
+    /// Whether the new process has had its first calls.
+    warm: Cell<bool>,
 }
 
 impl Walk<'_> {
@@ -65,6 +67,7 @@ impl Walk<'_> {
             counted: RefCell::default(),
             compared: RefCell::default(),
             share: Cell::default(),
+            warm: Cell::default(),
         };
         self.hold.write(&way.record.borrow())?;
         let joined = tokio::select! {
@@ -131,10 +134,16 @@ impl Walk<'_> {
         start: &Reading,
     ) -> Result<(Measured, Reading), Why> {
         let (begun, mut now) = (Instant::now(), start.clone());
+        // The first calls of a process warm it up: how long they take says nothing.
+        let mut timed_from = way.warm.get().then(|| start.clone());
         loop {
             tokio::time::sleep(LOOK).await;
             now = fleet.read(&now).await;
-            let of = |version: &str| now.since(start, self.routes.service(), version);
+            let of = |version: &str| {
+                let since = |from: &Reading| now.since(from, self.routes.service(), version);
+                let timed = timed_from.as_ref().map(since).unwrap_or_default();
+                since(start).timed_as(timed)
+            };
             let (new, old) = (of(self.routes.new()), of(self.routes.old()));
             if old.timed() >= self.rules.fewest {
                 way.compared.replace(old);
@@ -143,7 +152,12 @@ impl Walk<'_> {
                 return Err(Why::Broken(broken));
             }
             let (fewest, within) = (self.rules.fewest, begun.elapsed());
-            let enough = new.all() >= fewest && new.timed() >= fewest;
+            if timed_from.is_none() && new.calls >= fewest {
+                way.warm.set(true);
+                timed_from = Some(now.clone());
+                continue;
+            }
+            let enough = new.timed() >= fewest;
             if enough && within >= self.pace.hold {
                 return Ok((new, now));
             }

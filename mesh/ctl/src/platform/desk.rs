@@ -35,6 +35,7 @@ pub enum Wish {
 pub(super) struct Desk {
     path: PathBuf,
     serving: JoinHandle<()>,
+    guests: Arc<Guests>,
 }
 
 impl Desk {
@@ -49,16 +50,22 @@ impl Desk {
         let cannot = || format!("cannot listen at {}", path.display());
         let listener = UnixListener::bind(&path).with_context(cannot)?;
         fs::set_permissions(&path, Permissions::from_mode(0o600)).with_context(cannot)?;
+        let known = Arc::clone(&guests);
         let serving = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let guests = Arc::clone(&guests);
+                let guests = Arc::clone(&known);
                 tokio::spawn(async move {
                     // Who went away hears no answer; what was wished is done all the same.
                     let _ = serve(stream, &guests).await;
                 });
             }
         });
-        Ok(Desk { path, serving })
+        Ok(Desk { path, serving, guests })
+    }
+
+    /// Takes no more wishes; those whose processes are to be ended.
+    pub(super) fn close(self) -> Arc<Guests> {
+        Arc::clone(&self.guests)
     }
 }
 

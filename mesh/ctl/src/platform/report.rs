@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use anyhow::Result;
 use mesh_local::{Home, Supervised};
 use meshctl::caller::Evidence;
 use meshctl::users::Terms;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::guests::Guests;
 use super::sidecars::Mesh;
@@ -38,7 +40,7 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn state(&self, postgres_url: &str, nats_url: &str) -> State {
+    fn state(&self, postgres_url: &str, nats_url: &str) -> State {
         let pid = |index: usize| self.watched[index].pid().unwrap_or_default();
         let mut state = State {
             version: VERSION,
@@ -101,8 +103,21 @@ impl Report {
         own.or_else(|| self.watched.iter().find(|process| process.spec().name == SHARED))
     }
 
+    /// Writes the state for the first time, and keeps it true from now on.
+    pub(super) fn begin(
+        self,
+        postgres_url: &str,
+        nats_url: &str,
+        changed: mpsc::Receiver<()>,
+    ) -> Result<(State, JoinHandle<()>)> {
+        let state = self.state(postgres_url, nats_url);
+        state.save(&self.home)?;
+        let keeper = tokio::spawn(self.keep_true(state.clone(), changed));
+        Ok((state, keeper))
+    }
+
     /// Writes it whenever something has `changed`: a process was started again, somebody joined or left.
-    pub(super) async fn keep_true(self, mut state: State, mut changed: mpsc::Receiver<()>) {
+    async fn keep_true(self, mut state: State, mut changed: mpsc::Receiver<()>) {
         while changed.recv().await.is_some() {
             let mut next = self.state(&state.postgres.url, &state.nats.url);
             keep_last_pids(&mut next, &state);

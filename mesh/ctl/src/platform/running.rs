@@ -38,8 +38,7 @@ pub struct Running {
     services: Vec<Supervised>,
     /// Those before the services, and ours.
     sidecars: Vec<Supervised>,
-    /// Processes that have joined since, and where one asks for it; behind sidecars only.
-    guests: Option<Arc<Guests>>,
+    /// Where one asks for processes that join; behind sidecars only.
     desk: Option<Desk>,
     prometheus: Option<Supervised>,
     state: State,
@@ -85,43 +84,35 @@ impl Running {
         };
         let services: Vec<_> =
             specs(&around, &places)?.into_iter().map(Supervised::start).collect();
-        let observer = observe::start(home, plan, &mut ports, &places, progress).await?;
-        let (observed_at, prometheus) = observer.unzip();
+        let observed = observe::start(home, plan, &mut ports, &places, progress).await?.unzip();
         let servers = [&stores.postgres_process, &stores.nats_process];
-        let watched = all_started(servers, &services, &sidecars, prometheus.as_ref()).await;
-        let (changed, changes) = mpsc::channel(16);
-        watched.iter().for_each(|process| tell(process, &changed));
-        let terms = here.map(Mesh::terms).unwrap_or_default();
-        let guests = mesh.as_ref().map(|mesh| {
-            let mesh = Arc::clone(mesh);
-            Arc::new(Guests::new(home, mesh, &services, &declarations, changed))
-        });
+        let watched = all_started(servers, &services, &sidecars, observed.1.as_ref()).await;
+        let (changed, changes) = follow(&watched);
+        let guests = expect(home, mesh.as_ref(), &services, &declarations, changed);
         let report = Report {
             home: home.clone(),
             around: around.databases,
             watched,
             places,
-            terms,
+            terms: here.map(Mesh::terms).unwrap_or_default(),
             mesh,
             admins,
             guests: guests.clone(),
-            prometheus: observed_at,
+            prometheus: observed.0,
             caller: identities.caller(),
             users: identities.users().private(),
             traces: traces.as_ref().map(|door| TraceDoor { address: door.address() }),
         };
-        let state = report.state(&stores.postgres.url(), &stores.nats.url(caller::NAME));
-        state.save(home)?;
-        let reporter = tokio::spawn(report.keep_true(state.clone(), changes));
+        let (state, reporter) =
+            report.begin(&stores.postgres.url(), &stores.nats.url(caller::NAME), changes)?;
         Ok(Running {
             home: home.clone(),
             postgres: stores.postgres_process,
             nats: stores.nats_process,
             services,
             sidecars,
-            desk: open_desk(home, guests.as_ref()),
-            guests,
-            prometheus,
+            desk: guests.and_then(|guests| open_desk(home, guests)),
+            prometheus: observed.1,
             state,
             reporter,
             _identities: identities,
@@ -138,14 +129,13 @@ impl Running {
     /// Drains the services, callers before their callees, then ends the broker and PostgreSQL.
     pub async fn shut_down(self, progress: &mut Progress) -> Result<()> {
         self.reporter.abort();
-        drop(self.desk);
         if let Some(prometheus) = &self.prometheus {
             progress.step("stopping Prometheus");
             prometheus.stop(STOPPING).await;
         }
-        if let Some(guests) = &self.guests {
+        if let Some(desk) = self.desk {
             progress.step("draining those that have joined");
-            guests.end().await;
+            desk.close().end().await;
         }
         for service in self.services.iter().rev() {
             progress.step(format!("draining {}", service.spec().name));
@@ -178,9 +168,21 @@ fn join(
     Ok(mesh.map(Arc::new))
 }
 
+/// Who may join: where a cluster's routes can lead calls to them.
+fn expect(
+    home: &Home,
+    mesh: Option<&Arc<Mesh>>,
+    services: &[Supervised],
+    declarations: &[Declaration],
+    changed: mpsc::Sender<()>,
+) -> Option<Arc<Guests>> {
+    let guests = Guests::new(home, Arc::clone(mesh?), services, declarations, changed);
+    Some(Arc::new(guests))
+}
+
 /// The shop is of use without it, and `canary` says that nobody answers.
-fn open_desk(home: &Home, guests: Option<&Arc<Guests>>) -> Option<Desk> {
-    let opened = Desk::open(home, Arc::clone(guests?));
+fn open_desk(home: &Home, guests: Arc<Guests>) -> Option<Desk> {
+    let opened = Desk::open(home, guests);
     opened.inspect_err(|error| eprintln!("  no version can join: {error:#}")).ok()
 }
 
@@ -213,6 +215,13 @@ async fn all_started(
         let _ = status.wait_for(|now| now.process.is_some() || now.last_end.is_some()).await;
     }
     watched
+}
+
+/// Tells of every start and end of these processes.
+fn follow(watched: &[Supervised]) -> (mpsc::Sender<()>, mpsc::Receiver<()>) {
+    let (changed, changes) = mpsc::channel(16);
+    watched.iter().for_each(|process| tell(process, &changed));
+    (changed, changes)
 }
 
 /// Keeps traces, unless nobody wants them or they have another place to go to.

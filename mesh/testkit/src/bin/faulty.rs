@@ -15,7 +15,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
@@ -34,6 +34,7 @@ use tokio::{
 };
 
 const HEALTH: &str = "/grpc.health.v1.Health/";
+const DRAIN: Duration = Duration::from_secs(5);
 
 /// What is done to calls.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ struct Faults {
     every: Option<u64>,
     times: u32,
     calls: AtomicU64,
+    /// Calls that are not answered yet.
+    under_way: AtomicU64,
 }
 
 #[tokio::main]
@@ -52,14 +55,19 @@ async fn main() -> Result<ExitCode> {
     let number = |name: &str| env::var(name).ok().map(|text| text.parse::<u64>());
     let every = number("FAULTY_EVERY").transpose()?;
     let times = number("FAULTY_TIMES").transpose()?.unwrap_or(1).try_into()?;
-    let faults = Arc::new(Faults { every, times, calls: AtomicU64::new(0) });
+    let faults = Arc::new(Faults { every, times, calls: 0.into(), under_way: 0.into() });
 
     let mut real = Command::new(program);
     let mut real = real.env("LISTEN_ADDR", inner.to_string()).kill_on_drop(true).spawn()?;
-    tokio::spawn(serve(TcpListener::bind(here).await?, inner, faults));
+    tokio::spawn(serve(TcpListener::bind(here).await?, inner, Arc::clone(&faults)));
     let status = tokio::select! {
         status = real.wait() => status?,
         _ = ending.recv() => {
+            // The real one knows nothing of answers that are held back.
+            let begun = Instant::now();
+            while faults.under_way.load(Ordering::Relaxed) > 0 && begun.elapsed() < DRAIN {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
             if let Some(process) = real.id().and_then(Identity::of) {
                 process.signal(Signal::TERM);
             }
@@ -90,8 +98,19 @@ async fn connection(stream: TcpStream, inner: SocketAddr, faults: Arc<Faults>) -
 
 async fn answer(
     request: Request<Incoming>,
-    mut sender: client::SendRequest<Full<Bytes>>,
+    sender: client::SendRequest<Full<Bytes>>,
     faults: Arc<Faults>,
+) -> Result<Response<Either<Incoming, Empty<Bytes>>>> {
+    faults.under_way.fetch_add(1, Ordering::Relaxed);
+    let answer = with_faults(request, sender, &faults).await;
+    faults.under_way.fetch_sub(1, Ordering::Relaxed);
+    answer
+}
+
+async fn with_faults(
+    request: Request<Incoming>,
+    mut sender: client::SendRequest<Full<Bytes>>,
+    faults: &Faults,
 ) -> Result<Response<Either<Incoming, Empty<Bytes>>>> {
     let spared = request.uri().path().starts_with(HEALTH);
     // All of it, so that nobody is told to send no more.

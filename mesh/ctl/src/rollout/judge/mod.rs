@@ -15,8 +15,8 @@
 //!    time, rounded up to a bound that the histogram has, and at least [`NOTICED`]. One of a hundred may
 //!    be, else its p99 is beyond the limit.
 //!
-//! Failures count at once. How long calls take counts from the fewest calls of a step on: the first of a
-//! new process are its slowest.
+//! Failures count at once. How long calls take counts when there are as many as a step needs, and not of
+//! the first so many of the walk: they warm a new process up, and are its slowest.
 
 use std::fmt;
 use std::time::Duration;
