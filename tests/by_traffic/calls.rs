@@ -7,10 +7,10 @@ use bytes::Bytes;
 use mesh_local::http;
 use meshctl::generate::cluster::{GRPC, host};
 use tonic::{
-    Code, Request, Status,
+    Code, Request, Response, Status, Streaming,
     client::Grpc,
     codegen::http::uri::PathAndQuery,
-    metadata::MetadataValue,
+    metadata::{MetadataMap, MetadataValue},
     transport::{Channel, Endpoint},
 };
 
@@ -46,6 +46,32 @@ impl Line {
         path: &str,
         headers: &[(&'static str, &str)],
     ) -> Result<Bytes, Status> {
+        let mut answers = self.call(path, headers).await?.into_inner();
+        Ok(answers.message().await?.unwrap_or_default())
+    }
+
+    /// Asks with an empty message, and hears the answer to its end, where the status is: who goes away
+    /// before is one that has given up. The code, and what the headers say, be it good or not.
+    pub async fn answered(&self, path: &str) -> (Code, MetadataMap) {
+        let answer = match self.call(path, &[]).await {
+            Ok(answer) => answer,
+            Err(refused) => return (refused.code(), refused.metadata().clone()),
+        };
+        let (headers, mut answers, _) = answer.into_parts();
+        loop {
+            match answers.message().await {
+                Ok(Some(_)) => {}
+                Ok(None) => return (Code::Ok, headers),
+                Err(broken) => return (broken.code(), headers),
+            }
+        }
+    }
+
+    async fn call(
+        &self,
+        path: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Response<Streaming<Bytes>>, Status> {
         let mut client = Grpc::new(self.channel.clone());
         client.ready().await.map_err(|error| Status::from_error(error.into()))?;
         let mut request = Request::new(futures::stream::iter([Bytes::new()]));
@@ -54,8 +80,7 @@ impl Line {
         }
         request.set_timeout(PATIENCE);
         let path = PathAndQuery::try_from(format!("/{path}")).unwrap();
-        let mut answers = client.streaming(request, path, Raw).await?.into_inner();
-        Ok(answers.message().await?.unwrap_or_default())
+        client.streaming(request, path, Raw).await
     }
 
     /// Asks so often, so many at a time; how often which code came.

@@ -5,7 +5,7 @@ use std::{panic::AssertUnwindSafe, time::Instant};
 use futures::{FutureExt as _, future::LocalBoxFuture};
 use serde_json::Value;
 
-use super::{authorization, faults, lab::Lab, plane, refusals, spread};
+use super::{authorization, faults, lab::Lab, plane, refusals, rollout, spread};
 
 /// What is claimed, and what shows it: it tells what was measured.
 struct Claim {
@@ -19,7 +19,7 @@ macro_rules! claim {
     };
 }
 
-const CLAIMS: [Claim; 12] = [
+const CLAIMS: [Claim; 17] = [
     claim!("orders flow, and the audit is clean", orders_flow),
     claim!("plaintext is refused", refusals::plaintext_is_refused_by_every_process),
     claim!(
@@ -34,6 +34,11 @@ const CLAIMS: [Claim; 12] = [
         faults::faults_reach_the_application_with_the_codes_that_it_knows
     ),
     claim!("copies of calls", spread::what_is_copied_changes_nothing_twice),
+    claim!("a walk that cannot be is refused", rollout::what_cannot_be_walked_is_refused),
+    claim!("a good version takes over", rollout::a_good_version_takes_over_and_no_call_fails),
+    claim!("a failing version is put back", rollout::a_version_that_fails_is_put_back),
+    claim!("a slow version is put back", rollout::a_version_that_is_slow_is_put_back),
+    claim!("a walk that ends early", rollout::a_walk_that_is_ended_early_leaves_nothing),
     claim!("certificates are replaced", plane::a_certificate_is_replaced_and_no_call_fails),
     claim!("one repeats", faults::one_of_the_two_repeats_and_not_the_other),
     claim!("istiod is away", plane::calls_go_on_without_istiod_and_it_is_heeded_when_it_is_back),

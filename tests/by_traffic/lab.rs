@@ -74,23 +74,29 @@ impl Lab {
         mesh(&self.home, &self.end.program, arguments).await
     }
 
+    /// Runs a command of the program, whatever comes of it.
+    pub async fn tries(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().await.unwrap()
+    }
+
+    /// A command of the program, to be started.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        command(&self.home, &self.end.program, arguments)
+    }
+
+    /// The processes of a service as `state.json` has them now.
+    pub fn processes_now(&self, service: &str) -> Vec<Process> {
+        let text = std::fs::read_to_string(self.home.path("state.json")).unwrap();
+        processes(&serde_json::from_str(&text).unwrap(), service)
+    }
+
     pub fn kubectl(&self) -> Kubectl {
         self.cluster.kubectl()
     }
 
     /// The processes of a service.
     pub fn processes(&self, service: &str) -> Vec<Process> {
-        let all = self.state["services"][service].as_array().unwrap().iter();
-        let read = |process: &Value| {
-            let at = |place: &Value| place.as_str().unwrap().parse().unwrap();
-            let sidecar = &process["sidecar"];
-            Process {
-                version: sidecar["version"].as_str().unwrap().to_owned(),
-                admin: at(&process["admin"]),
-                called: at(&sidecar["called"]),
-            }
-        };
-        all.map(read).collect()
+        processes(&self.state, service)
     }
 
     /// The operator's program, to the services.
@@ -151,10 +157,29 @@ fn traffic_of(text: &str) -> Vec<Value> {
     all
 }
 
-async fn mesh(home: &Home, program: &PathBuf, arguments: &[&str]) -> Output {
+fn processes(state: &Value, service: &str) -> Vec<Process> {
+    let all = state["services"][service].as_array().unwrap().iter();
+    let read = |process: &Value| {
+        let at = |place: &Value| place.as_str().unwrap().parse().unwrap();
+        let sidecar = &process["sidecar"];
+        Process {
+            version: sidecar["version"].as_str().unwrap().to_owned(),
+            admin: at(&process["admin"]),
+            called: at(&sidecar["called"]),
+        }
+    };
+    all.map(read).collect()
+}
+
+fn command(home: &Home, program: &PathBuf, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments).env("MESH_HOME", home.root()).env("CI", "1");
-    let output = command.current_dir(workspace()).kill_on_drop(true).output().await.unwrap();
+    command.current_dir(workspace()).kill_on_drop(true);
+    command
+}
+
+async fn mesh(home: &Home, program: &PathBuf, arguments: &[&str]) -> Output {
+    let output = command(home, program, arguments).output().await.unwrap();
     assert!(
         output.status.success(),
         "{arguments:?}: {}{}",

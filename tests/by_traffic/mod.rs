@@ -10,5 +10,6 @@ mod lab;
 mod plane;
 mod probe;
 mod refusals;
+mod rollout;
 mod schemas;
 mod spread;

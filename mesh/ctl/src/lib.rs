@@ -14,6 +14,7 @@ pub mod graph;
 pub mod migrations;
 pub mod operate;
 pub mod policy;
+pub mod rollout;
 pub mod services;
 pub mod top;
 pub mod traces;

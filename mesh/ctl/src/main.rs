@@ -1,5 +1,6 @@
 //! `meshctl`, also `cargo mesh`: runs the shop on this machine, and looks after it.
 
+mod canary;
 mod commands;
 mod doctor;
 mod help;
@@ -72,6 +73,8 @@ enum Command {
     Bench(bench::Args),
     /// Runs a Kubernetes API and Istio on this machine, without containers.
     Cluster(cluster::Args),
+    /// Lets a new version of a service take over step by step, or puts it back if it is worse.
+    Canary(commands::canary::Args),
     /// Runs the tests, with the servers they need.
     Test(test::Args),
     /// Writes pages that are made from the sources.
@@ -133,6 +136,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Token(args) => token::run(args).await,
         Command::Bench(args) => Box::pin(bench::run(args)).await,
         Command::Cluster(args) => cluster::run(args).await,
+        Command::Canary(args) => Box::pin(commands::canary::run(args)).await,
         Command::Test(args) => test::run(args).await,
         Command::Provision(args) => provision::run(args).await,
         Command::Completions(args) => completions::run(args).await,

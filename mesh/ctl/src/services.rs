@@ -99,13 +99,19 @@ pub fn versions(asked: &[String]) -> Result<BTreeMap<String, String>> {
             .split_once('=')
             .with_context(|| format!("--canary {text}: say SERVICE=VERSION, such as orders=v2"))?;
         check(name)?;
-        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        if version.is_empty() || version.len() > 20 || !version.bytes().all(plain) {
-            bail!("--canary {text}: a version is a word of small letters and digits, such as v2");
-        }
+        check_version(version).with_context(|| format!("--canary {text}"))?;
         versions.insert(name.to_owned(), version.to_owned());
     }
     Ok(versions)
+}
+
+/// Refuses what no version is called.
+pub fn check_version(version: &str) -> Result<()> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if version.is_empty() || version.len() > 20 || !version.bytes().all(plain) {
+        bail!("`{version}`: a version is a word of small letters and digits, such as v2");
+    }
+    Ok(())
 }
 
 #[cfg(test)]

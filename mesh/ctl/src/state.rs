@@ -41,6 +41,9 @@ pub struct State {
     /// What those tokens say of who signs them and for whom, if it is not what services say by default.
     #[serde(default, skip_serializing_if = "Terms::are_usual")]
     pub terms: Terms,
+    /// Where the Envoy of this program's own sidecar says how it is, with `up --istio`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<SocketAddr>,
     /// Who keeps the traces of everything that runs, unless they go elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traces: Option<TraceDoor>,

@@ -1,6 +1,7 @@
 //! The real program: everything that `cargo mesh` does to this machine.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod canary;
 mod cluster;
 mod contracts;
 mod doctor;

@@ -44,6 +44,11 @@ fn the_shop_comes_up_survives_kills_and_goes_down() {
 
     whoever_is_seeded_can_sign_in(&shop);
 
+    // Nobody spreads calls here.
+    let canary = shop.run(&["canary", "orders", "--binary", "/bin/sh"]);
+    let said = String::from_utf8_lossy(&canary.stderr).into_owned();
+    assert!(canary.status.code() == Some(1) && said.contains("not behind sidecars"), "{said}");
+
     // A killed process comes back at the same place, and the state says so.
     for process in ["/services/orders/0/pid", "/postgres/pid", "/nats/pid"] {
         let pid = pid(first.pointer(process).unwrap());

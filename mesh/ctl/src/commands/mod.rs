@@ -3,6 +3,7 @@
 pub mod affected;
 pub mod audit;
 pub mod bench;
+pub mod canary;
 pub mod cluster;
 pub mod completions;
 pub mod contracts;

@@ -267,6 +267,20 @@ PATH, or one that Python installs there. Files and logs lie in `.mesh/cluster`.
 
 Exit codes: 0 it is up (or down, if that was asked for), 1 something of it is not, or is missing.";
 
+pub const CANARY: &str = "\
+Examples:
+  cargo mesh canary orders --binary ../next/target/debug/orders
+  cargo mesh canary orders --binary ./orders --steps 5,50,100 --hold 2m --json
+  cargo mesh canary orders --abort            puts back what a killed walk has left, or undoes a finished one
+
+The shop runs by `up --istio`. The program is started beside the old processes, and routes give it the
+steps' shares of calls. At each, sidecars of callers tell how its calls ended: its failures against the
+service's objectives, its p99 against the old version's. If it breaks a rule, or at Ctrl-C, the old
+version has all calls again at once, the new process drains and ends, and it is said how many calls it
+has hurt. Events and sagas are no calls: a new process takes its part of them from its start.
+
+Exit codes: 0 the new version has all calls (or all is put back: --abort), 1 it has not.";
+
 pub const TEST: &str = "\
 Examples:
   cargo mesh test                  everything

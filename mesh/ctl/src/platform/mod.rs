@@ -2,6 +2,8 @@
 
 mod believed;
 mod claim;
+mod desk;
+mod guests;
 mod identity;
 mod observe;
 mod plan;
@@ -16,8 +18,9 @@ mod stores;
 
 pub use believed::wait_believed;
 pub use claim::Claim;
+pub use desk::{Wish, ask};
 pub use plan::{Plan, is_installed};
 pub use ready::{PATIENCE, wait_ready};
-pub use replacement::{Replacement, replacements};
+pub use replacement::{Replacement, is_program, replacements};
 pub use running::Running;
 pub use specs::ServeEntry;

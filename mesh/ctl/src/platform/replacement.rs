@@ -92,7 +92,8 @@ fn find(name: &str, directory: &Path) -> Result<PathBuf> {
     })
 }
 
-fn is_program(path: &Path) -> bool {
+/// Whether a file can be run.
+pub fn is_program(path: &Path) -> bool {
     path.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
 }
 

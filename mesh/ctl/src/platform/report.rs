@@ -3,14 +3,19 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use anyhow::Result;
 use mesh_local::{Home, Supervised};
 use meshctl::caller::Evidence;
 use meshctl::users::Terms;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
+use super::guests::Guests;
 use super::sidecars::Mesh;
 use super::specs::{Place, SHARED};
+use super::stand_in::Member;
 use crate::services;
 use crate::state::{Instance, Server, Sidecar, State, TraceDoor, VERSION};
 
@@ -20,9 +25,11 @@ pub(super) struct Report {
     /// PostgreSQL, the broker, the services, their sidecars, then Prometheus.
     pub watched: Vec<Supervised>,
     pub places: Vec<Place>,
-    pub mesh: Option<Mesh>,
-    /// Where the sidecars say how they are, in the order of the places.
+    pub mesh: Option<Arc<Mesh>>,
+    /// Where the sidecars say how they are, in the order of the places; then the operator's.
     pub admins: Vec<SocketAddr>,
+    /// Those that have joined since.
+    pub guests: Option<Arc<Guests>>,
     pub around: BTreeMap<String, String>,
     /// Where Prometheus answers, if it runs.
     pub prometheus: Option<String>,
@@ -33,7 +40,7 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn state(&self, postgres_url: &str, nats_url: &str) -> State {
+    fn state(&self, postgres_url: &str, nats_url: &str) -> State {
         let pid = |index: usize| self.watched[index].pid().unwrap_or_default();
         let mut state = State {
             version: VERSION,
@@ -47,35 +54,45 @@ impl Report {
             caller: self.caller.clone(),
             users: Some(self.users.clone()),
             terms: self.terms.clone(),
+            operator: self.admins.get(self.places.len()).copied(),
             traces: self.traces.clone(),
         };
-        for (number, place) in self.places.iter().enumerate() {
-            let sidecar = self.sidecar(number);
-            let http = sidecar.is_none() && services::speaks_http(&place.service);
-            let instance = Instance {
-                grpc: sidecar.as_ref().map_or(place.grpc, |it| it.called),
-                http: http.then_some(place.grpc),
-                admin: place.admin,
-                pid: self.process(place).and_then(Supervised::pid).unwrap_or_default(),
-                sidecar,
-                database_url: self.around.get(&place.service).cloned().unwrap_or_default(),
-            };
+        let mut put = |place: &Place, process: Option<&Supervised>, sidecar: Option<Sidecar>| {
+            let instance = self.instance(place, process, sidecar);
             state.services.entry(place.service.clone()).or_default().push(instance);
+        };
+        for (number, place) in self.places.iter().enumerate() {
+            put(place, self.process(place), self.sidecar(number));
+        }
+        for guest in self.guests.iter().flat_map(|guests| guests.inside()) {
+            let sidecar = sidecar(&guest.member, guest.admin, Some(&guest.sidecar));
+            put(&guest.place, Some(&guest.process), Some(sidecar));
         }
         state
+    }
+
+    fn instance(
+        &self,
+        place: &Place,
+        process: Option<&Supervised>,
+        sidecar: Option<Sidecar>,
+    ) -> Instance {
+        let http = sidecar.is_none() && services::speaks_http(&place.service);
+        Instance {
+            grpc: sidecar.as_ref().map_or(place.grpc, |it| it.called),
+            http: http.then_some(place.grpc),
+            admin: place.admin,
+            pid: process.and_then(Supervised::pid).unwrap_or_default(),
+            sidecar,
+            database_url: self.around.get(&place.service).cloned().unwrap_or_default(),
+        }
     }
 
     fn sidecar(&self, number: usize) -> Option<Sidecar> {
         let member = self.mesh.as_ref()?.member(number);
         let name = member.sidecar_process();
         let process = self.watched.iter().find(|process| process.spec().name == name);
-        Some(Sidecar {
-            called: member.called,
-            calls: member.calls,
-            admin: *self.admins.get(number)?,
-            version: member.version().to_owned(),
-            pid: process.and_then(Supervised::pid).unwrap_or_default(),
-        })
+        Some(sidecar(member, *self.admins.get(number)?, process))
     }
 
     /// The process that a replica of a service runs in.
@@ -86,9 +103,22 @@ impl Report {
         own.or_else(|| self.watched.iter().find(|process| process.spec().name == SHARED))
     }
 
-    pub(super) async fn keep_true(self, mut state: State) {
-        let mut changes = self.follow();
-        while changes.recv().await.is_some() {
+    /// Writes the state for the first time, and keeps it true from now on.
+    pub(super) fn begin(
+        self,
+        postgres_url: &str,
+        nats_url: &str,
+        changed: mpsc::Receiver<()>,
+    ) -> Result<(State, JoinHandle<()>)> {
+        let state = self.state(postgres_url, nats_url);
+        state.save(&self.home)?;
+        let keeper = tokio::spawn(self.keep_true(state.clone(), changed));
+        Ok((state, keeper))
+    }
+
+    /// Writes it whenever something has `changed`: a process was started again, somebody joined or left.
+    async fn keep_true(self, mut state: State, mut changed: mpsc::Receiver<()>) {
+        while changed.recv().await.is_some() {
             let mut next = self.state(&state.postgres.url, &state.nats.url);
             keep_last_pids(&mut next, &state);
             if next == state {
@@ -100,35 +130,41 @@ impl Report {
             }
         }
     }
+}
 
-    /// Tells of every start and end of a process, and says so on stderr.
-    fn follow(&self) -> mpsc::Receiver<()> {
-        let (changed, changes) = mpsc::channel(16);
-        for process in &self.watched {
-            let (changed, process) = (changed.clone(), process.clone());
-            tokio::spawn(async move {
-                let mut status = process.watch();
-                while status.changed().await.is_ok() {
-                    let now = status.borrow_and_update().clone();
-                    if changed.is_closed() {
-                        // Everything is being ended.
-                        return;
-                    }
-                    let (name, replica) = (&process.spec().name, process.spec().replica);
-                    match (now.process, now.last_end) {
-                        (Some(running), _) => {
-                            eprintln!("  {name} {replica} started again, pid {}", running.pid);
-                        }
-                        (None, Some(end)) => eprintln!("  {name} {replica} ended: {end}"),
-                        _ => {}
-                    }
-                    if changed.send(()).await.is_err() {
-                        return;
-                    }
+/// Tells of every start and end of a process from now on, and says so on stderr.
+pub(super) fn tell(process: &Supervised, changed: &mpsc::Sender<()>) {
+    let (changed, process) = (changed.clone(), process.clone());
+    tokio::spawn(async move {
+        let mut status = process.watch();
+        while status.changed().await.is_ok() {
+            let now = status.borrow_and_update().clone();
+            if changed.is_closed() {
+                // Everything is being ended.
+                return;
+            }
+            let (name, replica) = (&process.spec().name, process.spec().replica);
+            match (now.process, now.last_end) {
+                (Some(running), _) => {
+                    eprintln!("  {name} {replica} started again, pid {}", running.pid);
                 }
-            });
+                (None, Some(end)) => eprintln!("  {name} {replica} ended: {end}"),
+                _ => {}
+            }
+            if changed.send(()).await.is_err() {
+                return;
+            }
         }
-        changes
+    });
+}
+
+fn sidecar(member: &Member, admin: SocketAddr, process: Option<&Supervised>) -> Sidecar {
+    Sidecar {
+        called: member.called,
+        calls: member.calls,
+        admin,
+        version: member.version().to_owned(),
+        pid: process.and_then(Supervised::pid).unwrap_or_default(),
     }
 }
 

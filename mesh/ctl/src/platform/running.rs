@@ -3,17 +3,21 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use mesh_local::{Declaration, Home, Ports, Progress, Supervised, leaves_first};
 use meshctl::caller;
 use meshctl::traces::{Door, Limits};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::desk::Desk;
+use super::guests::Guests;
 use super::identity::Identities;
 use super::observe;
-use super::report::Report;
+use super::report::{Report, tell};
 use super::sidecars::Mesh;
 use super::specs::{Place, Surroundings, places, specs};
 use super::stores::Stores;
@@ -22,7 +26,7 @@ use crate::services;
 use crate::state::{State, TraceDoor};
 
 /// More than a service's own time for draining: 5 s, and its background tasks.
-const STOPPING: Duration = Duration::from_secs(20);
+pub(super) const STOPPING: Duration = Duration::from_secs(20);
 
 /// Everything that runs, and who keeps it running: this process.
 #[derive(Debug)]
@@ -34,6 +38,8 @@ pub struct Running {
     services: Vec<Supervised>,
     /// Those before the services, and ours.
     sidecars: Vec<Supervised>,
+    /// Where one asks for processes that join; behind sidecars only.
+    desk: Option<Desk>,
     prometheus: Option<Supervised>,
     state: State,
     reporter: JoinHandle<()>,
@@ -57,10 +63,11 @@ impl Running {
         let mut ports = Ports::open(&home.path("ports.json"));
         let places = places(&mut ports, plan, &leaves_first(&declarations))?;
         let mesh = join(home, plan, &places, &declarations)?;
-        let mut identities = Identities::make(home, &services::names()?, plan.mtls, mesh.as_ref())?;
+        let here = mesh.as_deref();
+        let mut identities = Identities::make(home, &services::names()?, plan.mtls, here)?;
         let stores =
             Stores::start(home, &mut ports, &declarations, &mut identities, progress).await?;
-        let (sidecars, admins) = start_sidecars(home, plan, mesh.as_ref(), progress).await?;
+        let (sidecars, admins) = start_sidecars(home, plan, here, progress).await?;
 
         progress.step("starting services");
         let traces = open_traces(plan, &mut ports).await?;
@@ -71,39 +78,41 @@ impl Running {
             postgres: &stores.postgres,
             databases: stores.databases,
             identities: &identities,
-            mesh: mesh.as_ref(),
+            mesh: here,
             declarations: &declarations,
             traces: traces.as_ref().map(Door::endpoint),
         };
         let services: Vec<_> =
             specs(&around, &places)?.into_iter().map(Supervised::start).collect();
-        let observer = observe::start(home, plan, &mut ports, &places, progress).await?;
-        let (observed_at, prometheus) = observer.unzip();
+        let observed = observe::start(home, plan, &mut ports, &places, progress).await?.unzip();
         let servers = [&stores.postgres_process, &stores.nats_process];
-        let watched = all_started(servers, &services, &sidecars, prometheus.as_ref()).await;
+        let watched = all_started(servers, &services, &sidecars, observed.1.as_ref()).await;
+        let (changed, changes) = follow(&watched);
+        let guests = expect(home, mesh.as_ref(), &services, &declarations, changed);
         let report = Report {
             home: home.clone(),
             around: around.databases,
             watched,
             places,
-            terms: mesh.as_ref().map(Mesh::terms).unwrap_or_default(),
+            terms: here.map(Mesh::terms).unwrap_or_default(),
             mesh,
             admins,
-            prometheus: observed_at,
+            guests: guests.clone(),
+            prometheus: observed.0,
             caller: identities.caller(),
             users: identities.users().private(),
             traces: traces.as_ref().map(|door| TraceDoor { address: door.address() }),
         };
-        let state = report.state(&stores.postgres.url(), &stores.nats.url(caller::NAME));
-        state.save(home)?;
-        let reporter = tokio::spawn(report.keep_true(state.clone()));
+        let (state, reporter) =
+            report.begin(&stores.postgres.url(), &stores.nats.url(caller::NAME), changes)?;
         Ok(Running {
             home: home.clone(),
             postgres: stores.postgres_process,
             nats: stores.nats_process,
             services,
             sidecars,
-            prometheus,
+            desk: guests.and_then(|guests| open_desk(home, guests)),
+            prometheus: observed.1,
             state,
             reporter,
             _identities: identities,
@@ -123,6 +132,10 @@ impl Running {
         if let Some(prometheus) = &self.prometheus {
             progress.step("stopping Prometheus");
             prometheus.stop(STOPPING).await;
+        }
+        if let Some(desk) = self.desk {
+            progress.step("draining those that have joined");
+            desk.close().end().await;
         }
         for service in self.services.iter().rev() {
             progress.step(format!("draining {}", service.spec().name));
@@ -150,8 +163,27 @@ fn join(
     plan: &Plan,
     places: &[Place],
     declarations: &[Declaration],
-) -> Result<Option<Mesh>> {
-    plan.istio.as_ref().map(|_| Mesh::join(home, places, declarations)).transpose()
+) -> Result<Option<Arc<Mesh>>> {
+    let mesh = plan.istio.as_ref().map(|_| Mesh::join(home, places, declarations)).transpose()?;
+    Ok(mesh.map(Arc::new))
+}
+
+/// Who may join: where a cluster's routes can lead calls to them.
+fn expect(
+    home: &Home,
+    mesh: Option<&Arc<Mesh>>,
+    services: &[Supervised],
+    declarations: &[Declaration],
+    changed: mpsc::Sender<()>,
+) -> Option<Arc<Guests>> {
+    let guests = Guests::new(home, Arc::clone(mesh?), services, declarations, changed);
+    Some(Arc::new(guests))
+}
+
+/// The shop is of use without it, and `canary` says that nobody answers.
+fn open_desk(home: &Home, guests: Arc<Guests>) -> Option<Desk> {
+    let opened = Desk::open(home, guests);
+    opened.inspect_err(|error| eprintln!("  no version can join: {error:#}")).ok()
 }
 
 /// Applies the manifests and starts a sidecar for each process, with where Envoy says how it is.
@@ -183,6 +215,13 @@ async fn all_started(
         let _ = status.wait_for(|now| now.process.is_some() || now.last_end.is_some()).await;
     }
     watched
+}
+
+/// Tells of every start and end of these processes.
+fn follow(watched: &[Supervised]) -> (mpsc::Sender<()>, mpsc::Receiver<()>) {
+    let (changed, changes) = mpsc::channel(16);
+    watched.iter().for_each(|process| tell(process, &changed));
+    (changed, changes)
 }
 
 /// Keeps traces, unless nobody wants them or they have another place to go to.

@@ -25,6 +25,12 @@ const OVERLAY: &str = "k8s/overlays/local";
 /// The first version of a service, unless a process is another's.
 const FIRST: &str = "v1";
 const READY: Duration = Duration::from_secs(60);
+/// How long a sidecar may take to end.
+const ENDING: Duration = Duration::from_secs(20);
+/// The first number that is nobody's who joins: tests have callers of their own from there on.
+const GUESTS_END: u8 = 100;
+const ENTRIES: &str = "workloadentries.networking.istio.io";
+const SIDECARS: &str = "sidecars.networking.istio.io";
 const FILE: &str = "stand-in.yaml";
 /// Where the world comes in, at an address of its own.
 const HTTPS: u16 = 8443;
@@ -78,8 +84,7 @@ impl Mesh {
         let before = stand_in::before(&self.traffic.ingress);
         from("--filename", "-", &stand_in::file(&before)).await?;
         from("--kustomize", &overlay.display().to_string(), "").await?;
-        let shipped =
-            kubectl.get(&["sidecars.networking.istio.io", "--namespace", NAMESPACE]).await?;
+        let shipped = kubectl.get(&[SIDECARS, "--namespace", NAMESPACE]).await?;
         let mut sidecars = BTreeMap::new();
         for sidecar in shipped["items"].as_array().into_iter().flatten() {
             let name = sidecar["metadata"]["name"].as_str().unwrap_or_default();
@@ -96,8 +101,7 @@ impl Mesh {
     /// Removes the stand-ins of processes that there are no more.
     async fn prune(&self, objects: &[Value]) -> Result<()> {
         let kubectl = self.cluster.kubectl();
-        let kinds = ["workloadentries.networking.istio.io", "sidecars.networking.istio.io"];
-        for kind in kinds {
+        for kind in [ENTRIES, SIDECARS] {
             let found = kubectl.get(&[kind, "--namespace", NAMESPACE]).await?;
             for object in found["items"].as_array().into_iter().flatten() {
                 let known = objects.iter().any(|it| {
@@ -119,37 +123,75 @@ impl Mesh {
     /// # Errors
     /// One does not start: with the end of its log.
     pub(super) async fn start(&self, home: &Home) -> Result<Vec<(Supervised, SocketAddr)>> {
-        let prepare = self.members.iter().map(async |member| {
-            let name = &member.workload.name;
-            let dir = self.cluster.dir().join("sidecars").join(name);
-            Sidecar::prepare(&self.cluster, &member.workload, &dir).await
-        });
+        let prepare = self.members.iter().map(|member| self.prepare(member));
         let mut prepared = futures::future::try_join_all(prepare).await?;
         prepared.push(self.door()?);
         let mut running = Vec::new();
-        for Sidecar { mut spec, admin } in prepared {
-            spec.log = home.logs()?.join(format!("{}.log", spec.name));
-            spec.pid_file = Some(home.run()?.join(format!("{}.pid", spec.name)));
-            running.push((Supervised::start(spec), admin));
+        for sidecar in prepared {
+            running.push(launch(home, sidecar)?);
         }
-        let begun = Instant::now();
         for (process, admin) in &running {
-            while !http::is_ok(*admin, "/ready").await {
-                if begun.elapsed() > READY {
-                    let (name, log) = (&process.spec().name, &process.spec().log);
-                    bail!("{name} is not ready; {} ends with\n{}", log.display(), tail(log, 12));
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            // An agent that is killed leaves it.
-            let envoy = process.status().process.and_then(Sidecar::envoy);
-            if let Some(envoy) = envoy {
-                let file = home.run()?.join(format!("{}-envoy.pid", process.spec().name));
-                let keeper = Identity::of(std::process::id());
-                PidFile { process: envoy, keeper, interrupt: false }.write(&file)?;
-            }
+            is_ready(home, process, *admin).await?;
         }
         Ok(running)
+    }
+
+    async fn prepare(&self, member: &Member) -> Result<Sidecar> {
+        let dir = self.cluster.dir().join("sidecars").join(&member.workload.name);
+        Sidecar::prepare(&self.cluster, &member.workload, &dir).await
+    }
+
+    /// A process that joins while the shop runs; each that has not left has a slot of its own.
+    ///
+    /// # Errors
+    /// The network has no address for it.
+    pub(super) fn guest(&self, slot: usize, place: &Place) -> Result<Member> {
+        let number = u8::try_from(self.members.len() + slot).ok().filter(|it| *it < GUESTS_END);
+        let number = number.context("too many processes for one network")?;
+        Ok(member(&self.cluster.network(), number, place, &[]))
+    }
+
+    /// Whether a process of the shop was this version of a service from the start.
+    pub(super) fn has(&self, service: &str, version: &str) -> bool {
+        self.members.iter().any(|it| it.workload.account == service && it.version() == version)
+    }
+
+    /// Applies what stands in for a process that joins, and starts its sidecar.
+    ///
+    /// # Errors
+    /// Something is refused, or the sidecar does not start: then all of it is taken back.
+    pub(super) async fn admit(
+        &self,
+        home: &Home,
+        member: &Member,
+    ) -> Result<(Supervised, SocketAddr)> {
+        let kubectl = self.cluster.kubectl();
+        // That of its service's first process: whom the service calls is in it as it was shipped.
+        let name = [SIDECARS, &member.workload.account, "--namespace", NAMESPACE];
+        let sidecar = kubectl.get(&name).await?;
+        let text = stand_in::file(&stand_in::one(member, Some(&sidecar)));
+        let apply = ["apply", "--server-side", "--force-conflicts", "--filename", "-"];
+        kubectl.run_with(&apply, &text).await?;
+        let (process, admin) = launch(home, self.prepare(member).await?)?;
+        if let Err(error) = is_ready(home, &process, admin).await {
+            self.dismiss(member, &process).await?;
+            return Err(error);
+        }
+        Ok((process, admin))
+    }
+
+    /// Ends the sidecar of a process that has left, and takes back what stood in for it.
+    ///
+    /// # Errors
+    /// The API server does not answer.
+    pub(super) async fn dismiss(&self, member: &Member, sidecar: &Supervised) -> Result<()> {
+        let name = &member.workload.name;
+        for kind in [ENTRIES, SIDECARS] {
+            let all = ["delete", kind, name, "--namespace", NAMESPACE, "--ignore-not-found"];
+            self.cluster.kubectl().run(&all).await?;
+        }
+        sidecar.stop(ENDING).await;
+        Ok(())
     }
 
     /// Where the names of `istio/traffic.toml` lead: to the gateway, by the operator's sidecar, at an
@@ -184,8 +226,11 @@ impl Mesh {
     }
 
     /// What a process is told besides: where those are that it calls, and who it is.
-    pub(super) fn settings(&self, number: usize, calls: &[String]) -> Vec<(&'static str, String)> {
-        let member = &self.members[number];
+    pub(super) fn settings(
+        &self,
+        member: &Member,
+        calls: &[String],
+    ) -> Vec<(&'static str, String)> {
         let via =
             |service: &String| format!("{service}=mesh:{}:{GRPC}@{}", host(service), member.calls);
         let discovery: Vec<String> = calls.iter().map(via).collect();
@@ -200,6 +245,32 @@ impl Mesh {
             ("USER_ISSUER", terms.issuer),
         ]
     }
+}
+
+fn launch(home: &Home, sidecar: Sidecar) -> Result<(Supervised, SocketAddr)> {
+    let Sidecar { mut spec, admin } = sidecar;
+    spec.log = home.logs()?.join(format!("{}.log", spec.name));
+    spec.pid_file = Some(home.run()?.join(format!("{}.pid", spec.name)));
+    Ok((Supervised::start(spec), admin))
+}
+
+/// Waits until it is, and notes its Envoy.
+async fn is_ready(home: &Home, process: &Supervised, admin: SocketAddr) -> Result<()> {
+    let begun = Instant::now();
+    while !http::is_ok(admin, "/ready").await {
+        if begun.elapsed() > READY {
+            let (name, log) = (&process.spec().name, &process.spec().log);
+            bail!("{name} is not ready; {} ends with\n{}", log.display(), tail(log, 12));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // An agent that is killed leaves it.
+    if let Some(envoy) = process.status().process.and_then(Sidecar::envoy) {
+        let file = home.run()?.join(format!("{}-envoy.pid", process.spec().name));
+        let keeper = Identity::of(std::process::id());
+        PidFile { process: envoy, keeper, interrupt: false }.write(&file)?;
+    }
+    Ok(())
 }
 
 fn member(network: &Network, number: u8, place: &Place, all: &[Declaration]) -> Member {

@@ -56,25 +56,33 @@ pub(super) struct Surroundings<'a> {
 
 /// Gives every process of every service its two ports: the ones it had last time, if they are free.
 pub fn places(ports: &mut Ports, plan: &Plan, order: &[String]) -> Result<Vec<Place>> {
-    let mut address = |name: String| -> Result<SocketAddr> {
-        Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, ports.port(&name)?)))
-    };
     let mut places = Vec::new();
     for service in order {
         let plain = plan.replicas.get(service).copied().unwrap_or(1);
         let versions = (0..plain).map(|_| None);
         let versions = versions.chain(plan.canaries.get(service).cloned().map(Some));
         for (replica, version) in (0..).zip(versions) {
-            places.push(Place {
-                service: service.clone(),
-                replica,
-                version,
-                grpc: address(format!("{service}.{replica}.grpc"))?,
-                admin: address(format!("{service}.{replica}.admin"))?,
-            });
+            places.push(Place::of(ports, service, replica, version)?);
         }
     }
     Ok(places)
+}
+
+impl Place {
+    /// The place of one process, which has the ports that it had last time, if they are free.
+    pub(super) fn of(
+        ports: &mut Ports,
+        service: &str,
+        replica: u32,
+        version: Option<String>,
+    ) -> Result<Place> {
+        let mut address = |port: &str| -> Result<SocketAddr> {
+            let port = ports.port(&format!("{service}.{replica}.{port}"))?;
+            Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+        };
+        let (grpc, admin) = (address("grpc")?, address("admin")?);
+        Ok(Place { service: service.to_owned(), replica, version, grpc, admin })
+    }
 }
 
 /// The processes to run, callees before their callers.
@@ -85,7 +93,8 @@ pub(super) fn specs(around: &Surroundings<'_>, places: &[Place]) -> Result<Vec<P
     for (number, place) in places.iter().enumerate() {
         let mut settings = settings(around, place, &discovery);
         if let Some(mesh) = around.mesh {
-            behind_sidecar(&mut settings, mesh, number, around.calls(&place.service));
+            let calls = calls(around.declarations, &place.service);
+            told(&mut settings, mesh.settings(mesh.member(number), &calls));
         }
         if around.plan.in_process.contains(&place.service) {
             let args = settings.iter().flat_map(|(name, value)| [flag(name), value.clone()]);
@@ -140,25 +149,19 @@ fn settings(around: &Surroundings<'_>, place: &Place, discovery: &str) -> Vec<(S
     settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// What differs where a sidecar stands before the process, and where its calls go.
-fn behind_sidecar(
-    settings: &mut Vec<(String, String)>,
-    mesh: &Mesh,
-    number: usize,
-    calls: Vec<String>,
-) {
-    for (name, value) in mesh.settings(number, &calls) {
+/// These settings in place of those that were there.
+pub(super) fn told(settings: &mut Vec<(String, String)>, more: Vec<(&'static str, String)>) {
+    for (name, value) in more {
         settings.retain(|(known, _)| known != name);
         settings.push((name.to_owned(), value));
     }
 }
 
-impl Surroundings<'_> {
-    fn calls(&self, service: &str) -> Vec<String> {
-        let declared = self.declarations.iter().find(|it| it.service == service);
-        let calls = declared.into_iter().flat_map(|it| &it.calls);
-        calls.map(|call| call.service.clone()).collect()
-    }
+/// Whom a service calls.
+pub(super) fn calls(declarations: &[Declaration], service: &str) -> Vec<String> {
+    let declared = declarations.iter().find(|it| it.service == service);
+    let calls = declared.into_iter().flat_map(|it| &it.calls);
+    calls.map(|call| call.service.clone()).collect()
 }
 
 /// How spans are sent to the supervisor: so that they are there when somebody looks, and that a

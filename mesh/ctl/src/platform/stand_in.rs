@@ -68,13 +68,15 @@ pub(super) fn before(ingress: &Ingress) -> Vec<Value> {
 pub(super) fn after(members: &[Member], shipped: &BTreeMap<String, Value>) -> Vec<Value> {
     let mut objects = vec![account(NAMESPACE, caller::NAME), operator()];
     for member in members {
-        let shipped = shipped.get(&member.workload.account);
-        objects.push(sidecar(member, shipped));
-        if member.own.is_some() {
-            objects.push(entry(member));
-        }
+        objects.extend(one(member, shipped.get(&member.workload.account)));
     }
     objects
+}
+
+/// What stands in for one process; `shipped` is the Sidecar of its service.
+pub(super) fn one(member: &Member, shipped: Option<&Value>) -> Vec<Value> {
+    let entry = member.own.map(|_| entry(member));
+    [sidecar(member, shipped)].into_iter().chain(entry).collect()
 }
 
 fn object(api: &str, kind: &str, name: &str, spec: Value) -> Value {

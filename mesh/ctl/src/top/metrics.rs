@@ -28,6 +28,11 @@ impl Metrics {
         Metrics { series: lines.filter_map(Series::parse).collect() }
     }
 
+    /// All that several processes count, together.
+    pub fn of_all(pages: impl IntoIterator<Item = Metrics>) -> Metrics {
+        Metrics { series: pages.into_iter().flat_map(|page| page.series).collect() }
+    }
+
     /// What was counted since an earlier page. A process that was started again began at zero.
     pub fn since(&self, before: &Metrics) -> Metrics {
         let old: HashMap<&str, f64> =
@@ -88,6 +93,11 @@ impl Metrics {
 }
 
 impl Buckets {
+    /// The buckets themselves.
+    pub fn counts(&self) -> &[(f64, f64)] {
+        &self.0
+    }
+
     /// The value that this share of all is below, as Prometheus reads it: evenly within a bucket.
     /// None if nothing was counted.
     pub fn quantile(&self, share: f64) -> Option<f64> {

@@ -6,12 +6,14 @@ mod edge;
 pub(in crate::generate) mod fidelity;
 mod routing;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use mesh_local::Declaration;
 use serde_json::{Map, Value, json};
 
 use super::cluster::{self, Member, Plan, Traffic, kustomization};
 use super::{Page, yaml};
+
+pub(crate) use routing::EVERYBODY;
 
 /// Where these pages lie.
 pub const FOLDER: &str = "istio/generated";
@@ -31,25 +33,59 @@ pub fn pages_with(declarations: &[Declaration], traffic: Traffic) -> Result<Vec<
     of(&Plan::with(declarations, traffic)?)
 }
 
+/// A service's DestinationRule and VirtualService for other traffic than that of the checkout's file.
+///
+/// # Errors
+/// As [`pages_with`], or there is no such service.
+pub fn spread_with(
+    declarations: &[Declaration],
+    traffic: Traffic,
+    service: &str,
+) -> Result<Vec<Value>> {
+    let plan = Plan::with(declarations, traffic)?;
+    let name = format!("{service}.yaml");
+    let files = files(&plan)?;
+    let file = files.into_iter().find(|file| file.name == name);
+    let mut objects = file.with_context(|| format!("there is no service `{service}`"))?.objects;
+    objects.retain(|it| it["kind"] == "DestinationRule" || it["kind"] == "VirtualService");
+    Ok(objects)
+}
+
+/// Objects that one source says, before they are text.
+struct File {
+    name: String,
+    source: String,
+    objects: Vec<Value>,
+}
+
 fn of(plan: &Plan<'_>) -> Result<Vec<Page>> {
-    let mut files = vec![(SHARED.to_owned(), SOURCE.to_owned(), shared(plan))];
+    let files = files(plan)?;
+    let all = kustomization(files.iter().map(|file| file.name.as_str()), Map::new());
+    let page = |name: &str, text: String| Page { path: format!("{FOLDER}/{name}"), text };
+    let list = page("kustomization.yaml", yaml::file("services/*/mesh.toml", &[all]));
+    let pages = files.iter().map(|it| page(&it.name, yaml::file(&it.source, &it.objects)));
+    Ok(pages.chain([list]).collect())
+}
+
+/// All objects, of which none does what the application does.
+fn files(plan: &Plan<'_>) -> Result<Vec<File>> {
+    let mut files =
+        vec![File { name: SHARED.to_owned(), source: SOURCE.to_owned(), objects: shared(plan) }];
     for member in &plan.services {
         let objects = [
             authorization::of(plan, member),
             routing::of(plan, member)?,
             if member.is_public() { edge::of(plan, member) } else { Vec::new() },
         ];
-        let source = format!("{} and {SOURCE}", member.source());
-        files.push((format!("{}.yaml", member.name()), source, objects.concat()));
+        files.push(File {
+            name: format!("{}.yaml", member.name()),
+            source: format!("{} and {SOURCE}", member.source()),
+            objects: objects.concat(),
+        });
     }
-    let all: Vec<_> = files.iter().flat_map(|(_, _, objects)| objects).cloned().collect();
+    let all: Vec<_> = files.iter().flat_map(|file| &file.objects).cloned().collect();
     fidelity::check(plan, &all)?;
-    let names = files.iter().map(|(name, ..)| name.as_str());
-    let all = kustomization(names, Map::new());
-    let page = |name: &str, text: String| Page { path: format!("{FOLDER}/{name}"), text };
-    let list = page("kustomization.yaml", yaml::file("services/*/mesh.toml", &[all]));
-    let pages = files.iter().map(|(name, source, objects)| page(name, yaml::file(source, objects)));
-    Ok(pages.chain([list]).collect())
+    Ok(files)
 }
 
 /// How calls to a service are spread.

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 
 use crate::generate::cluster::{self, Fault, Member, Plan, host};
 
+/// The name of the route that calls take which ask for nothing else.
+pub(crate) const EVERYBODY: &str = "all";
 const API: &str = "networking.istio.io/v1";
 /// Beyond the longest deadline, so that the application's is always the one that ends a call.
 const MARGIN: Duration = Duration::from_secs(5);
@@ -82,7 +84,7 @@ fn routes(plan: &Plan<'_>, member: &Member<'_>) -> Result<Value> {
     let spread =
         spread.map(|(version, weight)| json!({ "destination": subset(version), "weight": weight }));
     let mut all = json!({
-        "name": "all",
+        "name": EVERYBODY,
         // The caller's stack repeats what is safe to repeat.
         "retries": { "attempts": 0 },
         "route": spread.collect::<Vec<_>>(),

@@ -11,6 +11,7 @@ use mesh_local::Declaration;
 
 pub use clock::Clock;
 pub use dashboards::{Dashboard, Panel, Target, dashboards};
+pub use objectives::FAULTS;
 pub use rules::{Alert, Group, Rule, Severity};
 
 use super::Page;

@@ -46,7 +46,7 @@ const BURNS: [Burn; 4] = [
 ];
 
 /// How a service's own failures end calls, by the semantic conventions of RPC.
-const FAULTS: &str = "UNKNOWN|DEADLINE_EXCEEDED|UNIMPLEMENTED|INTERNAL|UNAVAILABLE|DATA_LOSS";
+pub const FAULTS: &str = "UNKNOWN|DEADLINE_EXCEEDED|UNIMPLEMENTED|INTERNAL|UNAVAILABLE|DATA_LOSS";
 
 /// The rules of one service.
 pub(super) fn groups(declaration: &Declaration, clock: &Clock) -> Result<Vec<Group>> {
