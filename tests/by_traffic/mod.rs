@@ -10,4 +10,5 @@ mod lab;
 mod plane;
 mod probe;
 mod refusals;
+mod sides;
 mod spread;

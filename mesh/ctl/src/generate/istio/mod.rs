@@ -5,6 +5,7 @@ mod authorization;
 mod edge;
 pub(in crate::generate) mod fidelity;
 mod routing;
+mod sides;
 
 use anyhow::Result;
 use mesh_local::Declaration;
