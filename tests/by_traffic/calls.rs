@@ -1,15 +1,21 @@
 //! Calls as a process makes them through its sidecar: in plaintext on this machine, with the name of whom
 //! it means.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use mesh_local::http;
+use mesh_policy::{Effective, Table};
+use mesh_rpc::{
+    discovery::{Endpoints, Source},
+    policy::LivePolicy,
+};
 use meshctl::generate::cluster::{GRPC, host};
 use tonic::{
     Code, Request, Status,
-    client::Grpc,
-    codegen::http::uri::PathAndQuery,
+    body::Body,
+    client::{Grpc, GrpcService},
+    codegen::{Body as HttpBody, StdError, http::uri::PathAndQuery},
     metadata::MetadataValue,
     transport::{Channel, Endpoint},
 };
@@ -46,16 +52,7 @@ impl Line {
         path: &str,
         headers: &[(&'static str, &str)],
     ) -> Result<Bytes, Status> {
-        let mut client = Grpc::new(self.channel.clone());
-        client.ready().await.map_err(|error| Status::from_error(error.into()))?;
-        let mut request = Request::new(futures::stream::iter([Bytes::new()]));
-        for (name, value) in headers {
-            request.metadata_mut().insert(*name, MetadataValue::try_from(*value).unwrap());
-        }
-        request.set_timeout(PATIENCE);
-        let path = PathAndQuery::try_from(format!("/{path}")).unwrap();
-        let mut answers = client.streaming(request, path, Raw).await?.into_inner();
-        Ok(answers.message().await?.unwrap_or_default())
+        ask_by(self.channel.clone(), path, headers).await
     }
 
     /// Asks so often, so many at a time; how often which code came.
@@ -65,6 +62,38 @@ impl Line {
         let answers = asked.buffer_unordered(16).collect::<Vec<_>>().await;
         Codes(answers.into_iter().map(|it| it.map_or_else(|it| it.code(), |_| Code::Ok)).collect())
     }
+}
+
+/// To one service, by one sidecar, with the whole stack that services of the shop have.
+pub fn stack(service: &str, by: SocketAddr) -> mesh_rpc::Channel {
+    let contracts = Table::from_descriptors(&[shop::DESCRIPTORS]).unwrap();
+    let policy = LivePolicy::fixed(Effective::of_contracts(Arc::new(contracts)));
+    let place: Source = format!("mesh:{}:{GRPC}@{by}", host(service)).parse().unwrap();
+    let channel = mesh_rpc::Channel::builder("test", service).policy(&policy);
+    channel.follow(&Endpoints::follow(&place))
+}
+
+/// Asks with an empty message and these headers, by whatever makes calls.
+pub async fn ask_by<C>(
+    channel: C,
+    path: &str,
+    headers: &[(&'static str, &str)],
+) -> Result<Bytes, Status>
+where
+    C: GrpcService<Body>,
+    C::ResponseBody: HttpBody<Data = Bytes> + Send + 'static,
+    <C::ResponseBody as HttpBody>::Error: Into<StdError> + Send,
+{
+    let mut client = Grpc::new(channel);
+    client.ready().await.map_err(|error| Status::from_error(error.into()))?;
+    let mut request = Request::new(futures::stream::iter([Bytes::new()]));
+    for (name, value) in headers {
+        request.metadata_mut().insert(*name, MetadataValue::try_from(*value).unwrap());
+    }
+    request.set_timeout(PATIENCE);
+    let path = PathAndQuery::try_from(format!("/{path}")).unwrap();
+    let mut answers = client.streaming(request, path, Raw).await?.into_inner();
+    Ok(answers.message().await?.unwrap_or_default())
 }
 
 /// What came of calls.
