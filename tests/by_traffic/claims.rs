@@ -6,7 +6,7 @@ use std::{panic::AssertUnwindSafe, time::Instant};
 use futures::{FutureExt as _, future::LocalBoxFuture};
 use serde_json::Value;
 
-use super::{authorization, faults, lab::Lab, plane, pools, refusals, sides, spread};
+use super::{authorization, drain, faults, lab::Lab, plane, pools, refusals, sides, spread};
 
 /// What is claimed, and what shows it: it tells what was measured.
 struct Claim {
@@ -36,6 +36,7 @@ const CLAIMS: &[Claim] = &[
     ),
     claim!("a user stays on one side", sides::a_user_stays_on_one_side),
     claim!("a pool is full", pools::calls_beyond_a_pool_are_refused_at_once_and_others_go_on),
+    claim!("processes are replaced", drain::processes_are_replaced_and_no_call_fails),
     claim!(
         "faults are injected",
         faults::faults_reach_the_application_with_the_codes_that_it_knows

@@ -6,6 +6,7 @@ mod authorization;
 mod calls;
 mod claims;
 mod double;
+mod drain;
 mod faults;
 mod lab;
 mod plane;

@@ -4,16 +4,18 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use mesh_local::cluster::{Cluster, Door, Network, Sidecar, Workload};
-use mesh_local::{Declaration, Home, Identity, PidFile, Supervised, http, tail};
+use mesh_local::{Declaration, Home, Identity, PidFile, Signal, Status, Supervised, http, tail};
 use meshctl::caller;
 use meshctl::generate::cluster::{GRPC, NAMESPACE, Traffic, host, principal};
 use meshctl::users::Terms;
 use serde_json::Value;
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::specs::Place;
 use super::stand_in::{self, Member, PORT, PROCESS};
@@ -25,6 +27,7 @@ const OVERLAY: &str = "k8s/overlays/local";
 /// The first version of a service, unless a process is another's.
 const FIRST: &str = "v1";
 const READY: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(100);
 const FILE: &str = "stand-in.yaml";
 /// Where the world comes in, at an address of its own.
 const HTTPS: u16 = 8443;
@@ -141,13 +144,11 @@ impl Mesh {
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
-            // An agent that is killed leaves it.
-            let envoy = process.status().process.and_then(Sidecar::envoy);
-            if let Some(envoy) = envoy {
-                let file = home.run()?.join(format!("{}-envoy.pid", process.spec().name));
-                let keeper = Identity::of(std::process::id());
-                PidFile { process: envoy, keeper, interrupt: false }.write(&file)?;
-            }
+        }
+        // The door is an Envoy itself.
+        for (process, _) in running.iter().take(self.members.len()) {
+            let file = home.run()?.join(format!("{}-envoy.pid", process.spec().name));
+            tokio::spawn(follow_envoy(process.watch(), file));
         }
         Ok(running)
     }
@@ -199,6 +200,33 @@ impl Mesh {
             ("USER_AUDIENCE", terms.audience),
             ("USER_ISSUER", terms.issuer),
         ]
+    }
+}
+
+/// Notes which Envoy an agent keeps running, whenever one has started, for whoever cleans up. An agent
+/// that is killed leaves its Envoy, with the ports that the next one needs: it is ended.
+async fn follow_envoy(mut agent: watch::Receiver<Status>, file: PathBuf) {
+    let keeper = Identity::of(std::process::id());
+    let (mut parent, mut envoy) = (None, None::<Identity>);
+    loop {
+        let running = agent.borrow_and_update().process;
+        if running != parent {
+            envoy.take().inspect(|left| _ = left.signal(Signal::KILL));
+            parent = running;
+        }
+        if envoy.is_none()
+            && let Some(process) = running.and_then(Sidecar::envoy)
+        {
+            envoy = Some(process);
+            if let Err(error) = (PidFile { process, keeper, interrupt: false }).write(&file) {
+                eprintln!("cannot write {}: {error}", file.display());
+            }
+        }
+        // It is there a moment after its agent is.
+        let patience = if running.is_some() && envoy.is_none() { LOOK } else { Duration::MAX };
+        if let Ok(Err(_)) = timeout(patience, agent.changed()).await {
+            return;
+        }
     }
 }
 
