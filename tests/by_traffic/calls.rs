@@ -1,15 +1,21 @@
 //! Calls as a process makes them through its sidecar: in plaintext on this machine, with the name of whom
 //! it means.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use mesh_local::http;
+use mesh_policy::{Effective, Table};
+use mesh_rpc::{
+    discovery::{Endpoints, Source},
+    policy::LivePolicy,
+};
 use meshctl::generate::cluster::{GRPC, host};
 use tonic::{
     Code, Request, Response, Status, Streaming,
-    client::Grpc,
-    codegen::http::uri::PathAndQuery,
+    body::Body,
+    client::{Grpc, GrpcService},
+    codegen::{Body as HttpBody, StdError, http::uri::PathAndQuery},
     metadata::{MetadataMap, MetadataValue},
     transport::{Channel, Endpoint},
 };
@@ -46,14 +52,13 @@ impl Line {
         path: &str,
         headers: &[(&'static str, &str)],
     ) -> Result<Bytes, Status> {
-        let mut answers = self.call(path, headers).await?.into_inner();
-        Ok(answers.message().await?.unwrap_or_default())
+        ask_by(self.channel.clone(), path, headers).await
     }
 
     /// Asks with an empty message, and hears the answer to its end, where the status is: who goes away
     /// before is one that has given up. The code, and what the headers say, be it good or not.
     pub async fn answered(&self, path: &str) -> (Code, MetadataMap) {
-        let answer = match self.call(path, &[]).await {
+        let answer = match call(self.channel.clone(), path, &[]).await {
             Ok(answer) => answer,
             Err(refused) => return (refused.code(), refused.metadata().clone()),
         };
@@ -67,22 +72,6 @@ impl Line {
         }
     }
 
-    async fn call(
-        &self,
-        path: &str,
-        headers: &[(&'static str, &str)],
-    ) -> Result<Response<Streaming<Bytes>>, Status> {
-        let mut client = Grpc::new(self.channel.clone());
-        client.ready().await.map_err(|error| Status::from_error(error.into()))?;
-        let mut request = Request::new(futures::stream::iter([Bytes::new()]));
-        for (name, value) in headers {
-            request.metadata_mut().insert(*name, MetadataValue::try_from(*value).unwrap());
-        }
-        request.set_timeout(PATIENCE);
-        let path = PathAndQuery::try_from(format!("/{path}")).unwrap();
-        client.streaming(request, path, Raw).await
-    }
-
     /// Asks so often, so many at a time; how often which code came.
     pub async fn many(&self, count: u64, headers: &[(&'static str, &str)]) -> Codes {
         use futures::StreamExt as _;
@@ -90,6 +79,51 @@ impl Line {
         let answers = asked.buffer_unordered(16).collect::<Vec<_>>().await;
         Codes(answers.into_iter().map(|it| it.map_or_else(|it| it.code(), |_| Code::Ok)).collect())
     }
+}
+
+/// To one service, by one sidecar, with the whole stack that services of the shop have.
+pub fn stack(service: &str, by: SocketAddr) -> mesh_rpc::Channel {
+    let contracts = Table::from_descriptors(&[shop::DESCRIPTORS]).unwrap();
+    let policy = LivePolicy::fixed(Effective::of_contracts(Arc::new(contracts)));
+    let place: Source = format!("mesh:{}:{GRPC}@{by}", host(service)).parse().unwrap();
+    let channel = mesh_rpc::Channel::builder("test", service).policy(&policy);
+    channel.follow(&Endpoints::follow(&place))
+}
+
+/// Asks with an empty message and these headers, by whatever makes calls.
+pub async fn ask_by<C>(
+    channel: C,
+    path: &str,
+    headers: &[(&'static str, &str)],
+) -> Result<Bytes, Status>
+where
+    C: GrpcService<Body>,
+    C::ResponseBody: HttpBody<Data = Bytes> + Send + 'static,
+    <C::ResponseBody as HttpBody>::Error: Into<StdError> + Send,
+{
+    let mut answers = call(channel, path, headers).await?.into_inner();
+    Ok(answers.message().await?.unwrap_or_default())
+}
+
+async fn call<C>(
+    channel: C,
+    path: &str,
+    headers: &[(&'static str, &str)],
+) -> Result<Response<Streaming<Bytes>>, Status>
+where
+    C: GrpcService<Body>,
+    C::ResponseBody: HttpBody<Data = Bytes> + Send + 'static,
+    <C::ResponseBody as HttpBody>::Error: Into<StdError> + Send,
+{
+    let mut client = Grpc::new(channel);
+    client.ready().await.map_err(|error| Status::from_error(error.into()))?;
+    let mut request = Request::new(futures::stream::iter([Bytes::new()]));
+    for (name, value) in headers {
+        request.metadata_mut().insert(*name, MetadataValue::try_from(*value).unwrap());
+    }
+    request.set_timeout(PATIENCE);
+    let path = PathAndQuery::try_from(format!("/{path}")).unwrap();
+    client.streaming(request, path, Raw).await
 }
 
 /// What came of calls.

@@ -1,11 +1,14 @@
-//! What is claimed of the shop behind sidecars, one after the other in one cluster.
+//! What is claimed of the shop behind sidecars, one after the other in one cluster. `CLAIMS=blue,pool`
+//! shows those only whose words contain one of these.
 
 use std::{panic::AssertUnwindSafe, time::Instant};
 
 use futures::{FutureExt as _, future::LocalBoxFuture};
 use serde_json::Value;
 
-use super::{authorization, faults, lab::Lab, plane, refusals, rollout, spread};
+use super::{
+    authorization, drain, faults, lab::Lab, plane, pools, refusals, rollout, sides, spread,
+};
 
 /// What is claimed, and what shows it: it tells what was measured.
 struct Claim {
@@ -19,7 +22,7 @@ macro_rules! claim {
     };
 }
 
-const CLAIMS: [Claim; 17] = [
+const CLAIMS: &[Claim] = &[
     claim!("orders flow, and the audit is clean", orders_flow),
     claim!("plaintext is refused", refusals::plaintext_is_refused_by_every_process),
     claim!(
@@ -29,6 +32,13 @@ const CLAIMS: [Claim; 17] = [
     claim!("a bad token is refused", refusals::a_bad_token_is_refused_where_the_world_comes_in),
     claim!("a canary by weight and header", spread::weights_and_the_header_choose_the_version),
     claim!("a weight is changed", spread::a_changed_weight_is_in_force_at_once_and_no_call_fails),
+    claim!(
+        "blue and green, there and back",
+        spread::all_calls_are_led_to_another_version_and_back_and_none_fails
+    ),
+    claim!("a user stays on one side", sides::a_user_stays_on_one_side),
+    claim!("a pool is full", pools::calls_beyond_a_pool_are_refused_at_once_and_others_go_on),
+    claim!("processes are replaced", drain::processes_are_replaced_and_no_call_fails),
     claim!(
         "faults are injected",
         faults::faults_reach_the_application_with_the_codes_that_it_knows
@@ -52,8 +62,10 @@ const CLAIMS: [Claim; 17] = [
 async fn what_the_manifests_say_is_what_calls_show() {
     let more = ["--replicas", "catalog=2", "--canary", "catalog=v2,orders=v2"];
     let Some(lab) = Lab::with_shop("claims", &more).await else { return };
+    let wanted = std::env::var("CLAIMS").unwrap_or_default();
     let mut failed = Vec::new();
-    for Claim { says, shown } in &CLAIMS {
+    let is_wanted = |it: &&Claim| wanted.split(',').any(|part| it.says.contains(part));
+    for Claim { says, shown } in CLAIMS.iter().filter(is_wanted) {
         let begun = Instant::now();
         let outcome = AssertUnwindSafe(shown(&lab)).catch_unwind().await;
         let seconds = begun.elapsed().as_secs_f64();

@@ -49,7 +49,11 @@ pub async fn faults_reach_the_application_with_the_codes_that_it_knows(lab: &Lab
 }
 
 /// Lets a process' sidecar lead calls elsewhere.
-async fn lead(lab: &Lab, sidecar: &str, to: std::net::SocketAddr) -> std::net::SocketAddr {
+pub(super) async fn lead(
+    lab: &Lab,
+    sidecar: &str,
+    to: std::net::SocketAddr,
+) -> std::net::SocketAddr {
     let kubectl = lab.kubectl();
     let kind = "sidecars.networking.istio.io";
     let known = kubectl.get(&[kind, sidecar, "--namespace", "shop"]).await.unwrap();

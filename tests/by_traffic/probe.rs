@@ -21,7 +21,8 @@ const FIRST: u8 = 100;
 pub struct Probe {
     pub namespace: String,
     pub account: String,
-    calls: SocketAddr,
+    /// Where it makes its calls.
+    pub calls: SocketAddr,
     /// Where its Envoy says how it is.
     pub admin: SocketAddr,
     agent: Identity,

@@ -49,28 +49,41 @@ pub async fn weights_and_the_header_choose_the_version(lab: &Lab) -> String {
     format!("{share:.1} % of {CALLS} to v2, 100 % with the header")
 }
 
-pub async fn a_changed_weight_is_in_force_at_once_and_no_call_fails(lab: &Lab) -> String {
-    lab.route("catalog", "weights = { v1 = 100 }").await;
-    in_force(lab, |second| second == 0).await;
+/// How a change of routes went.
+struct Switched {
+    /// From the answer of the API server until no call reached the old version any more.
+    took: Duration,
+    calls: usize,
+    failed: usize,
+}
+
+/// Leads all calls from one version to another while callers go on.
+async fn switched(lab: &Lab, from: &str, to: &str) -> Switched {
     let processes = lab.processes("catalog");
     let (line, enough) = (Line::to("catalog", lab.door()), Cell::new(false));
     let callers = async {
-        let (mut failed, mut count) = (0, 0);
+        let (mut failed, mut calls) = (0, 0);
         while !enough.get() {
             let codes = line.many(50, &[]).await;
             failed += codes.failed();
-            count += codes.0.len();
+            calls += codes.0.len();
         }
-        (failed, count)
+        (failed, calls)
     };
     let change = async {
-        lab.route("catalog", "weights = { v2 = 100 }").await;
+        // Under load already.
+        let before = reached_version(&processes, from).await;
+        eventually("calls to be under way", async || {
+            reached_version(&processes, from).await > before + 50
+        })
+        .await;
+        lab.route("catalog", &format!("weights = {{ {to} = 100 }}")).await;
         let applied = Instant::now();
-        // The last moment at which a call reached the first version.
-        let (mut last, mut seen) = (applied, reached_version(&processes, "v1").await);
+        // The last moment at which a call reached the old version.
+        let (mut last, mut seen) = (applied, reached_version(&processes, from).await);
         while applied.elapsed() < SOON * 2 {
             tokio::time::sleep(Duration::from_millis(20)).await;
-            let now = reached_version(&processes, "v1").await;
+            let now = reached_version(&processes, from).await;
             if now != seen {
                 (last, seen) = (Instant::now(), now);
             }
@@ -78,13 +91,37 @@ pub async fn a_changed_weight_is_in_force_at_once_and_no_call_fails(lab: &Lab) -
         enough.set(true);
         last - applied
     };
-    let ((failed, count), took) = tokio::join!(callers, change);
-    assert_eq!(failed, 0, "of {count} calls");
-    assert!(count > 100 && took < SOON, "{took:?}, {count} calls");
+    let ((failed, calls), took) = tokio::join!(callers, change);
+    Switched { took, calls, failed }
+}
+
+pub async fn a_changed_weight_is_in_force_at_once_and_no_call_fails(lab: &Lab) -> String {
+    lab.route("catalog", "weights = { v1 = 100 }").await;
+    in_force(lab, |second| second == 0).await;
+    let Switched { took, calls, failed } = switched(lab, "v1", "v2").await;
+    assert_eq!(failed, 0, "of {calls} calls");
+    assert!(calls > 100 && took < SOON, "{took:?}, {calls} calls");
 
     lab.as_shipped("catalog").await;
     in_force(lab, |second| second == 0).await;
-    format!("{} ms, 0 of {count} calls failed", took.as_millis())
+    format!("{} ms, 0 of {calls} calls failed", took.as_millis())
+}
+
+pub async fn all_calls_are_led_to_another_version_and_back_and_none_fails(lab: &Lab) -> String {
+    lab.route("catalog", "weights = { v1 = 100 }").await;
+    in_force(lab, |second| second == 0).await;
+    let there = switched(lab, "v1", "v2").await;
+    assert_eq!(spread(lab, 200, &[]).await, (0, 200));
+    let back = switched(lab, "v2", "v1").await;
+    assert_eq!(spread(lab, 200, &[]).await, (200, 0));
+
+    let calls = there.calls + back.calls;
+    assert_eq!(there.failed + back.failed, 0, "of {calls} calls");
+    assert!(there.took < SOON && back.took < SOON, "{:?}, {:?}", there.took, back.took);
+    assert!(there.calls > 100 && back.calls > 100, "{calls} calls");
+    lab.as_shipped("catalog").await;
+    let (there, back) = (there.took.as_millis(), back.took.as_millis());
+    format!("there in {there} ms, back in {back} ms, 0 of {calls} calls failed")
 }
 
 pub async fn what_is_copied_changes_nothing_twice(lab: &Lab) -> String {

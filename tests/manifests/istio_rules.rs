@@ -50,7 +50,7 @@ pub const RULES: &[Rule] = &[
     rule(
         TELEMETRY,
         "spec/accessLogging/*/filter/expression",
-        Say("response.code >= 500 || connection.mtls == false"),
+        Say("response.code >= 500 || response.grpc_status in [2, 4, 12, 13, 14, 15]"),
     ),
     rule(TELEMETRY, "spec/accessLogging/*/providers/*/name", Say("envoy")),
     rule(TELEMETRY, "spec/metrics/*/providers/*/name", Say("prometheus")),

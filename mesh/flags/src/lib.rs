@@ -44,7 +44,7 @@ pub use board::{Board, NotKept};
 pub use change::Change;
 pub use declared::Malformed;
 pub use flag::{Flag, Flags, Undeclared};
-pub use rule::{BadRule, Rule};
+pub use rule::{BadRule, Rule, place};
 
 /// The bucket's name. Its keys are flags, `<service>.<name>`.
 pub const BUCKET: &str = "flags";

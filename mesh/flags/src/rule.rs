@@ -119,9 +119,10 @@ impl Rule {
     }
 }
 
-/// Where `user` stands among the hundred of `flag`: 0 to 99, everywhere and for ever the same.
-fn place(flag: &str, user: &str) -> u8 {
-    let digest = Sha256::new().chain_update(flag).chain_update([0]).chain_update(user).finalize();
+/// Where `user` stands among a hundred: 0 to 99, everywhere and for ever the same. Who the first are
+/// differs by what it is `of`, such as a flag.
+pub fn place(of: &str, user: &str) -> u8 {
+    let digest = Sha256::new().chain_update(of).chain_update([0]).chain_update(user).finalize();
     let sum = digest.iter().take(8).fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
     u8::try_from(sum % 100).unwrap_or_default()
 }

@@ -4,14 +4,19 @@
 //! (`BAGGAGE`): whatever else a stranger puts there ends here. Of a
 //! [trace](https://www.w3.org/TR/trace-context/) its `tracestate`, unchanged, if the call came with a
 //! trace at all. Both are bounded as these documents say; what is longer is left out whole. And the
-//! token of its user, so that whoever is called next can see for itself on whose behalf: calls that no
-//! user waits for, such as a saga's, are made outside of any call and carry none.
+//! token of its user, so that whoever is called next can see for itself on whose behalf, and the part
+//! of all users that the gateway has put that one into ([`USER_BUCKET`]), so that sidecars lead a user
+//! to one version of every service: calls that no user waits for, such as a saga's, are made outside of
+//! any call and carry none.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 use mesh_runtime::{correlation, trace};
 
 use crate::guard;
 
+/// In which of a hundred parts of all users the user of a call is: `00` to `99`. The gateway says it of
+/// users whose tokens it has verified; from outside it does not come in.
+pub const USER_BUCKET: HeaderName = HeaderName::from_static("x-user-bucket");
 const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// Bytes of all entries together, and how many there may be.
@@ -26,6 +31,7 @@ pub(crate) struct Carried {
     baggage: Option<HeaderValue>,
     tracestate: Option<HeaderValue>,
     authorization: Option<HeaderValue>,
+    bucket: Option<HeaderValue>,
 }
 
 impl Carried {
@@ -44,7 +50,9 @@ impl Carried {
             token
         });
         let tracestate = tracestate.and_then(|state| state.parse().ok());
-        Self { baggage, tracestate, authorization }
+        let is_bucket = |it: &&HeaderValue| matches!(it.as_bytes(), [b'0'..=b'9', b'0'..=b'9']);
+        let bucket = headers.get(USER_BUCKET).filter(is_bucket).cloned();
+        Self { baggage, tracestate, authorization, bucket }
     }
 }
 
@@ -53,9 +61,12 @@ impl Carried {
 pub(crate) fn inject(headers: &mut HeaderMap) {
     correlation::inject(headers);
     let carried = guard::carried(Clone::clone);
-    let Some(Carried { baggage, tracestate, authorization }) = carried else { return };
+    let Some(Carried { baggage, tracestate, authorization, bucket }) = carried else { return };
     if let Some(token) = authorization {
         headers.entry(AUTHORIZATION).or_insert(token);
+    }
+    if let Some(bucket) = bucket {
+        headers.entry(USER_BUCKET).or_insert(bucket);
     }
     if let Some(baggage) = baggage {
         headers.entry(BAGGAGE).or_insert(baggage);
@@ -150,6 +161,14 @@ mod tests {
 
         assert_eq!(sent["authorization"], "Bearer t");
         assert!(sent["authorization"].is_sensitive());
+    }
+
+    #[test]
+    fn the_users_part_of_all_users_goes_on_if_it_is_one() {
+        assert_eq!(goes_on(&[("x-user-bucket", "07")], &[])["x-user-bucket"], "07");
+        for nothing in ["", "7", "100", "0x", "-1"] {
+            assert!(goes_on(&[("x-user-bucket", nothing)], &[]).is_empty(), "{nothing}");
+        }
     }
 
     #[test]

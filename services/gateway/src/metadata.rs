@@ -4,8 +4,9 @@
 //! in a header that services believe, ends at the door.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
+use mesh_rpc::USER_BUCKET;
 
-use crate::edge;
+use crate::edge::{self, Subject};
 
 /// What the call itself needs, and who it is made for: each service verifies that itself.
 const CALL: [HeaderName; 4] = [
@@ -16,6 +17,8 @@ const CALL: [HeaderName; 4] = [
 ];
 /// Where the client is, as this door knows it: what comes from outside under this name ends here.
 const CLIENT_ADDRESS: HeaderName = HeaderName::from_static("x-mesh-client-address");
+/// Of what the hundred parts of all users are: everybody's are others' of something else.
+const PARTS: &str = "versions";
 /// What of an answer is between the services alone.
 const INTERNAL: [HeaderName; 2] =
     [HeaderName::from_static("x-mesh-refusal"), HeaderName::from_static("x-mesh-criticality")];
@@ -39,7 +42,15 @@ pub(crate) fn onwards(
     {
         onwards.insert(CLIENT_ADDRESS, address);
     }
+    onwards.extend(bucket(head).map(|bucket| (USER_BUCKET, bucket)));
     onwards
+}
+
+/// In which part of all users whoever asks is, if it is sure who that is. Sidecars lead each part to one
+/// version of a service.
+fn bucket(head: &Parts) -> Option<HeaderValue> {
+    let Subject(user) = head.extensions.get()?;
+    HeaderValue::try_from(format!("{:02}", mesh_flags::place(PARTS, user))).ok()
 }
 
 /// Takes out of an answer's headers what is nobody's business outside.
@@ -57,7 +68,7 @@ pub(crate) fn size(headers: &HeaderMap) -> usize {
 /// Reads a name that a configuration lets through: none that a service believes.
 pub(crate) fn allowed(text: &str) -> Result<HeaderName, String> {
     let name: HeaderName = text.trim().parse().map_err(|_| format!("`{text}` is no name"))?;
-    let reserved = ["grpc-", "x-mesh-", "x-envoy-", "x-forwarded-", "trace", "baggage"];
+    let reserved = ["grpc-", "x-mesh-", "x-user-", "x-envoy-", "x-forwarded-", "trace", "baggage"];
     let own =
         [header::CONTENT_TYPE, header::TE, header::HOST, header::CONNECTION, header::AUTHORIZATION];
     let is_known = reserved.iter().any(|start| name.as_str().starts_with(start));
@@ -84,6 +95,7 @@ mod tests {
             ("x-mesh-client-address", "203.0.113.9"),
             ("grpc-previous-rpc-attempts", "0"),
             ("x-envoy-attempt-count", "2"),
+            ("x-user-bucket", "07"),
             ("authorization", "Bearer x"),
             ("cookie", "a=b"),
             ("accept-language", "de"),
@@ -103,11 +115,35 @@ mod tests {
     }
 
     #[test]
+    fn a_user_is_in_one_part_of_all_whatever_the_client_says() {
+        let (mut head, ()) = http::Request::new(()).into_parts();
+        head.headers.insert("x-user-bucket", HeaderValue::from_static("07"));
+        let grpc = HeaderValue::from_static("application/grpc");
+        let mut sent = |user: &str| {
+            head.extensions.insert(Subject(user.into()));
+            onwards(&head, grpc.clone(), &[])["x-user-bucket"].to_str().unwrap().to_owned()
+        };
+
+        // Written down: another hash would move every user at once.
+        assert_eq!(["ada", "grace", "joan"].map(|user| sent(user)), ["73", "28", "59"]);
+        let all: std::collections::BTreeSet<_> =
+            (0..2_000).map(|number| sent(&format!("user-{number}"))).collect();
+        assert_eq!(all.len(), 100);
+        assert!(all.iter().all(|bucket| bucket.len() == 2 && bucket.parse::<u8>().is_ok()));
+    }
+
+    #[test]
     fn a_configuration_cannot_let_through_what_services_believe() {
         assert_eq!(allowed(" Accept-Language").unwrap(), header::ACCEPT_LANGUAGE);
-        for refused in
-            ["X-Forwarded-Client-Cert", "x-mesh-service-token", "grpc-timeout", "te", "a b", ""]
-        {
+        for refused in [
+            "X-Forwarded-Client-Cert",
+            "x-mesh-service-token",
+            "x-user-bucket",
+            "grpc-timeout",
+            "te",
+            "a b",
+            "",
+        ] {
             assert!(allowed(refused).is_err(), "{refused}");
         }
     }

@@ -4,16 +4,18 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use mesh_local::cluster::{Cluster, Door, Network, Sidecar, Workload};
-use mesh_local::{Declaration, Home, Identity, PidFile, Supervised, http, tail};
+use mesh_local::{Declaration, Home, Identity, PidFile, Signal, Status, Supervised, http, tail};
 use meshctl::caller;
 use meshctl::generate::cluster::{GRPC, NAMESPACE, Traffic, host, principal};
 use meshctl::users::Terms;
 use serde_json::Value;
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::specs::Place;
 use super::stand_in::{self, Member, PORT, PROCESS};
@@ -31,6 +33,7 @@ const ENDING: Duration = Duration::from_secs(20);
 const GUESTS_END: u8 = 100;
 const ENTRIES: &str = "workloadentries.networking.istio.io";
 const SIDECARS: &str = "sidecars.networking.istio.io";
+const LOOK: Duration = Duration::from_millis(100);
 const FILE: &str = "stand-in.yaml";
 /// Where the world comes in, at an address of its own.
 const HTTPS: u16 = 8443;
@@ -131,7 +134,11 @@ impl Mesh {
             running.push(launch(home, sidecar)?);
         }
         for (process, admin) in &running {
-            is_ready(home, process, *admin).await?;
+            is_ready(process, *admin).await?;
+        }
+        // The door is an Envoy itself.
+        for (process, _) in running.iter().take(self.members.len()) {
+            note_envoys(home, process)?;
         }
         Ok(running)
     }
@@ -173,10 +180,11 @@ impl Mesh {
         let apply = ["apply", "--server-side", "--force-conflicts", "--filename", "-"];
         kubectl.run_with(&apply, &text).await?;
         let (process, admin) = launch(home, self.prepare(member).await?)?;
-        if let Err(error) = is_ready(home, &process, admin).await {
+        if let Err(error) = is_ready(&process, admin).await {
             self.dismiss(member, &process).await?;
             return Err(error);
         }
+        note_envoys(home, &process)?;
         Ok((process, admin))
     }
 
@@ -254,8 +262,8 @@ fn launch(home: &Home, sidecar: Sidecar) -> Result<(Supervised, SocketAddr)> {
     Ok((Supervised::start(spec), admin))
 }
 
-/// Waits until it is, and notes its Envoy.
-async fn is_ready(home: &Home, process: &Supervised, admin: SocketAddr) -> Result<()> {
+/// Waits until it is.
+async fn is_ready(process: &Supervised, admin: SocketAddr) -> Result<()> {
     let begun = Instant::now();
     while !http::is_ok(admin, "/ready").await {
         if begun.elapsed() > READY {
@@ -264,13 +272,41 @@ async fn is_ready(home: &Home, process: &Supervised, admin: SocketAddr) -> Resul
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    // An agent that is killed leaves it.
-    if let Some(envoy) = process.status().process.and_then(Sidecar::envoy) {
-        let file = home.run()?.join(format!("{}-envoy.pid", process.spec().name));
-        let keeper = Identity::of(std::process::id());
-        PidFile { process: envoy, keeper, interrupt: false }.write(&file)?;
-    }
     Ok(())
+}
+
+/// Keeps a note of an agent's Envoy as long as it runs.
+fn note_envoys(home: &Home, agent: &Supervised) -> Result<()> {
+    let file = home.run()?.join(format!("{}-envoy.pid", agent.spec().name));
+    tokio::spawn(follow_envoy(agent.watch(), file));
+    Ok(())
+}
+
+/// Notes which Envoy an agent keeps running, whenever one has started, for whoever cleans up. An agent
+/// that is killed leaves its Envoy, with the ports that the next one needs: it is ended.
+async fn follow_envoy(mut agent: watch::Receiver<Status>, file: PathBuf) {
+    let keeper = Identity::of(std::process::id());
+    let (mut parent, mut envoy) = (None, None::<Identity>);
+    loop {
+        let running = agent.borrow_and_update().process;
+        if running != parent {
+            envoy.take().inspect(|left| _ = left.signal(Signal::KILL));
+            parent = running;
+        }
+        if envoy.is_none()
+            && let Some(process) = running.and_then(Sidecar::envoy)
+        {
+            envoy = Some(process);
+            if let Err(error) = (PidFile { process, keeper, interrupt: false }).write(&file) {
+                eprintln!("cannot write {}: {error}", file.display());
+            }
+        }
+        // It is there a moment after its agent is.
+        let patience = if running.is_some() && envoy.is_none() { LOOK } else { Duration::MAX };
+        if let Ok(Err(_)) = timeout(patience, agent.changed()).await {
+            return;
+        }
+    }
 }
 
 fn member(network: &Network, number: u8, place: &Place, all: &[Declaration]) -> Member {

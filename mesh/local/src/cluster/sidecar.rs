@@ -112,9 +112,12 @@ impl Sidecar {
 impl Sidecar {
     /// The Envoy that an agent keeps running: it outlives an agent that is killed.
     pub fn envoy(agent: Identity) -> Option<Identity> {
-        let children = format!("/proc/{0}/task/{0}/children", agent.pid);
-        let children = fs::read_to_string(children).ok()?;
-        Identity::of(children.split_whitespace().next()?.parse().ok()?)
+        // Each of its threads has its own children, and any of them may have started it.
+        let threads = fs::read_dir(format!("/proc/{}/task", agent.pid)).ok()?;
+        threads.flatten().find_map(|thread| {
+            let children = fs::read_to_string(thread.path().join("children")).ok()?;
+            Identity::of(children.split_whitespace().next()?.parse().ok()?)
+        })
     }
 }
 

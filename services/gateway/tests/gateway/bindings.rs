@@ -170,6 +170,7 @@ async fn headers_that_services_believe_end_at_the_door() {
         ("x-mesh-service-token", "token"),
         ("x-mesh-criticality", "CRITICAL"),
         ("x-envoy-attempt-count", "2"),
+        ("x-user-bucket", "07"),
         ("grpc-previous-rpc-attempts", "7"),
         ("cookie", "a=b"),
         ("baggage", "user=ada"),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use anyhow::{Result, anyhow, bail, ensure};
-use mesh_local::Declaration;
+use mesh_local::{Declaration, Exposure};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -53,6 +53,8 @@ pub struct Issuer {
 pub struct Route {
     /// Of a hundred calls, how many go to which version; a hundred in all.
     pub weights: Vec<(String, u32)>,
+    /// Whether each user's calls go to one version, and the weights are shares of the users.
+    pub sticky: bool,
     /// The version that calls with `x-canary: true` go to.
     pub canary: Option<String>,
     /// The version that is sent a copy of calls.
@@ -107,6 +109,7 @@ struct Written {
 struct WrittenRoute {
     #[serde(default)]
     weights: Option<Spanned<BTreeMap<Spanned<String>, u32>>>,
+    sticky: Option<Spanned<bool>>,
     canary: Option<Spanned<String>>,
     mirror: Option<Spanned<Mirror>>,
     fault: Option<Spanned<Fault>>,
@@ -169,6 +172,15 @@ impl Reader<'_> {
     fn route(&self, written: WrittenRoute, route: &mut Route) -> Result<()> {
         if let Some(weights) = written.weights {
             route.weights = self.weights(weights)?;
+        }
+        if let Some(sticky) = written.sticky {
+            let (at, service) = (line(self.text, sticky.span()), &self.declared.service);
+            ensure!(
+                self.declared.exposure != Exposure::Public || !sticky.get_ref(),
+                "line {at}: sticky: who calls `{service}` is not known before it has asked; it can be \
+                 said of the services behind it"
+            );
+            route.sticky = sticky.into_inner();
         }
         if let Some(canary) = written.canary {
             self.known(canary.get_ref(), canary.span())?;
@@ -279,6 +291,19 @@ mod tests {
             let said = format!("{error:#}");
             assert!(said.contains(place) && said.contains(expected), "{said}\nfor {bad}");
         }
+    }
+
+    #[test]
+    fn users_stay_on_one_side_where_it_is_known_who_they_are() {
+        let sticky = "[services.a]\nsticky = true\n";
+        let parsed = |exposure: &str| {
+            let text = format!("service = \"a\"\nexposure = \"{exposure}\"");
+            Traffic::parse(&format!("{HEAD}{sticky}"), &[Declaration::parse(&text).unwrap()])
+        };
+
+        assert!(parsed("gateway").unwrap().routes["a"].sticky);
+        let refused = parsed("public").unwrap_err().to_string();
+        assert!(refused.starts_with("line 9: sticky: who calls `a` is not known"), "{refused}");
     }
 
     #[test]

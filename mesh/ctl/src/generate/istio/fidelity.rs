@@ -45,7 +45,11 @@ const CLUSTER: [(&str, &str, &str); 7] = [
         "sidecar of the door",
         "RequestAuthentication; whether one is needed, the application says",
     ),
-    ("which version answers", "sidecar", "VirtualService: weights, `x-canary`, mirror, faults"),
+    (
+        "which version answers",
+        "sidecar",
+        "VirtualService: weights, `x-user-bucket`, `x-canary`, mirror, faults",
+    ),
     (
         "whom a pod can reach at all",
         "network",

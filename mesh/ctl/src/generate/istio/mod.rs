@@ -5,6 +5,7 @@ mod authorization;
 mod edge;
 pub(in crate::generate) mod fidelity;
 mod routing;
+mod sides;
 
 use anyhow::{Context as _, Result};
 use mesh_local::Declaration;
@@ -17,6 +18,10 @@ pub(crate) use routing::EVERYBODY;
 
 /// Where these pages lie.
 pub const FOLDER: &str = "istio/generated";
+/// HTTP's own errors, and gRPC's, whose HTTP status is 200: UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED,
+/// INTERNAL, UNAVAILABLE, DATA_LOSS. Of a call by HTTP alone the latter says nothing, and no line is
+/// written.
+const WENT_WRONG: &str = "response.code >= 500 || response.grpc_status in [2, 4, 12, 13, 14, 15]";
 const SHARED: &str = "mesh.yaml";
 const SOURCE: &str = "istio/traffic.toml";
 
@@ -99,7 +104,7 @@ fn shared(plan: &Plan<'_>) -> Vec<Value> {
     let telemetry = json!({ "spec": {
         // Calls that went wrong; the application tells of all of them.
         "accessLogging": [{
-            "filter": { "expression": "response.code >= 500 || connection.mtls == false" },
+            "filter": { "expression": WENT_WRONG },
             "providers": [{ "name": "envoy" }],
         }],
         "metrics": [{ "providers": [{ "name": "prometheus" }] }],

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
+use super::sides;
 use crate::generate::cluster::{self, Fault, Member, Plan, host};
 
 /// The name of the route that calls take which ask for nothing else.
@@ -106,6 +107,9 @@ fn routes(plan: &Plan<'_>, member: &Member<'_>) -> Result<Value> {
             "route": [{ "destination": subset(canary), "weight": 100 }],
             "timeout": seconds(longest),
         }));
+    }
+    if route.sticky {
+        http.extend(sides::of(&route.weights, &all, subset));
     }
     http.push(all);
     let mut spec = json!({ "hosts": [host(service)], "http": http });

@@ -48,6 +48,31 @@ fn a_canary_has_its_share_and_whoever_asks_for_it() {
 }
 
 #[test]
+fn a_share_of_the_users_stays_on_its_side_and_whoever_is_nobody_goes_by_weight() {
+    let http = routes(
+        "[services.catalog]\nweights = { v1 = 80, v2 = 20 }\nsticky = true\n\
+         fault = { abort_percent = 1 }",
+    );
+
+    let [second, first, all] = &http.as_array().unwrap()[..] else { panic!("{http}") };
+    for (side, version, users) in [(second, "v2", "[0-1][0-9]"), (first, "v1", "[2-9][0-9]")] {
+        assert_eq!(side["match"], json!([{ "headers": { "x-user-bucket": { "regex": users } } }]));
+        assert_eq!(side["route"].as_array().unwrap().len(), 1);
+        assert_eq!(side["route"][0]["destination"]["subset"], version);
+        assert_eq!(side["route"][0]["weight"], 100);
+        assert_eq!(side["name"], format!("users-{version}"));
+        for same in ["retries", "timeout", "fault"] {
+            assert_eq!(side[same], all[same], "{same}");
+        }
+    }
+    assert_eq!(all["route"].as_array().unwrap().len(), 2);
+
+    // Where there is no choice, nobody has to be told apart.
+    let whole = routes("[services.catalog]\nweights = { v2 = 100 }\nsticky = true");
+    assert_eq!(whole.as_array().unwrap().len(), 1);
+}
+
+#[test]
 fn copies_and_faults_are_where_they_are_asked_for() {
     let http = routes(
         "[services.catalog]\nmirror = { version = \"v2\", percent = 10 }\n\
