@@ -187,7 +187,7 @@ fn added(table: &str, mut words: Words<'_>, schema: &Schema) -> Option<String> {
     let what = words.rest().iter().find(|token| {
         ["check", "unique", "primary", "foreign", "exclude"].iter().any(|it| token.is(it))
     });
-    let what = what.map_or("constraint".to_owned(), |token| token.text.to_uppercase());
+    let what = what.map_or_else(|| "constraint".to_owned(), |token| token.text.to_uppercase());
     let columns = within(words.rest());
     // About new columns alone it refuses nothing that who does not know them writes: PostgreSQL has seen
     // that it holds of what they are by default.
