@@ -15,9 +15,9 @@ use super::{calls::Line, lab::Lab, probe::Probe};
 use crate::generated::call::rpcs;
 
 /// What Envoy answers in place of a service.
-const DENIED: &str = "RBAC: access denied";
+pub const DENIED: &str = "RBAC: access denied";
 /// What no contract of the shop names.
-const BESIDE: [&str; 3] = [
+pub const BESIDE: [&str; 3] = [
     "grpc.health.v1.Health/Watch",
     "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "shop.nobody.v1.NobodyService/DoNothing",
@@ -25,7 +25,7 @@ const BESIDE: [&str; 3] = [
 const ELSEWHERE: &str = "elsewhere";
 
 /// A caller, a service and an RPC that are allowed.
-type Pair = (String, String, String);
+pub type Pair = (String, String, String);
 
 pub async fn every_pair_is_let_through_if_and_only_if_it_is_declared(lab: &Lab) -> String {
     let probes = probes(lab).await;
@@ -109,14 +109,14 @@ async fn probes(lab: &Lab) -> Vec<Probe> {
 }
 
 /// The namespace and the account where the world comes in.
-fn ingress() -> (String, String) {
+pub fn ingress() -> (String, String) {
     let all = services::declarations().unwrap();
     let ingress = Traffic::parse(services::TRAFFIC.1, &all).unwrap().ingress;
     (ingress.namespace, ingress.service_account)
 }
 
 /// What is declared, by who calls.
-fn allowed() -> BTreeSet<Pair> {
+pub fn allowed() -> BTreeSet<Pair> {
     let all = services::declarations().unwrap();
     let mut pairs = BTreeSet::new();
     for caller in &all {

@@ -34,6 +34,8 @@ pub struct Process {
     pub admin: SocketAddr,
     /// Where others call it, by mutual TLS.
     pub called: SocketAddr,
+    /// Where it makes its own calls.
+    pub calls: SocketAddr,
 }
 
 impl Lab {
@@ -166,6 +168,7 @@ fn processes(state: &Value, service: &str) -> Vec<Process> {
             version: sidecar["version"].as_str().unwrap().to_owned(),
             admin: at(&process["admin"]),
             called: at(&sidecar["called"]),
+            calls: at(&sidecar["calls"]),
         }
     };
     all.map(read).collect()

@@ -9,6 +9,7 @@ mod double;
 mod drain;
 mod faults;
 mod lab;
+mod mutations;
 mod plane;
 mod pools;
 mod probe;

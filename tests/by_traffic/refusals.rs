@@ -18,7 +18,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::lab::Lab;
+use super::lab::{Lab, Process};
 
 /// What an HTTP/2 client says first (RFC 9113 §3.4), with an empty SETTINGS frame; and an HTTP/1 one.
 const GREETINGS: [&[u8]; 2] = [
@@ -26,25 +26,37 @@ const GREETINGS: [&[u8]; 2] = [
     b"GET / HTTP/1.1\r\nhost: orders\r\n\r\n",
 ];
 
+/// A token that nobody has signed:
+/// {"alg":"RS256","typ":"JWT","kid":"1"} {"iss":"https://shop.example.com","aud":"shop","exp":9999999999}
+pub const FORGED: &str = "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6IjEifQ.\
+     eyJpc3MiOiJodHRwczovL3Nob3AuZXhhbXBsZS5jb20iLCJhdWQiOiJzaG9wIiwiZXhwIjo5OTk5OTk5OTk5fQ.\
+     c2lnbmF0dXJl";
+
 pub async fn plaintext_is_refused_by_every_process(lab: &Lab) -> String {
     let mut ports = 0;
     for service in services::names().unwrap() {
         for process in lab.processes(&service) {
-            for greeting in GREETINGS {
-                let mut stream = TcpStream::connect(process.called).await.unwrap();
-                stream.write_all(greeting).await.unwrap();
-                let mut answer = Vec::new();
-                let read = timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await;
-                let read =
-                    read.unwrap_or_else(|_| panic!("{service} keeps a plaintext connection"));
-                // Closed or reset, and without a word either way.
-                assert!(answer.is_empty(), "{service} answers plaintext: {answer:?} {read:?}");
-            }
+            assert!(!is_answered_in_plaintext(&process).await, "{service} answers plaintext");
             ports += 1;
         }
     }
     assert!(ports >= 7);
     format!("{ports} ports")
+}
+
+/// Whether a process has a word for whoever speaks plaintext; if not, it closes or resets the connection.
+pub async fn is_answered_in_plaintext(process: &Process) -> bool {
+    for greeting in GREETINGS {
+        let mut stream = TcpStream::connect(process.called).await.unwrap();
+        stream.write_all(greeting).await.unwrap();
+        let mut first = [0];
+        let read = timeout(Duration::from_secs(20), stream.read(&mut first)).await;
+        let read = read.expect("a plaintext connection is kept, without a word");
+        if matches!(read, Ok(1)) {
+            return true;
+        }
+    }
+    false
 }
 
 pub async fn a_bad_token_is_refused_where_the_world_comes_in(lab: &Lab) -> String {
@@ -58,11 +70,6 @@ pub async fn a_bad_token_is_refused_where_the_world_comes_in(lab: &Lab) -> Strin
         let status = answer.status;
         (status, answer.text().await)
     };
-    // {"alg":"RS256","typ":"JWT","kid":"1"} {"iss":"https://shop.example.com","aud":"shop","exp":9999999999}
-    let forged = "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6IjEifQ.\
-                  eyJpc3MiOiJodHRwczovL3Nob3AuZXhhbXBsZS5jb20iLCJhdWQiOiJzaG9wIiwiZXhwIjo5OTk5OTk5OTk5fQ.\
-                  c2lnbmF0dXJl";
-
     let ours = lab.operator();
     let strangers = UserKeys::open(&lab.home.path("strangers")).unwrap();
     let signed = |key: &Path, terms: &Terms| {
@@ -77,7 +84,7 @@ pub async fn a_bad_token_is_refused_where_the_world_comes_in(lab: &Lab) -> Strin
     assert_eq!(status, StatusCode::OK, "{said}");
     let refused = [
         ("no-token".to_owned(), "Jwt is not in the form of"),
-        (forged.to_owned(), "Jwks doesn't have key to match"),
+        (FORGED.to_owned(), "Jwks doesn't have key to match"),
         (signed(&strangers.private(), &ours.terms), "Jwks doesn't have key to match"),
         (signed(&key, &Terms::default()), "Jwt issuer is not configured"),
         (signed(&key, &elsewhere), "Audiences in Jwt are not allowed"),

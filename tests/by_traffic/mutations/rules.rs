@@ -1,0 +1,167 @@
+//! Who notices that a rule is gone or another: calls, or the rules that manifests are read by.
+
+use std::fmt;
+
+use super::notice::Seen::{
+    self, Ejected, Full, Known, Let, Plain, Reached, Repeated, Routed, Timed,
+};
+
+/// A place of a kind of objects, a change of it, and who notices.
+pub struct Rule {
+    pub kind: &'static str,
+    /// Below `spec`; the object itself if it is empty.
+    pub place: &'static str,
+    pub how: How,
+    pub shows: Shows,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum How {
+    Gone,
+    /// Another text.
+    Other,
+    /// This, as JSON.
+    To(&'static str),
+}
+
+impl fmt::Display for How {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gone => f.write_str("is gone"),
+            Self::Other => f.write_str("is another"),
+            Self::To(text) => write!(f, "is {text}"),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Shows {
+    /// Calls, by what is seen of them.
+    Calls(Seen),
+    /// No call that is made here: a test of the manifests.
+    Elsewhere(&'static str),
+}
+
+const AUTHORIZATION: &str = "AuthorizationPolicy";
+const CERTIFICATE: &str = "Certificate";
+const DESTINATION: &str = "DestinationRule";
+const GATEWAY: &str = "Gateway";
+const MTLS: &str = "PeerAuthentication";
+const ROUTES: &str = "VirtualService";
+const SIDECAR: &str = "Sidecar";
+const TELEMETRY: &str = "Telemetry";
+const TOKENS: &str = "RequestAuthentication";
+
+/// The rule of the place itself, with the value that it must have.
+const ITS_VALUE: &str = "tests/manifests/istio_rules.rs::RULES";
+/// Every pair of a caller and an RPC, ports and HTTP's methods included.
+const PAIRS: &str = "tests/manifests/authorization.rs::faults";
+/// What means one another.
+const TOGETHER: &str = "tests/manifests/relations.rs::is_routed";
+/// Of the ingress gateway, which is not here.
+const ENTRANCE: &str = "tests/manifests/relations.rs::is_entered";
+
+const fn shown(kind: &'static str, place: &'static str, how: How, by: Seen) -> Rule {
+    Rule { kind, place, how, shows: Shows::Calls(by) }
+}
+
+const fn left(kind: &'static str, place: &'static str, to: &'static str) -> Rule {
+    Rule { kind, place, how: How::Gone, shows: Shows::Elsewhere(to) }
+}
+
+pub const RULES: &[Rule] = &[
+    shown(MTLS, "", How::Gone, Plain),
+    shown(MTLS, "mtls", How::Gone, Plain),
+    shown(MTLS, "mtls/mode", How::To("\"PERMISSIVE\""), Plain),
+    shown(MTLS, "mtls/mode", How::To("\"DISABLE\""), Plain),
+    shown(AUTHORIZATION, "", How::Gone, Let),
+    shown(AUTHORIZATION, "action", How::To("\"DENY\""), Let),
+    shown(AUTHORIZATION, "selector", How::Gone, Let),
+    shown(AUTHORIZATION, "selector/matchLabels/app", How::Other, Let),
+    shown(AUTHORIZATION, "rules", How::Gone, Let),
+    shown(AUTHORIZATION, "rules/*", How::Gone, Let),
+    shown(AUTHORIZATION, "rules/*/from", How::Gone, Let),
+    shown(AUTHORIZATION, "rules/*/from/*/source/principals/*", How::Other, Let),
+    shown(AUTHORIZATION, "rules/*/to/*/operation/methods/*", How::To("\"PUT\""), Let),
+    shown(AUTHORIZATION, "rules/*/to/*/operation/paths", How::Gone, Let),
+    shown(AUTHORIZATION, "rules/*/to/*/operation/paths/*", How::Other, Let),
+    shown(AUTHORIZATION, "rules/*/to/*/operation/ports/*", How::To("\"50052\""), Let),
+    // Only gRPC calls are made here, and to one port.
+    left(AUTHORIZATION, "rules/*/to/*/operation/methods", PAIRS),
+    left(AUTHORIZATION, "rules/*/to/*/operation/ports", PAIRS),
+    shown(TOKENS, "", How::Gone, Known),
+    shown(TOKENS, "jwtRules", How::Gone, Known),
+    shown(TOKENS, "jwtRules/*/audiences/*", How::Other, Known),
+    shown(TOKENS, "jwtRules/*/issuer", How::Other, Known),
+    shown(TOKENS, "jwtRules/*/forwardOriginalToken", How::To("false"), Known),
+    shown(TOKENS, "jwtRules/*/jwksUri", How::To("\"https://shop.example.com/v1/none\""), Known),
+    shown(TOKENS, "selector/matchLabels/app", How::Other, Known),
+    // Whoever has no place for a subset, or no subset, answers nobody.
+    shown(DESTINATION, "", How::Gone, Routed),
+    shown(DESTINATION, "host", How::Other, Routed),
+    shown(DESTINATION, "subsets", How::Gone, Routed),
+    shown(DESTINATION, "subsets/*/labels/version", How::Other, Routed),
+    shown(DESTINATION, "subsets/*/name", How::Other, Routed),
+    shown(DESTINATION, "trafficPolicy/tls/mode", How::To("\"DISABLE\""), Routed),
+    shown(DESTINATION, "trafficPolicy/connectionPool/http/http2MaxRequests", How::To("4"), Full),
+    left(DESTINATION, "trafficPolicy/connectionPool/http/h2UpgradePolicy", ITS_VALUE),
+    // tests/by_traffic/pools.rs shows what they do.
+    left(DESTINATION, "trafficPolicy/connectionPool/http/http1MaxPendingRequests", ITS_VALUE),
+    left(DESTINATION, "trafficPolicy/connectionPool/http/maxConcurrentStreams", ITS_VALUE),
+    left(DESTINATION, "trafficPolicy/connectionPool/tcp/maxConnections", ITS_VALUE),
+    left(DESTINATION, "trafficPolicy/connectionPool/tcp/connectTimeout", ITS_VALUE),
+    left(DESTINATION, "trafficPolicy/connectionPool/tcp/tcpKeepalive/interval", ITS_VALUE),
+    left(DESTINATION, "trafficPolicy/connectionPool/tcp/tcpKeepalive/probes", ITS_VALUE),
+    left(DESTINATION, "trafficPolicy/connectionPool/tcp/tcpKeepalive/time", ITS_VALUE),
+    left(DESTINATION, "trafficPolicy/loadBalancer/localityLbSetting/enabled", ITS_VALUE),
+    left(DESTINATION, "trafficPolicy/loadBalancer/simple", ITS_VALUE),
+    shown(DESTINATION, "trafficPolicy/outlierDetection", How::Gone, Ejected),
+    shown(
+        DESTINATION,
+        "trafficPolicy/outlierDetection/consecutiveGatewayErrors",
+        How::To("50"),
+        Ejected,
+    ),
+    left(DESTINATION, "trafficPolicy/outlierDetection/baseEjectionTime", ITS_VALUE),
+    left(DESTINATION, "trafficPolicy/outlierDetection/consecutive5xxErrors", ITS_VALUE),
+    left(DESTINATION, "trafficPolicy/outlierDetection/interval", ITS_VALUE),
+    left(DESTINATION, "trafficPolicy/outlierDetection/maxEjectionPercent", ITS_VALUE),
+    shown(ROUTES, "", How::Gone, Repeated),
+    shown(ROUTES, "hosts", How::To("[\"nobody.shop.svc.cluster.local\"]"), Repeated),
+    // One of a public service's is the world's, at the ingress gateway.
+    left(ROUTES, "hosts/*", TOGETHER),
+    left(ROUTES, "gateways/*", TOGETHER),
+    left(ROUTES, "http/*/name", ITS_VALUE),
+    shown(ROUTES, "http/*/retries", How::Gone, Repeated),
+    shown(ROUTES, "http/*/retries/attempts", How::To("2"), Repeated),
+    shown(ROUTES, "http/*/route/*/destination/host", How::Other, Routed),
+    shown(ROUTES, "http/*/route/*/destination/subset", How::Other, Routed),
+    // Of one place to go to, any share is all.
+    left(ROUTES, "http/*/route/*/weight", ITS_VALUE),
+    shown(ROUTES, "http/*/timeout", How::To("\"1s\""), Timed),
+    shown(SIDECAR, "", How::Gone, Reached),
+    shown(SIDECAR, "egress/*/hosts/*", How::Gone, Reached),
+    shown(SIDECAR, "workloadSelector/labels/app", How::Other, Reached),
+    left(SIDECAR, "outboundTrafficPolicy/mode", ITS_VALUE),
+    left(TELEMETRY, "accessLogging/*/filter/expression", ITS_VALUE),
+    left(TELEMETRY, "accessLogging/*/providers/*/name", ITS_VALUE),
+    left(TELEMETRY, "metrics/*/providers/*/name", ITS_VALUE),
+    left(TELEMETRY, "tracing/*/disableSpanReporting", ITS_VALUE),
+    left(GATEWAY, "selector/istio", ENTRANCE),
+    left(GATEWAY, "servers/*/hosts/*", ENTRANCE),
+    left(GATEWAY, "servers/*/port/name", ENTRANCE),
+    left(GATEWAY, "servers/*/port/number", ENTRANCE),
+    left(GATEWAY, "servers/*/port/protocol", ENTRANCE),
+    left(GATEWAY, "servers/*/tls/credentialName", ENTRANCE),
+    left(GATEWAY, "servers/*/tls/minProtocolVersion", ENTRANCE),
+    left(GATEWAY, "servers/*/tls/mode", ENTRANCE),
+    left(GATEWAY, "servers/*/tls/httpsRedirect", ENTRANCE),
+    left(CERTIFICATE, "dnsNames/*", ENTRANCE),
+    left(CERTIFICATE, "issuerRef/group", ITS_VALUE),
+    left(CERTIFICATE, "issuerRef/kind", ITS_VALUE),
+    left(CERTIFICATE, "issuerRef/name", ITS_VALUE),
+    left(CERTIFICATE, "privateKey/algorithm", ITS_VALUE),
+    left(CERTIFICATE, "privateKey/rotationPolicy", ITS_VALUE),
+    left(CERTIFICATE, "privateKey/size", ITS_VALUE),
+    left(CERTIFICATE, "secretName", ENTRANCE),
+];
