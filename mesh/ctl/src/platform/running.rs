@@ -17,7 +17,7 @@ use super::desk::Desk;
 use super::guests::Guests;
 use super::identity::Identities;
 use super::observe;
-use super::report::{Report, tell};
+use super::report::Report;
 use super::sidecars::Mesh;
 use super::specs::{Place, Surroundings, places, specs};
 use super::stores::Stores;
@@ -87,14 +87,13 @@ impl Running {
         let observed = observe::start(home, plan, &mut ports, &places, progress).await?.unzip();
         let servers = [&stores.postgres_process, &stores.nats_process];
         let watched = all_started(servers, &services, &sidecars, observed.1.as_ref()).await;
-        let (changed, changes) = follow(&watched);
-        let guests = expect(home, mesh.as_ref(), &services, &declarations, changed);
+        let channel = mpsc::channel(16);
+        let guests = expect(home, mesh.as_ref(), &services, &declarations, &channel.0);
         let report = Report {
             home: home.clone(),
             around: around.databases,
             watched,
             places,
-            terms: here.map(Mesh::terms).unwrap_or_default(),
             mesh,
             admins,
             guests: guests.clone(),
@@ -104,7 +103,7 @@ impl Running {
             traces: traces.as_ref().map(|door| TraceDoor { address: door.address() }),
         };
         let (state, reporter) =
-            report.begin(&stores.postgres.url(), &stores.nats.url(caller::NAME), changes)?;
+            report.begin(&stores.postgres.url(), &stores.nats.url(caller::NAME), channel)?;
         Ok(Running {
             home: home.clone(),
             postgres: stores.postgres_process,
@@ -174,8 +173,9 @@ fn expect(
     mesh: Option<&Arc<Mesh>>,
     services: &[Supervised],
     declarations: &[Declaration],
-    changed: mpsc::Sender<()>,
+    changed: &mpsc::Sender<()>,
 ) -> Option<Arc<Guests>> {
+    let changed = changed.clone();
     let guests = Guests::new(home, Arc::clone(mesh?), services, declarations, changed);
     Some(Arc::new(guests))
 }
@@ -215,13 +215,6 @@ async fn all_started(
         let _ = status.wait_for(|now| now.process.is_some() || now.last_end.is_some()).await;
     }
     watched
-}
-
-/// Tells of every start and end of these processes.
-fn follow(watched: &[Supervised]) -> (mpsc::Sender<()>, mpsc::Receiver<()>) {
-    let (changed, changes) = mpsc::channel(16);
-    watched.iter().for_each(|process| tell(process, &changed));
-    (changed, changes)
 }
 
 /// Keeps traces, unless nobody wants them or they have another place to go to.
