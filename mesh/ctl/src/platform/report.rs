@@ -18,6 +18,9 @@ use super::stand_in::Member;
 use crate::services;
 use crate::state::{Instance, Server, Sidecar, State, TraceDoor, VERSION};
 
+/// By which it is told that something has changed.
+pub(super) type Channel = (mpsc::Sender<()>, mpsc::Receiver<()>);
+
 /// Writes the state anew whenever a process was started again.
 pub(super) struct Report {
     pub home: Home,
@@ -107,7 +110,7 @@ impl Report {
         self,
         postgres_url: &str,
         nats_url: &str,
-        (changed, changes): (mpsc::Sender<()>, mpsc::Receiver<()>),
+        (changed, changes): Channel,
     ) -> Result<(State, JoinHandle<()>)> {
         self.watched.iter().for_each(|process| tell(process, &changed));
         let state = self.state(postgres_url, nats_url);

@@ -17,7 +17,7 @@ use super::desk::Desk;
 use super::guests::Guests;
 use super::identity::Identities;
 use super::observe;
-use super::report::Report;
+use super::report::{Channel, Report};
 use super::sidecars::Mesh;
 use super::specs::{Place, Surroundings, places, specs};
 use super::stores::Stores;
@@ -87,8 +87,7 @@ impl Running {
         let observed = observe::start(home, plan, &mut ports, &places, progress).await?.unzip();
         let servers = [&stores.postgres_process, &stores.nats_process];
         let watched = all_started(servers, &services, &sidecars, observed.1.as_ref()).await;
-        let channel = mpsc::channel(16);
-        let guests = expect(home, mesh.as_ref(), &services, &declarations, &channel.0);
+        let (guests, channel) = expect(home, mesh.as_ref(), &services, &declarations);
         let report = Report {
             home: home.clone(),
             around: around.databases,
@@ -167,17 +166,19 @@ fn join(
     Ok(mesh.map(Arc::new))
 }
 
-/// Who may join: where a cluster's routes can lead calls to them.
+/// Who may join, where a cluster's routes can lead calls to them; and how it is told.
 fn expect(
     home: &Home,
     mesh: Option<&Arc<Mesh>>,
     services: &[Supervised],
     declarations: &[Declaration],
-    changed: &mpsc::Sender<()>,
-) -> Option<Arc<Guests>> {
-    let changed = changed.clone();
-    let guests = Guests::new(home, Arc::clone(mesh?), services, declarations, changed);
-    Some(Arc::new(guests))
+) -> (Option<Arc<Guests>>, Channel) {
+    let channel = mpsc::channel(16);
+    let guests = mesh.map(|mesh| {
+        let (mesh, changed) = (Arc::clone(mesh), channel.0.clone());
+        Arc::new(Guests::new(home, mesh, services, declarations, changed))
+    });
+    (guests, channel)
 }
 
 /// The shop is of use without it, and `canary` says that nobody answers.
