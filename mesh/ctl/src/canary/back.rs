@@ -62,7 +62,7 @@ async fn last_counts(fleet: &Fleet, base: &Reading, routes: &Routes) -> Measured
     let mut last = base.clone();
     loop {
         last = fleet.read(&last).await;
-        let new = last.since(base, routes.service(), routes.new());
+        let new = last.since(base, routes.service(), routes.new_version());
         if new.timed() >= new.all() || begun.elapsed() > COUNTED {
             return new;
         }

@@ -76,10 +76,10 @@ impl Fleet {
     /// # Errors
     /// Somebody does not in time.
     pub async fn know(&self, routes: &Routes, at: SocketAddr) -> Result<()> {
-        let versions = [routes.old(), routes.new()];
+        let versions = [routes.old_version(), routes.new_version()];
         self.all("/clusters", |page| knows(page, &self.service, versions, at))
             .await
-            .with_context(|| format!("where {} {} is", self.service, routes.new()))
+            .with_context(|| format!("where {} {} is", self.service, routes.new_version()))
     }
 
     /// Waits until everybody who calls the service gives its new version this share of a hundred calls.
@@ -93,11 +93,11 @@ impl Fleet {
         let routed = |page: &str| {
             let dump = serde_json::from_str(page).ok()?;
             let has = |version: &str, share| in_force(&dump, &self.service, version, share);
-            Some(has(routes.new(), percent)? && has(routes.old(), old)?)
+            Some(has(routes.new_version(), percent)? && has(routes.old_version(), old)?)
         };
         self.all(path, routed)
             .await
-            .with_context(|| format!("{percent} % for {} {}", self.service, routes.new()))
+            .with_context(|| format!("{percent} % for {} {}", self.service, routes.new_version()))
     }
 
     /// Waits until the pages of all to whom it matters say so, and of one at least.

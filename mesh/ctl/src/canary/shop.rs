@@ -92,7 +92,7 @@ impl Shop {
     /// # Errors
     /// It is not, in time; nothing of it is left then.
     pub async fn join(&self, routes: &Routes, program: &Path, patience: Duration) -> Result<()> {
-        let (service, version) = (routes.service().to_owned(), routes.new().to_owned());
+        let (service, version) = (routes.service().to_owned(), routes.new_version().to_owned());
         let program = program.to_owned();
         ask(&self.home, &Wish::Join { service, version, program, patience }).await?;
         self.said(routes, true).await
@@ -103,7 +103,7 @@ impl Shop {
     /// # Errors
     /// The supervisor cannot.
     pub async fn leave(&self, routes: &Routes) -> Result<()> {
-        let (service, version) = (routes.service().to_owned(), routes.new().to_owned());
+        let (service, version) = (routes.service().to_owned(), routes.new_version().to_owned());
         ask(&self.home, &Wish::Leave { service, version }).await?;
         self.said(routes, false).await
     }
@@ -111,7 +111,7 @@ impl Shop {
     /// Waits until `state.json` says so, too: the supervisor writes it a moment later.
     async fn said(&self, routes: &Routes, here: bool) -> Result<()> {
         let begun = Instant::now();
-        while self.process(routes.service(), routes.new())?.is_some() != here {
+        while self.process(routes.service(), routes.new_version())?.is_some() != here {
             ensure!(begun.elapsed() < SAID, "the supervisor does not say what runs");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

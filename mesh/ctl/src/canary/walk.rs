@@ -60,7 +60,7 @@ impl Walk<'_> {
     /// # Errors
     /// The program is not well, before anything was applied; or not everything could be put back.
     pub async fn go(&self, program: &Path, ending: &mut Ending) -> Result<Report> {
-        let version = self.routes.new().to_owned();
+        let version = self.routes.new_version().to_owned();
         let way = Way {
             record: Record { version, applied: false, share: 0, done: false }.into(),
             steps: RefCell::default(),
@@ -90,7 +90,7 @@ impl Walk<'_> {
 
     /// All steps; why it does not go on, if it does not.
     async fn walk(&self, way: &Way) -> Result<Option<Why>> {
-        let (service, version) = (self.routes.service(), self.routes.new());
+        let (service, version) = (self.routes.service(), self.routes.new_version());
         let process = self.shop.process(service, version)?;
         let process = process.with_context(|| format!("{service} {version} has left"))?;
         let fleet = Fleet::of(&State::load(&self.shop.home)?, service);
@@ -144,7 +144,7 @@ impl Walk<'_> {
                 let timed = timed_from.as_ref().map(since).unwrap_or_default();
                 since(start).timed_as(timed)
             };
-            let (new, old) = (of(self.routes.new()), of(self.routes.old()));
+            let (new, old) = (of(self.routes.new_version()), of(self.routes.old_version()));
             if old.timed() >= self.rules.fewest {
                 way.compared.replace(old);
             }
@@ -178,14 +178,14 @@ impl Walk<'_> {
             }
             (None, Some((fleet, base))) => {
                 self.hold.write(&Record { done: true, ..record })?;
-                fleet.read(base).await.since(base, self.routes.service(), self.routes.new())
+                fleet.read(base).await.since(base, self.routes.service(), self.routes.new_version())
             }
             (None, None) => Measured::default(),
         };
         Ok(Report {
             service: self.routes.service().to_owned(),
-            old: self.routes.old().to_owned(),
-            version: self.routes.new().to_owned(),
+            old: self.routes.old_version().to_owned(),
+            version: self.routes.new_version().to_owned(),
             done: why.is_none(),
             step: way.share.get(),
             rule: why.as_ref().map(Why::word),

@@ -114,7 +114,7 @@ async fn abort(project: &Project, args: &Args) -> Result<ExitCode> {
 
 /// Refuses a walk where an earlier one has left something, or the version is somebody else's.
 fn free(shop: &Shop, hold: &Hold, routes: &Routes) -> Result<()> {
-    let (service, version) = (routes.service(), routes.new());
+    let (service, version) = (routes.service(), routes.new_version());
     if let Some(record) = hold.read()? {
         let there = shop.process(service, &record.version)?.is_some();
         let Record { version, share, done, .. } = record;
@@ -158,7 +158,7 @@ fn rules(args: &Args, routes: &Routes) -> Result<Rules> {
 }
 
 fn begin(routes: &Routes, rules: &Rules, program: &Path) {
-    let (service, old, new) = (routes.service(), routes.old(), routes.new());
+    let (service, old, new) = (routes.service(), routes.old_version(), routes.new_version());
     println!("  {service}: from {old} to {new}, {}", program.display());
     println!("  at most {:.2} % of its calls may fail,", rules.failing * 100.0);
     if let Some((bound, share)) = rules.late {

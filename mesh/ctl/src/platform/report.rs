@@ -8,7 +8,6 @@ use std::sync::Arc;
 use anyhow::Result;
 use mesh_local::{Home, Supervised};
 use meshctl::caller::Evidence;
-use meshctl::users::Terms;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -18,6 +17,9 @@ use super::specs::{Place, SHARED};
 use super::stand_in::Member;
 use crate::services;
 use crate::state::{Instance, Server, Sidecar, State, TraceDoor, VERSION};
+
+/// By which it is told that something has changed.
+pub(super) type Channel = (mpsc::Sender<()>, mpsc::Receiver<()>);
 
 /// Writes the state anew whenever a process was started again.
 pub(super) struct Report {
@@ -35,7 +37,6 @@ pub(super) struct Report {
     pub prometheus: Option<String>,
     pub caller: Evidence,
     pub users: PathBuf,
-    pub terms: Terms,
     pub traces: Option<TraceDoor>,
 }
 
@@ -53,7 +54,7 @@ impl Report {
                 .map(|url| Server { url: url.clone(), pid: pid(self.watched.len() - 1) }),
             caller: self.caller.clone(),
             users: Some(self.users.clone()),
-            terms: self.terms.clone(),
+            terms: self.mesh.as_deref().map(Mesh::terms).unwrap_or_default(),
             operator: self.admins.get(self.places.len()).copied(),
             traces: self.traces.clone(),
         };
@@ -103,16 +104,18 @@ impl Report {
         own.or_else(|| self.watched.iter().find(|process| process.spec().name == SHARED))
     }
 
-    /// Writes the state for the first time, and keeps it true from now on.
+    /// Writes the state for the first time, and keeps it true from now on: whenever something is told by
+    /// the channel, also by others.
     pub(super) fn begin(
         self,
         postgres_url: &str,
         nats_url: &str,
-        changed: mpsc::Receiver<()>,
+        (changed, changes): Channel,
     ) -> Result<(State, JoinHandle<()>)> {
+        self.watched.iter().for_each(|process| tell(process, &changed));
         let state = self.state(postgres_url, nats_url);
         state.save(&self.home)?;
-        let keeper = tokio::spawn(self.keep_true(state.clone(), changed));
+        let keeper = tokio::spawn(self.keep_true(state.clone(), changes));
         Ok((state, keeper))
     }
 

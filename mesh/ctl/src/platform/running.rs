@@ -17,7 +17,7 @@ use super::desk::Desk;
 use super::guests::Guests;
 use super::identity::Identities;
 use super::observe;
-use super::report::{Report, tell};
+use super::report::{Channel, Report};
 use super::sidecars::Mesh;
 use super::specs::{Place, Surroundings, places, specs};
 use super::stores::Stores;
@@ -87,14 +87,12 @@ impl Running {
         let observed = observe::start(home, plan, &mut ports, &places, progress).await?.unzip();
         let servers = [&stores.postgres_process, &stores.nats_process];
         let watched = all_started(servers, &services, &sidecars, observed.1.as_ref()).await;
-        let (changed, changes) = follow(&watched);
-        let guests = expect(home, mesh.as_ref(), &services, &declarations, changed);
+        let (guests, channel) = expect(home, mesh.as_ref(), &services, &declarations);
         let report = Report {
             home: home.clone(),
             around: around.databases,
             watched,
             places,
-            terms: here.map(Mesh::terms).unwrap_or_default(),
             mesh,
             admins,
             guests: guests.clone(),
@@ -104,7 +102,7 @@ impl Running {
             traces: traces.as_ref().map(|door| TraceDoor { address: door.address() }),
         };
         let (state, reporter) =
-            report.begin(&stores.postgres.url(), &stores.nats.url(caller::NAME), changes)?;
+            report.begin(&stores.postgres.url(), &stores.nats.url(caller::NAME), channel)?;
         Ok(Running {
             home: home.clone(),
             postgres: stores.postgres_process,
@@ -168,16 +166,19 @@ fn join(
     Ok(mesh.map(Arc::new))
 }
 
-/// Who may join: where a cluster's routes can lead calls to them.
+/// Who may join, where a cluster's routes can lead calls to them; and how it is told.
 fn expect(
     home: &Home,
     mesh: Option<&Arc<Mesh>>,
     services: &[Supervised],
     declarations: &[Declaration],
-    changed: mpsc::Sender<()>,
-) -> Option<Arc<Guests>> {
-    let guests = Guests::new(home, Arc::clone(mesh?), services, declarations, changed);
-    Some(Arc::new(guests))
+) -> (Option<Arc<Guests>>, Channel) {
+    let channel = mpsc::channel(16);
+    let guests = mesh.map(|mesh| {
+        let (mesh, changed) = (Arc::clone(mesh), channel.0.clone());
+        Arc::new(Guests::new(home, mesh, services, declarations, changed))
+    });
+    (guests, channel)
 }
 
 /// The shop is of use without it, and `canary` says that nobody answers.
@@ -215,13 +216,6 @@ async fn all_started(
         let _ = status.wait_for(|now| now.process.is_some() || now.last_end.is_some()).await;
     }
     watched
-}
-
-/// Tells of every start and end of these processes.
-fn follow(watched: &[Supervised]) -> (mpsc::Sender<()>, mpsc::Receiver<()>) {
-    let (changed, changes) = mpsc::channel(16);
-    watched.iter().for_each(|process| tell(process, &changed));
-    (changed, changes)
 }
 
 /// Keeps traces, unless nobody wants them or they have another place to go to.

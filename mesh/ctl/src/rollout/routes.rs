@@ -63,12 +63,12 @@ impl Routes {
     }
 
     /// The version that takes all calls before.
-    pub fn old(&self) -> &str {
+    pub fn old_version(&self) -> &str {
         &self.old
     }
 
     /// The version that takes over.
-    pub fn new(&self) -> &str {
+    pub fn new_version(&self) -> &str {
         &self.new
     }
 
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn the_new_version_has_its_share_and_the_old_one_the_rest() {
         let routes = routes("", None).unwrap();
-        assert_eq!((routes.old(), routes.new()), ("v1", "v3"));
+        assert_eq!((routes.old_version(), routes.new_version()), ("v1", "v3"));
 
         let objects = routes.at(5).unwrap();
         let [destination, spread] = &objects[..] else { panic!("{objects:?}") };
@@ -179,6 +179,6 @@ mod tests {
             assert!(said.contains(why), "{more} {new:?}: {said}");
         }
         assert!(Routes::of_checkout("nobody", None).is_err());
-        assert_eq!(routes("", Some("v2")).unwrap().new(), "v2", "it has no calls");
+        assert_eq!(routes("", Some("v2")).unwrap().new_version(), "v2", "it has no calls");
     }
 }
