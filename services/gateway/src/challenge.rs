@@ -108,7 +108,7 @@ mod tests {
         let name = HeaderName::from_static("authorization");
         let asked = HeaderMap::from_iter([(name, HeaderValue::from_static("Bearer x"))]);
 
-        note(&Status::new(Code::NotFound, "no"), &mut response);
+        note(&Status::with_error_details(Code::NotFound, "no", ErrorDetails::new()), &mut response);
         tell(&asked, &mut response);
 
         assert!(response.headers().is_empty());

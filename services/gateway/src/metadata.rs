@@ -125,7 +125,7 @@ mod tests {
         };
 
         // Written down: another hash would move every user at once.
-        assert_eq!(["ada", "grace", "joan"].map(|user| sent(user)), ["73", "28", "59"]);
+        assert_eq!(["ada", "grace", "joan"].map(&mut sent), ["73", "28", "59"]);
         let all: std::collections::BTreeSet<_> =
             (0..2_000).map(|number| sent(&format!("user-{number}"))).collect();
         assert_eq!(all.len(), 100);

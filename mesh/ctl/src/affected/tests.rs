@@ -97,7 +97,7 @@ fn a_crate_of_another_version_affects_whom_it_is_compiled_into() {
 #[test]
 fn whatever_a_crate_was_compiled_from_belongs_to_it() {
     let (tree, root) = (tree(), root());
-    let target = env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let mut looked_at = 0;
     for entry in fs::read_dir(target.join("debug/deps")).unwrap() {
         let path = entry.unwrap().path();
