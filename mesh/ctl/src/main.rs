@@ -89,7 +89,7 @@ enum Command {
     Migrations(migrations::Args),
     /// Says which images a change affects, and why.
     Affected(affected::Args),
-    /// Writes into an overlay which image of a service runs, and which is tried on how many calls.
+    /// Writes into an overlay which image runs, and which is tried on how many calls.
     Deliver(deliver::Args),
     /// Makes databases, streams and keys where `up` does not: in containers, in a cluster.
     Provision(provision::Args),

@@ -105,6 +105,10 @@ fn whatever_a_crate_was_compiled_from_belongs_to_it() {
             continue;
         }
         let noted = fs::read_to_string(path).unwrap();
+        // Clippy's notes name what it reads itself, too.
+        if noted.contains("clippy.toml") {
+            continue;
+        }
         let files = noted.lines().next().and_then(|line| line.split_once(": "));
         let files = files.map(|(_, files)| files.split_whitespace()).into_iter().flatten();
         let files: Vec<&str> = files
