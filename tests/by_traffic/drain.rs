@@ -12,9 +12,9 @@ use super::{
     lab::Lab,
 };
 
-/// Between the end of an endpoint and that of its process, so that every caller has heard of it. Pods
-/// sleep longer: `lifecycle.preStop` says 5 s.
-const PRE_STOP: Duration = Duration::from_secs(2);
+/// Between the end of an endpoint and that of its process, so that every caller has heard of it: what
+/// `lifecycle.preStop` of the pods says.
+const PRE_STOP: Duration = Duration::from_secs(5);
 const ENTRY: &str = "workloadentries.networking.istio.io";
 
 /// A process and its sidecar, as they are now.

@@ -202,12 +202,16 @@ async fn what_the_gateway_refuses_and_envoy_does_not_is_what_is_listed() {
         assert_eq!((ours.status, ours.arrived), (status, None), "{method} {target}: {why}");
         assert!(theirs.arrived.is_some(), "{method} {target}: no difference any more");
     }
+    // Envoy may have begun a call before it has read the body, which then arrives whenever it likes: ours
+    // are all asked before.
     for (method, target, body) in REFUSED {
-        let [ours, theirs] = doors.ask(|| asked(method, target, body)).await;
-        assert_eq!((ours.status, theirs.status), (400, 400), "{method} {target}: {theirs:?}");
-        // Envoy may have begun the call before it has read the body.
-        assert!(ours.arrived.is_none(), "{method} {target}");
-        assert_eq!(ours.lines[0]["code"], Code::InvalidArgument as i32, "{ours:?}");
+        let ours = doors.made(doors.gateway.at, asked(method, target, body)).await;
+        assert_eq!((ours.status, ours.arrived), (400, None), "{method} {target}");
+        assert_eq!(ours.lines[0]["code"], Code::InvalidArgument as i32, "{:?}", ours.lines);
+    }
+    for (method, target, body) in REFUSED {
+        let theirs = doors.made(doors.envoy.at(), asked(method, target, body)).await;
+        assert_eq!(theirs.status, 400, "{method} {target}: {theirs:?}");
     }
 }
 
