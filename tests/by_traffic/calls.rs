@@ -77,7 +77,9 @@ impl Line {
         use futures::StreamExt as _;
         let asked = futures::stream::iter(0..count).map(|_| self.ask_with(CHEAP, headers));
         let answers = asked.buffer_unordered(16).collect::<Vec<_>>().await;
-        Codes(answers.into_iter().map(|it| it.map_or_else(|it| it.code(), |_| Code::Ok)).collect())
+        let refused = answers.iter().find_map(|it| it.as_ref().err().cloned());
+        let code = |it: Result<Bytes, Status>| it.map_or_else(|it| it.code(), |_| Code::Ok);
+        Codes(answers.into_iter().map(code).collect(), refused)
     }
 }
 
@@ -126,9 +128,9 @@ where
     client.streaming(request, path, Raw).await
 }
 
-/// What came of calls.
+/// What came of calls, and what the first one said that was refused.
 #[derive(Debug)]
-pub struct Codes(pub Vec<Code>);
+pub struct Codes(pub Vec<Code>, pub Option<Status>);
 
 impl Codes {
     pub fn of(&self, code: Code) -> usize {

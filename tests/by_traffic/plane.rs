@@ -63,7 +63,7 @@ pub async fn a_certificate_is_replaced_and_no_call_fails(lab: &Lab) -> String {
     let (begun, mut count) = (Instant::now(), 0);
     while seen.len() < 3 {
         let codes = line.many(20, &[]).await;
-        assert_eq!(codes.failed(), 0, "after {:?}: {codes:?}", begun.elapsed());
+        assert_eq!(codes.failed(), 0, "after {:?}: {codes:?}: {:?}", begun.elapsed(), codes.1);
         count += codes.0.len();
         seen.extend(certificate().await);
         assert!(begun.elapsed() < Duration::from_secs(90), "{} certificates", seen.len());

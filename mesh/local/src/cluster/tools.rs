@@ -62,6 +62,15 @@ impl Tools {
         missing(cache).into_iter().chain(envoy).collect()
     }
 
+    /// One of the programs, if it is built already; without looking for anything else.
+    ///
+    /// # Panics
+    /// If there is no such program.
+    pub fn built(cache: &Path, name: &str) -> Option<PathBuf> {
+        let program = program(cache, name);
+        program.is_file().then_some(program)
+    }
+
     /// The folder `name` of the user's cache.
     ///
     /// # Errors
@@ -78,9 +87,7 @@ impl Tools {
     /// # Panics
     /// If there is no such program.
     pub fn program(&self, name: &str) -> PathBuf {
-        let module = MODULES.iter().find(|it| it.programs.iter().any(|it| it.name == name));
-        let module = module.unwrap_or_else(|| panic!("`{name}` is no program of a cluster"));
-        self.cache.join(module.folder()).join(name)
+        program(&self.cache, name)
     }
 
     /// The folders with the definitions of what Kubernetes does not know by itself.
@@ -95,6 +102,12 @@ impl Tools {
         let mut files = folders.map(|folder| folder.join("envoy_bootstrap.json"));
         files.find(|file| file.is_file()).unwrap_or_default()
     }
+}
+
+fn program(cache: &Path, name: &str) -> PathBuf {
+    let module = MODULES.iter().find(|it| it.programs.iter().any(|it| it.name == name));
+    let module = module.unwrap_or_else(|| panic!("`{name}` is no program of a cluster"));
+    cache.join(module.folder()).join(name)
 }
 
 fn missing(cache: &Path) -> Vec<&'static str> {
