@@ -119,9 +119,7 @@ impl Lab {
 
     /// Applies objects.
     pub async fn apply(&self, objects: &[Value]) {
-        let texts: Vec<_> = objects.iter().map(ToString::to_string).collect();
-        let apply = ["apply", "--server-side", "--force-conflicts", "--filename", "-"];
-        self.kubectl().run_with(&apply, &texts.join("\n---\n")).await.unwrap();
+        self.kubectl().apply(objects).await.unwrap();
     }
 
     /// Changes one object by a JSON patch.
