@@ -41,7 +41,7 @@ pub struct Process {
 impl Lab {
     /// A cluster without a shop; none where its programs are not built yet.
     pub async fn open(name: &str) -> Option<Self> {
-        let missing = Tools::missing(&Tools::cache_of_user(services::CACHE).unwrap());
+        let missing = Tools::missing(&Tools::cache_of_user().unwrap());
         if !missing.is_empty() {
             let what = format!("what a cluster consists of ({})", missing.join(", "));
             skipped(&what, "`cargo mesh cluster up` builds it, once");

@@ -11,7 +11,6 @@ use tokio::net::TcpStream;
 
 use crate::output::{self, Tone};
 use crate::project::Project;
-use crate::services;
 
 /// What to do with it.
 #[derive(Debug, clap::Args)]
@@ -51,7 +50,7 @@ pub async fn run(args: Args) -> Result<ExitCode> {
 async fn up(project: &Project) -> Result<ExitCode> {
     let mut progress = Progress::stderr();
     let was_up = Cluster::find(&project.home)?.is_some_and(|cluster| cluster.is_up());
-    let tools = Tools::find(&Tools::cache_of_user(services::CACHE)?, &mut progress).await?;
+    let tools = Tools::find(&Tools::cache_of_user()?, &mut progress).await?;
     let cluster = Cluster::up(&project.home, tools, &mut progress).await?;
     progress.finish();
     let already = if was_up { " already" } else { "" };

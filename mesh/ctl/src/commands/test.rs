@@ -8,7 +8,6 @@ use mesh_local::{Progress, Servers};
 use tokio::process::Command;
 
 use crate::project::Project;
-use crate::services;
 
 /// The tests of the suite `alerts`.
 const ALERTS: [&str; 2] = ["objectives::alerts::", "observe::walks::"];
@@ -79,7 +78,7 @@ async fn cargo_test(args: &Args) -> Result<bool> {
     // The tests would find or install them too, but without saying what takes so long.
     Servers::find(&project.home, &mut progress).await?;
     if args.suite == Suite::Cluster {
-        Tools::find(&Tools::cache_of_user(services::CACHE)?, &mut progress).await?;
+        Tools::find(&Tools::cache_of_user()?, &mut progress).await?;
     }
     progress.finish();
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
