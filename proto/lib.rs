@@ -1,6 +1,7 @@
 //! The contracts: Rust paths mirror proto packages (`shop.orders.v1` is `shop::orders::v1`).
 
 pub mod money;
+pub mod sku;
 
 mod generated {
     #![allow(clippy::all, clippy::pedantic, missing_docs, rustdoc::all)]

@@ -6,7 +6,6 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use mesh_local::{Signal, connect_nats};
@@ -16,8 +15,6 @@ use sqlx::{Connection as _, PgConnection};
 use crate::network::{Customer, load::Load};
 use crate::shop::{SERVICES, Shop, uuid};
 
-const REPLICAS: u32 = 2;
-const DRAINING: Duration = Duration::from_secs(20);
 const ORDERS: usize = 3;
 /// What the second login is called.
 const NEXT: &str = "_next";
@@ -25,11 +22,8 @@ const NEXT: &str = "_next";
 #[tokio::test(flavor = "multi_thread")]
 async fn passwords_are_replaced_under_load_and_no_call_fails() {
     let settings = Settings::of(&programs(SERVICES).await);
-    let shop = Shop::open_with(|options| {
-        let twice = |options, service: &&str| PlatformOptions::replicas(options, service, REPLICAS);
-        settings.give(SERVICES.iter().fold(options.isolated_postgres(), twice))
-    })
-    .await;
+    let shop =
+        Shop::open_with(|options| settings.give(options.isolated_postgres().two_of_each())).await;
     let doors = [0, 1].map(|replica| shop.platform.replica("orders", replica).grpc());
     let customer = Customer::of(&shop.platform).await;
     let load = Load::through(customer.channel("orders", &doors), &shop).await;
@@ -45,11 +39,8 @@ async fn passwords_are_replaced_under_load_and_no_call_fails() {
         for login in &logins {
             login.works(&login.next).await;
             settings.tell(login);
-            for replica in 0..REPLICAS {
-                let process = shop.platform.replica(login.service, replica);
-                process.process().down(Signal::TERM, DRAINING).await;
-                process.process().up();
-                process.ready().await;
+            for process in shop.platform.replicas(login.service) {
+                process.replace(|| ()).await;
                 load.more(ORDERS).await;
             }
         }

@@ -41,7 +41,7 @@ pub struct Process {
 impl Lab {
     /// A cluster without a shop; none where its programs are not built yet.
     pub async fn open(name: &str) -> Option<Self> {
-        let missing = Tools::missing(&Tools::cache_of_user(services::CACHE).unwrap());
+        let missing = Tools::missing(&Tools::cache_of_user().unwrap());
         if !missing.is_empty() {
             let what = format!("what a cluster consists of ({})", missing.join(", "));
             skipped(&what, "`cargo mesh cluster up` builds it, once");
@@ -119,9 +119,7 @@ impl Lab {
 
     /// Applies objects.
     pub async fn apply(&self, objects: &[Value]) {
-        let texts: Vec<_> = objects.iter().map(ToString::to_string).collect();
-        let apply = ["apply", "--server-side", "--force-conflicts", "--filename", "-"];
-        self.kubectl().run_with(&apply, &texts.join("\n---\n")).await.unwrap();
+        self.kubectl().apply(objects).await.unwrap();
     }
 
     /// Changes one object by a JSON patch.

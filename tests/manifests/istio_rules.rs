@@ -4,17 +4,10 @@ use std::time::Duration;
 
 use super::rules::Must::{Be, Count, Elsewhere, Fit, Say};
 use super::rules::{Rule, Seen, is_service, rule};
-use super::world::CONTRACTS;
-
-const AUTHORIZATION: &str = "AuthorizationPolicy";
-const CERTIFICATE: &str = "Certificate";
-const DESTINATION: &str = "DestinationRule";
-const GATEWAY: &str = "Gateway";
-const MTLS: &str = "PeerAuthentication";
-const ROUTES: &str = "VirtualService";
-const SIDECAR: &str = "Sidecar";
-const TELEMETRY: &str = "Telemetry";
-const TOKENS: &str = "RequestAuthentication";
+use super::world::{
+    AUTHORIZATION, CERTIFICATE, CONTRACTS, DESTINATION, GATEWAY, MTLS, ROUTES, SIDECAR, TELEMETRY,
+    TOKENS,
+};
 
 pub const RULES: &[Rule] = &[
     rule(MTLS, "apiVersion", Say("security.istio.io/v1")),

@@ -5,10 +5,8 @@ use serde_json::{Value, json};
 
 use super::rules::Must::{Be, Elsewhere, Fit, Say};
 use super::rules::{Rule, Seen, rule};
-use super::workload_rules::CONTAINER;
-use super::world::{World, items};
+use super::world::{JOB, World, items};
 
-const JOB: &str = "Job";
 const STREAMS: &str = "streams";
 
 pub const RULES: &[Rule] = &[
@@ -22,7 +20,6 @@ pub const RULES: &[Rule] = &[
     rule(JOB, "spec/template/metadata/annotations/sidecar.istio.io/inject", Say("false")),
     rule(JOB, "spec/template/metadata/labels/app", Fit(is_its_name)),
     rule(JOB, "spec/template/metadata/labels/version?", Elsewhere),
-    rule(JOB, "spec/template/spec/automountServiceAccountToken", Be("false")),
     rule(JOB, "spec/template/spec/containers/*/args/*", Elsewhere),
     rule(JOB, "spec/template/spec/containers/*/env/", Elsewhere),
     rule(
@@ -52,16 +49,7 @@ pub const RULES: &[Rule] = &[
         "spec/template/spec/containers/*/resources/requests/memory",
         Fit(|seen| is_given(seen, 32, seen.service.scale.memory_mib, "Mi")),
     ),
-    rule(JOB, CONTAINER[0], Be("false")),
-    rule(JOB, CONTAINER[1], Say("ALL")),
-    rule(JOB, CONTAINER[2], Be("true")),
-    rule(JOB, "spec/template/spec/enableServiceLinks", Be("false")),
     rule(JOB, "spec/template/spec/restartPolicy", Say("OnFailure")),
-    rule(JOB, "spec/template/spec/securityContext/fsGroup", Be("65532")),
-    rule(JOB, "spec/template/spec/securityContext/runAsGroup", Be("65532")),
-    rule(JOB, "spec/template/spec/securityContext/runAsNonRoot", Be("true")),
-    rule(JOB, "spec/template/spec/securityContext/runAsUser", Be("65532")),
-    rule(JOB, "spec/template/spec/securityContext/seccompProfile/type", Say("RuntimeDefault")),
     rule(
         JOB,
         "spec/template/spec/serviceAccountName",
@@ -99,7 +87,7 @@ pub fn makes_streams(world: &World) -> bool {
             .iter()
             .any(|it| migrator(it).is_some_and(|name| job["metadata"]["name"] == name))
     };
-    let jobs: Vec<_> = world.of("Job").filter(|job| !is_migration(job)).collect();
+    let jobs: Vec<_> = world.of(JOB).filter(|job| !is_migration(job)).collect();
     let [job] = jobs[..] else { return false };
     let digest = text(&job["metadata"]["name"]).strip_prefix("streams-").map(str::len);
     let pod = &job["spec"]["template"]["spec"];
@@ -123,7 +111,7 @@ fn migrator(declared: &Declaration) -> Option<String> {
 /// Once for each version, seen for a day, by the service's own database and nothing else.
 pub fn is_migrated(world: &World, declared: &Declaration) -> bool {
     let Some(name) = migrator(declared) else { return true };
-    let Some(job) = world.find("Job", &name) else { return false };
+    let Some(job) = world.find(JOB, &name) else { return false };
     let (meta, spec) = (&job["metadata"], &job["spec"]);
     let container = &spec["template"]["spec"]["containers"][0];
     let secret = format!("{}-database-app", declared.service);

@@ -6,7 +6,6 @@ use std::process::Command;
 
 use mesh_local::cluster::Tools;
 use mesh_testkit::{skipped, workspace};
-use meshctl::services;
 use serde_json::Value;
 
 use super::world::{documents, items};
@@ -16,7 +15,7 @@ const OVERLAYS: [&str; 4] = ["local", "staging", "production", "external"];
 /// What an overlay makes, by the machine's `kubectl` or that of `cargo mesh cluster`; nothing where there
 /// is neither.
 fn built(folder: &str) -> Option<String> {
-    let cache = Tools::cache_of_user(services::CACHE).unwrap();
+    let cache = Tools::cache_of_user().unwrap();
     let ours = Tools::built(&cache, "kubectl").map(PathBuf::into_os_string);
     let mut all = [Some("kubectl".into()), ours].into_iter().flatten();
     let ask = |it| Command::new(it).arg("kustomize").arg(workspace().join(folder)).output().ok();

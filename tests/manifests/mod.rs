@@ -8,6 +8,7 @@ mod job_rules;
 mod kustomize;
 mod mutations;
 mod network;
+mod pod_rules;
 mod relations;
 mod rules;
 mod workload_rules;
@@ -25,7 +26,7 @@ struct Check {
 
 const CHECKS: [Check; 3] = [
     Check { of: None, run: relations::faults },
-    Check { of: Some("AuthorizationPolicy"), run: authorization::faults },
+    Check { of: Some(world::AUTHORIZATION), run: authorization::faults },
     Check { of: Some("NetworkPolicy"), run: network::faults },
 ];
 

@@ -8,7 +8,7 @@ use mesh_local::Declaration;
 use serde_json::Value;
 
 use super::world::World;
-use super::{istio_rules, job_rules, workload_rules};
+use super::{istio_rules, job_rules, pod_rules, workload_rules};
 
 /// What must be so at one place of objects of one kind.
 pub struct Rule {
@@ -69,7 +69,8 @@ impl Rule {
 
 static RULES: LazyLock<BTreeMap<&str, Vec<&Rule>>> = LazyLock::new(|| {
     let mut rules: BTreeMap<&str, Vec<&Rule>> = BTreeMap::new();
-    for rule in istio_rules::RULES.iter().chain(workload_rules::RULES).chain(job_rules::RULES) {
+    let lists = [istio_rules::RULES, workload_rules::RULES, job_rules::RULES];
+    for rule in lists.into_iter().flatten().chain(pod_rules::RULES.as_flattened()) {
         rules.entry(rule.kind).or_default().push(rule);
     }
     rules

@@ -5,12 +5,12 @@ use serde_json::json;
 
 use super::rules::Must::{Be, Count, Elsewhere, Fit, Say};
 use super::rules::{Rule, Seen, is_service, rule};
+use super::world::DEPLOYMENT;
 
 const ACCOUNT: &str = "ServiceAccount";
 const BACKUP: &str = "ScheduledBackup";
 const BUDGET: &str = "PodDisruptionBudget";
 const DATABASE: &str = "Cluster";
-const DEPLOYMENT: &str = "Deployment";
 const INGRESS: &str = "Ingress";
 const MONITOR: &str = "ServiceMonitor";
 const NAMESPACE: &str = "Namespace";
@@ -100,17 +100,6 @@ pub const RULES: &[Rule] = &[
     ),
     rule(DEPLOYMENT, "spec/template/metadata/labels/app", Fit(is_service)),
     rule(DEPLOYMENT, "spec/template/metadata/labels/version", Fit(is_own_version)),
-    rule(DEPLOYMENT, "spec/template/spec/automountServiceAccountToken", Be("false")),
-    rule(DEPLOYMENT, "spec/template/spec/enableServiceLinks", Be("false")),
-    rule(DEPLOYMENT, "spec/template/spec/securityContext/fsGroup", Be("65532")),
-    rule(DEPLOYMENT, "spec/template/spec/securityContext/runAsGroup", Be("65532")),
-    rule(DEPLOYMENT, "spec/template/spec/securityContext/runAsNonRoot", Be("true")),
-    rule(DEPLOYMENT, "spec/template/spec/securityContext/runAsUser", Be("65532")),
-    rule(
-        DEPLOYMENT,
-        "spec/template/spec/securityContext/seccompProfile/type",
-        Say("RuntimeDefault"),
-    ),
     rule(DEPLOYMENT, "spec/template/spec/serviceAccountName", Fit(is_service)),
     rule(DEPLOYMENT, "spec/template/spec/terminationGracePeriodSeconds", Fit(is_long_enough)),
     rule(DEPLOYMENT, "spec/template/spec/topologySpreadConstraints", Count(2)),
@@ -206,9 +195,6 @@ pub const RULES: &[Rule] = &[
         "spec/template/spec/containers/*/resources/requests/memory",
         Fit(|seen| seen.text() == format!("{}Mi", seen.service.scale.memory_mib)),
     ),
-    rule(DEPLOYMENT, CONTAINER[0], Be("false")),
-    rule(DEPLOYMENT, CONTAINER[1], Say("ALL")),
-    rule(DEPLOYMENT, CONTAINER[2], Be("true")),
     rule(DEPLOYMENT, "spec/template/spec/containers/*/volumeMounts/*/mountPath", Elsewhere),
     rule(DEPLOYMENT, "spec/template/spec/containers/*/volumeMounts/*/name", Elsewhere),
     rule(DEPLOYMENT, "spec/template/spec/containers/*/volumeMounts/*/readOnly", Be("true")),
@@ -314,12 +300,6 @@ const PEERS: [&str; 8] = [
     "spec/ingress/*/from/*/podSelector/matchLabels/app?",
     "spec/ingress/*/from/*/podSelector/matchLabels/cnpg.io/cluster?",
     "spec/ingress/*/from/*/podSelector/matchLabels/istio?",
-];
-
-pub const CONTAINER: [&str; 3] = [
-    "spec/template/spec/containers/*/securityContext/allowPrivilegeEscalation",
-    "spec/template/spec/containers/*/securityContext/capabilities/drop/*",
-    "spec/template/spec/containers/*/securityContext/readOnlyRootFilesystem",
 ];
 
 const PROBES: [&str; 12] = [

@@ -14,6 +14,19 @@ use meshctl::{
 };
 use serde_json::Value;
 
+// Kinds, Istio's by what they are for.
+pub const AUTHORIZATION: &str = "AuthorizationPolicy";
+pub const CERTIFICATE: &str = "Certificate";
+pub const DESTINATION: &str = "DestinationRule";
+pub const GATEWAY: &str = "Gateway";
+pub const MTLS: &str = "PeerAuthentication";
+pub const ROUTES: &str = "VirtualService";
+pub const SIDECAR: &str = "Sidecar";
+pub const TELEMETRY: &str = "Telemetry";
+pub const TOKENS: &str = "RequestAuthentication";
+pub const DEPLOYMENT: &str = "Deployment";
+pub const JOB: &str = "Job";
+
 /// Folders whose objects make up the shop.
 const FOLDERS: [&str; 6] = [
     "istio/generated",

@@ -24,14 +24,14 @@ pub enum Release {
 }
 
 impl Links {
-    /// So many processes of each service, all of the last release, whose programs lie in `last`.
-    pub async fn to(last: &Path, services: &[&str], replicas: u32) -> Self {
+    /// Two processes of each service, all of the last release, whose programs lie in `last`.
+    pub async fn to(last: &Path, services: &[&str]) -> Self {
         let links = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("releases");
         _ = fs::remove_dir_all(&links);
         fs::create_dir_all(&links).unwrap();
         let processes = services.iter().flat_map(|service| {
-            let name = move |replica| (format!("{service}.{replica}"), (*service).to_owned());
-            (0..replicas).map(name)
+            let name = |replica| (format!("{service}.{replica}"), (*service).to_owned());
+            [0, 1].map(name)
         });
         let (last, this) = (last.to_owned(), programs(services).await);
         let links = Self { links, last, this, processes: processes.collect() };

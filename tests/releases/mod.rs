@@ -3,21 +3,15 @@
 
 mod links;
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::{Request, StatusCode};
-use mesh_local::Signal;
-use mesh_testkit::{PlatformOptions, browse, eventually, programs_of, skipped, workspace};
+use mesh_testkit::{browse, eventually, programs_of, skipped, workspace};
 use meshctl::migrations;
 
 use crate::network::{Customer, load::Load};
 use crate::shop::{GOOD_CARD, SERVICES, Shop};
 use links::{Links, Release};
 
-const REPLICAS: u32 = 2;
-/// How long a process may take to end.
-const DRAINING: Duration = Duration::from_secs(20);
 /// Orders that are placed while two releases are side by side, each time.
 const ORDERS: usize = 5;
 /// Of two of three orders the processor answers late, or its first answers are lost: checkouts are under
@@ -34,12 +28,8 @@ async fn the_last_release_and_this_one_serve_side_by_side_there_and_back() {
         let what = format!("the commit {} of release {}", release.commit, release.version);
         return skipped(&what, "`git fetch --unshallow` brings it");
     };
-    let links = Links::to(&last, &services, REPLICAS).await;
-    let shop = Shop::with_gateway(|options| {
-        let twice = |options, service: &&str| PlatformOptions::replicas(options, service, REPLICAS);
-        links.give(services.iter().fold(options, twice))
-    })
-    .await;
+    let links = Links::to(&last, &services).await;
+    let shop = Shop::with_gateway(|options| links.give(options.two_of_each())).await;
     let doors = [0, 1].map(|replica| shop.platform.replica("orders", replica).grpc());
     let customer = Customer::of(&shop.platform).await;
     let load = Load::paid_with(customer.channel("orders", &doors), &shop, &CARDS).await;
@@ -68,12 +58,8 @@ async fn the_last_release_and_this_one_serve_side_by_side_there_and_back() {
 /// Replaces the processes of a service by those of a release, one after the other, with orders placed while
 /// both are there.
 async fn deploy(shop: &Shop, links: &Links, load: &Load, service: &str, release: Release) {
-    for replica in 0..REPLICAS {
-        let process = shop.platform.replica(service, replica);
-        process.process().down(Signal::TERM, DRAINING).await;
-        links.lead(&format!("{service}.{replica}"), release);
-        process.process().up();
-        process.ready().await;
+    for process in shop.platform.replicas(service) {
+        process.replace(|| links.lead(&format!("{service}.{}", process.number()), release)).await;
         load.more(ORDERS).await;
         customers_are_answered(shop).await;
     }
@@ -82,13 +68,17 @@ async fn deploy(shop: &Shop, links: &Links, load: &Load, service: &str, release:
 
 /// Either gateway shows what is sold, and a page that the storefront composes.
 async fn customers_are_answered(shop: &Shop) {
-    for replica in 0..REPLICAS {
-        let at = shop.platform.replica("gateway", replica).grpc();
+    for gateway in shop.platform.replicas("gateway") {
         for path in ["/v1/products?page_size=1", "/v1/pages/home"] {
-            eventually(&format!("{path} to be answered by gateway {replica}"), async || {
-                let request = Request::get(path).body(Bytes::new()).unwrap();
-                browse(at, request).await.is_ok_and(|answer| answer.status == StatusCode::OK)
-            })
+            eventually(
+                &format!("{path} to be answered by gateway {}", gateway.number()),
+                async || {
+                    let request = Request::get(path).body(Bytes::new()).unwrap();
+                    browse(gateway.grpc(), request)
+                        .await
+                        .is_ok_and(|answer| answer.status == StatusCode::OK)
+                },
+            )
             .await;
         }
     }

@@ -10,6 +10,7 @@ pub mod delivery;
 pub mod demo;
 pub mod doors;
 pub mod generate;
+pub mod git;
 pub mod graph;
 pub mod migrations;
 pub mod operate;

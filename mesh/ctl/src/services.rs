@@ -9,9 +9,6 @@ use mesh_local::{Declaration, leaves_first};
 /// The shop's front door.
 pub const GATEWAY: &str = "gateway";
 
-/// The folder of a user's cache that keeps a cluster's programs, for all checkouts.
-pub const CACHE: &str = "shopmesh/cluster";
-
 /// Files of the checkout, and their texts.
 const DECLARATIONS: [(&str, &str); 9] = [
     ("services/catalog/mesh.toml", include_str!("../../../services/catalog/mesh.toml")),

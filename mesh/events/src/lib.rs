@@ -74,5 +74,5 @@ pub use dead_letters::dead_letters_service;
 pub use handler::{HandleError, Handler, transactional};
 pub use incoming::Incoming;
 pub use nats::{Nats, connect};
-pub use relay::Relay;
+pub use relay::{Relay, hint_subject};
 pub use streams::{DUPLICATE_WINDOW, STREAM_AGE_LIMIT, ensure_stream, stream_config};

@@ -10,6 +10,8 @@ use uuid::Uuid;
 
 use crate::{User, private_dir};
 
+/// The folder of a user's cache with all that is kept there.
+const CACHE: &str = "shopmesh";
 /// Where a home keeps what another user has to reach.
 const OUTSIDE: &str = "/var/tmp";
 const PREFIX: &str = "mesh-";
@@ -39,6 +41,17 @@ impl Home {
         let made = fs::create_dir_all(root).and_then(|()| fs::canonicalize(root));
         let root = made.with_context(|| format!("cannot create {}", root.display()))?;
         Ok(Home { wheels: root.join("venv"), root })
+    }
+
+    /// The folder `name` of what is kept in the user's cache, beside all homes: every checkout shares it.
+    ///
+    /// # Errors
+    /// The environment does not say where that is.
+    pub fn cache_of_user(name: &str) -> Result<PathBuf> {
+        let set = |name: &str| env::var_os(name).filter(|it| !it.is_empty()).map(PathBuf::from);
+        let cache = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
+        let cache = cache.context("neither XDG_CACHE_HOME nor HOME says where to keep programs")?;
+        Ok(cache.join(CACHE).join(name))
     }
 
     /// The same home, which shares the installed servers of another.

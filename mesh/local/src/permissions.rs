@@ -123,15 +123,18 @@ impl Rules {
         self.publish.extend(subjects);
         self.request(&format!("STREAM.INFO.{service}"));
         self.request(&format!("STREAM.MSG.GET.{service}"));
-        let hint = format!("mesh.hint.{service}");
-        self.publish.push(hint.clone());
-        self.subscribe.push(hint);
+        self.hints(service);
     }
 
     /// What a listener does: hears events as they are published, and tells the other replicas what
     /// they have to hear, too.
     fn listener(&mut self, service: &str, subjects: &[String]) {
         self.subscribe.extend_from_slice(subjects);
+        self.hints(service);
+    }
+
+    /// What replicas tell each other.
+    fn hints(&mut self, service: &str) {
         let hint = format!("mesh.hint.{service}");
         self.publish.push(hint.clone());
         self.subscribe.push(hint);

@@ -9,7 +9,8 @@ use std::{
 use anyhow::Context as _;
 use mesh_runtime::{Errand, Service, ServiceConfig};
 use sqlx::{
-    ConnectOptions as _, Connection as _, PgConnection, migrate::Migrator,
+    ConnectOptions as _, Connection as _, PgConnection,
+    migrate::{MigrateError, Migrator},
     postgres::PgConnectOptions,
 };
 
@@ -166,27 +167,24 @@ impl Database {
 /// A database that a newer release has migrated is left as it is: while that is rolled out, or after it
 /// was taken back, the release before starts on its tables, and its migrations let it
 /// (`cargo mesh migrations`).
-async fn migrate(
-    options: &PgConnectOptions,
-    migrations: &Migrator,
-) -> Result<(), sqlx::migrate::MigrateError> {
+async fn migrate(options: &PgConnectOptions, migrations: &Migrator) -> Result<(), MigrateError> {
     let options = options.clone().options([("statement_timeout", "0")]);
     let connecting = tokio::time::timeout(CONNECT_LIMIT, options.connect());
     let mut connection = connecting.await.unwrap_or_else(|_| Err(limits::silent()))?;
     let mut own = Migrator::with_migrations(migrations.iter().cloned().collect());
-    own.set_ignore_missing(true).run(&mut connection).await?;
-    let newest: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
-        .fetch_one(&mut connection)
-        .await?;
-    let known = migrations.iter().map(|migration| migration.version).max();
-    if newest > known {
-        tracing::info!(?newest, ?known, "a newer release has migrated the database");
+    match own.run(&mut connection).await {
+        // Found before anything is done.
+        Err(MigrateError::VersionMissing(unknown)) => {
+            let known = migrations.iter().map(|migration| migration.version).max();
+            tracing::info!(unknown, ?known, "a newer release has migrated the database");
+            own.set_ignore_missing(true).run(&mut connection).await?;
+        }
+        done => done?,
     }
     Ok(connection.close().await?)
 }
 
-fn is_unreachable(error: &sqlx::migrate::MigrateError) -> bool {
-    use sqlx::migrate::MigrateError;
+fn is_unreachable(error: &MigrateError) -> bool {
     match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
             is_connection_lost(error)

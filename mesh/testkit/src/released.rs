@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
-use mesh_local::cluster::Tools;
+use mesh_local::Home;
 use tokio::process::Command;
 
 use crate::paths;
 
 /// Builds programs of another revision of this workspace, and returns the folder that they lie in; none if
-/// the checkout does not have the revision, as a shallow clone may not. They are kept in the user's cache, in
-/// `shopmesh/releases`: the first build takes as long as that of the workspace, later ones nothing.
+/// the checkout does not have the revision, as a shallow clone may not. They are kept in the user's cache: the first build takes as long as that of the workspace, later ones nothing.
 ///
 /// # Panics
 /// If they do not build.
@@ -26,7 +25,7 @@ pub async fn programs_of(revision: &str, packages: &[&str]) -> Option<PathBuf> {
 }
 
 async fn built(workspace: &Path, commit: &str, packages: &[&str]) -> Result<PathBuf> {
-    let home = Tools::cache_of_user("shopmesh")?.join("releases").join(commit);
+    let home = Home::cache_of_user("releases")?.join(commit);
     fs::create_dir_all(&home).with_context(|| format!("cannot use {}", home.display()))?;
     let lock = File::create(home.join("lock"))?;
     let lock = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await??;

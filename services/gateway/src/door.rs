@@ -151,9 +151,9 @@ pub(crate) async fn answer(
                 },
                 (Speech::Web(form), _) => {
                     let body = form.request(body);
-                    form.answer(grpc(&front, &head, body, &story).await)
+                    form.answer(grpc(&front, rpc, &head, body, &story).await)
                 }
-                _ => grpc(&front, &head, Body::new(body), &story).await,
+                _ => grpc(&front, rpc, &head, Body::new(body), &story).await,
             },
         }
     };
@@ -206,9 +206,15 @@ pub(crate) async fn contracts(
     answer.unwrap_or_else(|failure| failure.response(story))
 }
 
-async fn grpc(front: &Front, head: &Parts, body: Body, story: &Story) -> Response<Body> {
-    let path = head.uri.path();
-    if let Some(rpc) = front.routes.find(path).filter(|_| head.method == Method::POST) {
+/// Calls `rpc`, which the path has, or answers what the gateway itself serves.
+async fn grpc(
+    front: &Front,
+    rpc: Option<&Rpc>,
+    head: &Parts,
+    body: Body,
+    story: &Story,
+) -> Response<Body> {
+    if let Some(rpc) = rpc.filter(|_| head.method == Method::POST) {
         // The message's encoding is for the service to judge, and the framing is gRPC's in any case.
         let kind = HeaderValue::from_static("application/grpc");
         return relay::call(front, rpc, head, (kind, body), story).await;

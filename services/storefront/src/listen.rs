@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use async_nats::Message;
 use futures::{FutureExt as _, StreamExt as _, stream::select_all};
-use mesh_events::Nats;
+use mesh_events::{Nats, hint_subject};
 use mesh_runtime::Service;
 use prost::Message as _;
 use shop::catalog::v1::{ProductArchived, ProductCreated, ProductUpdated};
@@ -19,8 +19,6 @@ use crate::products::Products;
 const CREATED: &str = "shop.catalog.v1.ProductCreated";
 const UPDATED: &str = "shop.catalog.v1.ProductUpdated";
 const ARCHIVED: &str = "shop.catalog.v1.ProductArchived";
-/// What replicas tell each other: the beginning of keys that are purged.
-const HINT: &str = "mesh.hint.storefront";
 /// How long to wait before a broker is asked again that refused.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -43,16 +41,21 @@ pub fn start(service: &Service, nats: &Nats, products: Products) {
 
 /// Tells every replica, this one too, to purge what begins with `prefix`.
 pub async fn purge_everywhere(nats: &Nats, prefix: &str) -> anyhow::Result<()> {
-    let told = nats.client().publish(HINT, prefix.to_owned().into()).await;
+    let told = nats.client().publish(hint(), prefix.to_owned().into()).await;
     told.context("the other replicas are not told")
+}
+
+/// Where replicas tell each other the beginning of keys that are purged.
+fn hint() -> String {
+    hint_subject("storefront")
 }
 
 /// Listens until the connection is lost.
 async fn listen(nats: &Nats, products: &Products) -> anyhow::Result<()> {
     let connection = nats.connection();
     let mut heard = Vec::new();
-    for subject in [CREATED, UPDATED, ARCHIVED, HINT] {
-        heard.push(nats.client().subscribe(subject).await?);
+    for subject in [CREATED, UPDATED, ARCHIVED, &hint()] {
+        heard.push(nats.client().subscribe(subject.to_owned()).await?);
     }
     nats.client().flush().await?;
     let mut heard = select_all(heard);
@@ -72,13 +75,13 @@ async fn listen(nats: &Nats, products: &Products) -> anyhow::Result<()> {
 fn take(message: &Message, products: &Products) {
     let body = message.payload.clone();
     let sku = match message.subject.as_str() {
-        HINT => {
+        CREATED => ProductCreated::decode(body).map(|event| event.sku),
+        UPDATED => ProductUpdated::decode(body).map(|event| event.sku),
+        ARCHIVED => ProductArchived::decode(body).map(|event| event.sku),
+        _hint => {
             products.purge(&String::from_utf8_lossy(&body));
             return;
         }
-        CREATED => ProductCreated::decode(body).map(|event| event.sku),
-        UPDATED => ProductUpdated::decode(body).map(|event| event.sku),
-        _ => ProductArchived::decode(body).map(|event| event.sku),
     };
     match sku {
         Ok(sku) => products.changed(&sku),

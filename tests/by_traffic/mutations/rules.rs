@@ -5,6 +5,9 @@ use std::fmt;
 use super::notice::Seen::{
     self, Ejected, Full, Known, Let, Plain, Reached, Repeated, Routed, Timed,
 };
+use crate::manifests::world::{
+    AUTHORIZATION, CERTIFICATE, DESTINATION, GATEWAY, MTLS, ROUTES, SIDECAR, TELEMETRY, TOKENS,
+};
 
 /// A place of a kind of objects, a change of it, and who notices.
 pub struct Rule {
@@ -41,16 +44,6 @@ pub enum Shows {
     /// No call that is made here: a test of the manifests.
     Elsewhere(&'static str),
 }
-
-const AUTHORIZATION: &str = "AuthorizationPolicy";
-const CERTIFICATE: &str = "Certificate";
-const DESTINATION: &str = "DestinationRule";
-const GATEWAY: &str = "Gateway";
-const MTLS: &str = "PeerAuthentication";
-const ROUTES: &str = "VirtualService";
-const SIDECAR: &str = "Sidecar";
-const TELEMETRY: &str = "Telemetry";
-const TOKENS: &str = "RequestAuthentication";
 
 /// The rule of the place itself, with the value that it must have.
 const ITS_VALUE: &str = "tests/manifests/istio_rules.rs::RULES";

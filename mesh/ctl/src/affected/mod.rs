@@ -2,7 +2,7 @@
 //! crate of another version. Found out from what cargo knows of packages, from what sources include, and
 //! from what services declare; nobody keeps a list of folders.
 
-mod git;
+mod change;
 mod lock;
 #[cfg(test)]
 mod tests;
@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-pub use git::{Change, since};
+pub use change::{Change, since};
 pub use tree::Tree;
 
 /// Files of the root that every program is compiled by.

@@ -58,10 +58,7 @@ impl Shop {
     /// # Errors
     /// The API server or istiod refuses one.
     pub async fn apply(&self, objects: &[Value]) -> Result<()> {
-        let texts: Vec<_> = objects.iter().map(ToString::to_string).collect();
-        let apply = ["apply", "--server-side", "--force-conflicts", "--filename", "-"];
-        self.cluster.kubectl().run_with(&apply, &texts.join("\n---\n")).await?;
-        Ok(())
+        self.cluster.kubectl().apply(objects).await
     }
 
     /// Refuses routes that are not those that the checkout ships: they could not be put back.

@@ -48,7 +48,6 @@ struct Way {
     counted: RefCell<Option<(Fleet, Reading)>>,
     /// The old version's calls, of the last step that had enough of them.
     compared: RefCell<Measured>,
-    share: Cell<u32>,
     /// Whether the new process has had its first calls.
     warm: Cell<bool>,
 }
@@ -66,7 +65,6 @@ impl Walk<'_> {
             steps: RefCell::default(),
             counted: RefCell::default(),
             compared: RefCell::default(),
-            share: Cell::default(),
             warm: Cell::default(),
         };
         self.hold.write(&way.record.borrow())?;
@@ -122,7 +120,6 @@ impl Walk<'_> {
         let record = Record { applied: true, share: percent, ..way.record.borrow().clone() };
         self.hold.write(&record)?;
         way.record.replace(record);
-        way.share.set(percent);
         self.shop.apply(&self.routes.at(percent)?).await
     }
 
@@ -170,7 +167,7 @@ impl Walk<'_> {
     /// Leaves it as it is if nothing is wrong; else puts everything back.
     async fn end(&self, way: &Way, why: Option<Why>) -> Result<Report> {
         let record = way.record.borrow().clone();
-        let counted = way.counted.take();
+        let (share, counted) = (record.share, way.counted.take());
         let new = match (&why, &counted) {
             (Some(_), counted) => {
                 let counted = counted.as_ref().map(|(fleet, base)| (fleet, base));
@@ -187,7 +184,7 @@ impl Walk<'_> {
             old: self.routes.old_version().to_owned(),
             version: self.routes.new_version().to_owned(),
             done: why.is_none(),
-            step: way.share.get(),
+            step: share,
             rule: why.as_ref().map(Why::word),
             hurt: Hurt::of(&new, why.as_ref().and_then(Why::limit)),
             why: why.map(|why| why.to_string()),

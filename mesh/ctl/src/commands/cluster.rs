@@ -11,7 +11,6 @@ use tokio::net::TcpStream;
 
 use crate::output::{self, Tone};
 use crate::project::Project;
-use crate::services;
 
 /// What to do with it.
 #[derive(Debug, clap::Args)]
@@ -54,7 +53,7 @@ pub async fn run(args: Args) -> Result<ExitCode> {
 
 async fn build() -> Result<ExitCode> {
     let mut progress = Progress::stderr();
-    let tools = Tools::find(&Tools::cache_of_user(services::CACHE)?, &mut progress).await?;
+    let tools = Tools::find(&Tools::cache_of_user()?, &mut progress).await?;
     progress.finish();
     println!("  all that a cluster needs is in {}", tools.cache().display());
     Ok(ExitCode::SUCCESS)
@@ -63,7 +62,7 @@ async fn build() -> Result<ExitCode> {
 async fn up(project: &Project) -> Result<ExitCode> {
     let mut progress = Progress::stderr();
     let was_up = Cluster::find(&project.home)?.is_some_and(|cluster| cluster.is_up());
-    let tools = Tools::find(&Tools::cache_of_user(services::CACHE)?, &mut progress).await?;
+    let tools = Tools::find(&Tools::cache_of_user()?, &mut progress).await?;
     let cluster = Cluster::up(&project.home, tools, &mut progress).await?;
     progress.finish();
     let already = if was_up { " already" } else { "" };

@@ -61,7 +61,7 @@ pub async fn run(args: Args) -> Result<ExitCode> {
         command.arg("serve").arg(file).env("TOKIO_WORKER_THREADS", "1");
         command
     };
-    let cache = Tools::cache_of_user(services::CACHE).ok();
+    let cache = Tools::cache_of_user().ok();
     let envoy = Transcoder::program(cache.as_deref());
     if envoy.is_none() {
         eprintln!(

@@ -2,11 +2,13 @@
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, ensure};
-use meshctl::migrations::{self, FILE, Report};
+use meshctl::{
+    git,
+    migrations::{self, FILE, Report},
+};
 
 use crate::output::{self, Tone};
 use crate::project::Project;
@@ -43,21 +45,14 @@ pub async fn run(args: Args) -> Result<ExitCode> {
             !version.is_empty() && version.len() <= 63 && version.chars().all(is_name),
             "`{version}` is no name of a release: letters, digits, dots and dashes, as in v2"
         );
-        let record = migrations::release(&version, &commit(&root)?, &all, &releases)?.record();
+        let commit = git::run(&root, &["rev-parse", "HEAD"]);
+        let commit = commit.context("what the release is built from is not known")?;
+        let record = migrations::release(&version, commit.trim(), &all, &releases)?.record();
         let file = OpenOptions::new().append(true).open(root.join(FILE));
         file.and_then(|mut file| file.write_all(record.as_bytes())).context(FILE)?;
         output::put(&format!("  {version} is in {FILE}: commit it\n"))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// What is checked out.
-fn commit(root: &Path) -> Result<String> {
-    let output = Command::new("git").current_dir(root).args(["rev-parse", "HEAD"]).output();
-    let output = output.context("cannot run git, which says what the release is built from")?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "git says\n{said}");
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 fn show(report: &Report) -> String {

@@ -8,7 +8,6 @@ use mesh_local::{Progress, Servers};
 use tokio::process::Command;
 
 use crate::project::Project;
-use crate::services;
 
 /// The tests of the suite `alerts`.
 const ALERTS: [&str; 2] = ["objectives::alerts::", "observe::walks::"];
@@ -81,7 +80,7 @@ async fn cargo_test(args: &Args) -> Result<bool> {
     // Of all suites only where nothing may be skipped: it takes a quarter of an hour, once.
     let everything = args.suite == Suite::All && args.require.is_some();
     if args.suite == Suite::Cluster || everything {
-        Tools::find(&Tools::cache_of_user(services::CACHE)?, &mut progress).await?;
+        Tools::find(&Tools::cache_of_user()?, &mut progress).await?;
     }
     progress.finish();
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

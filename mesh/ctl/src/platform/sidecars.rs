@@ -80,13 +80,9 @@ impl Mesh {
             overlay.display()
         );
         let kubectl = self.cluster.kubectl();
-        let apply = ["apply", "--server-side", "--force-conflicts"];
-        let from = async |flag: &str, source: &str, text: &str| {
-            kubectl.run_with(&[&apply[..], &[flag, source]].concat(), text).await
-        };
         let before = stand_in::before(&self.traffic.ingress);
-        from("--filename", "-", &stand_in::file(&before)).await?;
-        from("--kustomize", &overlay.display().to_string(), "").await?;
+        kubectl.apply(&before).await?;
+        kubectl.apply_from("--kustomize", &overlay).await?;
         let shipped = kubectl.get(&[SIDECARS, "--namespace", NAMESPACE]).await?;
         let mut sidecars = BTreeMap::new();
         for sidecar in shipped["items"].as_array().into_iter().flatten() {
@@ -97,8 +93,7 @@ impl Mesh {
         let file = self.cluster.dir().join(FILE);
         fs::write(&file, stand_in::file(&objects))?;
         self.prune(&objects).await?;
-        from("--filename", &file.display().to_string(), "").await?;
-        Ok(())
+        kubectl.apply_from("--filename", &file).await
     }
 
     /// Removes the stand-ins of processes that there are no more.
@@ -176,9 +171,7 @@ impl Mesh {
         // That of its service's first process: whom the service calls is in it as it was shipped.
         let name = [SIDECARS, &member.workload.account, "--namespace", NAMESPACE];
         let sidecar = kubectl.get(&name).await?;
-        let text = stand_in::file(&stand_in::one(member, Some(&sidecar)));
-        let apply = ["apply", "--server-side", "--force-conflicts", "--filename", "-"];
-        kubectl.run_with(&apply, &text).await?;
+        kubectl.apply(&stand_in::one(member, Some(&sidecar))).await?;
         let (process, admin) = launch(home, self.prepare(member).await?)?;
         if let Err(error) = is_ready(&process, admin).await {
             self.dismiss(member, &process).await?;

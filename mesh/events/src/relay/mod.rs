@@ -162,7 +162,8 @@ impl Work {
     }
 }
 
-/// Plain subject on which replicas of a service tell each other that the log has grown.
-fn hint_subject(service: &str) -> String {
+/// The plain subject on which replicas of a service tell each other what a stream does not: that the log has
+/// grown, say. Who may use it is decided at the broker.
+pub fn hint_subject(service: &str) -> String {
     format!("mesh.hint.{service}")
 }

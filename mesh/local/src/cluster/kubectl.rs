@@ -8,6 +8,9 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
+/// Whatever is there already becomes what is said here.
+const APPLY: [&str; 3] = ["apply", "--server-side", "--force-conflicts"];
+
 /// Runs the program for one cluster.
 #[derive(Clone, Debug)]
 pub struct Kubectl {
@@ -44,6 +47,26 @@ impl Kubectl {
     pub async fn get(&self, arguments: &[&str]) -> Result<Value> {
         let arguments = [&["get", "--output", "json"], arguments].concat();
         Ok(serde_json::from_str(&self.run(&arguments).await?)?)
+    }
+
+    /// Applies objects: each is then as it is said here, whoever made it or changed it before.
+    ///
+    /// # Errors
+    /// The API server, or a webhook of it, refuses one.
+    pub async fn apply(&self, objects: &[Value]) -> Result<()> {
+        let texts: Vec<_> = objects.iter().map(Value::to_string).collect();
+        let arguments = [&APPLY[..], &["--filename", "-"]].concat();
+        self.run_with(&arguments, &texts.join("\n---\n")).await.map(drop)
+    }
+
+    /// The same with what is written at `path`: `--filename` takes a file or a folder of them,
+    /// `--kustomize` an overlay.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    pub async fn apply_from(&self, flag: &str, path: &Path) -> Result<()> {
+        let path = path.display().to_string();
+        self.run(&[&APPLY[..], &[flag, &path]].concat()).await.map(drop)
     }
 
     /// The file that says where the cluster is, and how its administrator is known.

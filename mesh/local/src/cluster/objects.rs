@@ -9,23 +9,18 @@ use super::control::SYSTEM;
 
 /// Who validates Istio's objects before they are kept.
 const VALIDATION: &str = "validation";
-/// Whatever is there already becomes what is said here.
-const APPLY: [&str; 3] = ["apply", "--server-side", "--force-conflicts"];
 
 impl Cluster {
     pub(super) async fn define(&self) -> Result<()> {
         let kubectl = self.kubectl();
         for folder in self.tools.definitions() {
-            let folder = folder.display().to_string();
-            kubectl.run(&[&APPLY[..], &["--filename", &folder]].concat()).await?;
+            kubectl.apply_from("--filename", &folder).await?;
         }
         let all = ["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"];
         kubectl.run(&all).await?;
         let namespace = json!({ "apiVersion": "v1", "kind": "Namespace",
                                 "metadata": { "name": SYSTEM } });
-        let apply = [&APPLY[..], &["--filename", "-"]].concat();
-        kubectl.run_with(&apply, &namespace.to_string()).await?;
-        Ok(())
+        kubectl.apply(&[namespace]).await
     }
 
     /// Istio's objects are validated by istiod before they are kept, as in any cluster.
@@ -58,8 +53,6 @@ impl Cluster {
                 "sideEffects": "None",
             }],
         });
-        let apply = [&APPLY[..], &["--filename", "-"]].concat();
-        kubectl.run_with(&apply, &object.to_string()).await?;
-        Ok(())
+        kubectl.apply(&[object]).await
     }
 }

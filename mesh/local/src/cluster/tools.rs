@@ -1,6 +1,5 @@
 //! The programs of a cluster, built once into a cache that all checkouts share.
 
-use std::env;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -12,7 +11,7 @@ use tokio::process::Command;
 
 use super::envoy;
 use super::modules::{BOOTSTRAP, Copy, DEFINITIONS, MODULES, Module, Program};
-use crate::{Progress, servers};
+use crate::{Home, Progress, servers};
 
 const WAY_OUT: &str = "install Go 1.26 or newer from https://go.dev/dl, and put `go` on PATH";
 
@@ -71,15 +70,12 @@ impl Tools {
         program.is_file().then_some(program)
     }
 
-    /// The folder `name` of the user's cache.
+    /// Where they are kept for all checkouts.
     ///
     /// # Errors
-    /// The environment does not say where that is.
-    pub fn cache_of_user(name: &str) -> Result<PathBuf> {
-        let set = |name: &str| env::var_os(name).filter(|it| !it.is_empty()).map(PathBuf::from);
-        let cache = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
-        let cache = cache.context("neither XDG_CACHE_HOME nor HOME says where to keep programs")?;
-        Ok(cache.join(name))
+    /// The environment does not say where the user's cache is.
+    pub fn cache_of_user() -> Result<PathBuf> {
+        Home::cache_of_user("cluster")
     }
 
     /// One of the programs, such as `kubectl`.

@@ -62,9 +62,13 @@ impl Platform {
     /// # Panics
     /// If the platform has no such replica.
     pub fn replica(&self, name: &str, replica: u32) -> &ServiceProcess {
-        let mut services = self.services.iter();
-        let found = services.find(|process| process.name() == name && process.number() == replica);
+        let found = self.replicas(name).find(|process| process.number() == replica);
         found.unwrap_or_else(|| panic!("this platform has no {name} {replica}"))
+    }
+
+    /// All replicas of a service, the first one first.
+    pub fn replicas(&self, name: &str) -> impl Iterator<Item = &ServiceProcess> {
+        self.services.iter().filter(move |process| process.name() == name)
     }
 
     /// All processes, callees before their callers.

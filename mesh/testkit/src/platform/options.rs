@@ -41,6 +41,12 @@ impl PlatformOptions {
         self
     }
 
+    /// Two processes of each service: one answers while the other is replaced.
+    pub fn two_of_each(self) -> PlatformOptions {
+        let services = self.services.clone();
+        services.iter().fold(self, |options, service| options.replicas(service, 2))
+    }
+
     /// An environment variable for one service, or for one replica of it: `orders.1`. It is set
     /// again at every restart: arm crash points with
     /// [`ServiceProcess::arm`](super::ServiceProcess::arm) instead.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use mesh_local::{Signal, Supervised, http, tail};
 use serde_json::Value;
 
+use super::DRAINING;
 use crate::{eventually, patience};
 
 /// One replica of a service.
@@ -72,6 +73,18 @@ impl ServiceProcess {
     /// Starts a process that was taken down.
     pub fn up(&self) {
         self.process.up();
+    }
+
+    /// Replaces it as a rollout does: lets it drain (SIGTERM), does `meanwhile` what has to be done while it
+    /// is away, starts it again and waits until it is ready.
+    ///
+    /// # Panics
+    /// If it does not become ready, with the end of its log.
+    pub async fn replace(&self, meanwhile: impl FnOnce()) {
+        self.process.down(Signal::TERM, DRAINING).await;
+        meanwhile();
+        self.up();
+        self.ready().await;
     }
 
     /// Stops it where it is (SIGSTOP): it keeps its connections and locks.

@@ -8,6 +8,7 @@ use shop::{
     catalog::v1 as proto,
     common::v1 as common,
     money::{self, Money},
+    sku,
 };
 
 use super::{PageOf, key, name, optional_uuid, page, seen, timestamp};
@@ -220,7 +221,7 @@ fn sku(fields: &mut Fields, text: &str) -> Option<Sku> {
 }
 
 fn refuse_sku(fields: &mut Fields, field: &str) {
-    fields.refuse(field, "SKU_MALFORMED", "must be 1 to 40 of A-Z, 0-9 and '-'");
+    fields.refuse(field, sku::MALFORMED, sku::FORM);
 }
 
 fn finish<T>(fields: Fields, value: Option<T>) -> Result<T, Invalid> {

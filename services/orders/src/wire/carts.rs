@@ -2,7 +2,7 @@
 
 use mesh_log::requests::{Key, digest};
 use mesh_rpc::{Fields, Invalid};
-use shop::orders::v1 as proto;
+use shop::{orders::v1 as proto, sku};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -112,9 +112,8 @@ fn cart_lines(fields: &mut Fields, lines: &[proto::CartLine]) -> Vec<CartLine> {
 }
 
 fn sku(fields: &mut Fields, field: &str, given: &str) -> String {
-    let is_sku = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '-';
-    if !(1..=40).contains(&given.len()) || !given.chars().all(is_sku) {
-        fields.refuse(field, "SKU_MALFORMED", "must be 1 to 40 of A-Z, 0-9 and '-'");
+    if !sku::is_sku(given) {
+        fields.refuse(field, sku::MALFORMED, sku::FORM);
     }
     given.to_owned()
 }

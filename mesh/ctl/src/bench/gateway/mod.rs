@@ -27,7 +27,7 @@ use super::usage_with_children;
 use clients::Client;
 use door::Gateway;
 pub use report::{Asked, Figures, Report, Row, Streams};
-use ways::{Doors, Round, Turn, Way};
+use ways::{Round, Targets, Turn, Way};
 
 /// Fewer rounds of each way have no median worth the name.
 const MIN_ROUNDS: u32 = 7;
@@ -73,16 +73,16 @@ pub async fn run(
         let sku = &clients::product(gateway).await.context("the shop's gateway")?;
         let peer = peer(envoy, folder, catalog).await?;
         let envoy = peer.as_ref().map(Transcoder::at);
-        let doors = Doors { sku, service: catalog, gateway, envoy };
-        rows.extend(compare(options, Asked::Catalog, &doors, &mut step).await?);
+        let targets = Targets { sku, service: catalog, gateway, envoy };
+        rows.extend(compare(options, Asked::Catalog, &targets, &mut step).await?);
     }
     step("starting a gateway".to_owned());
     let behind = service::serve().await?;
     let gateway = Gateway::start(behind, folder, serve).await?;
     let peer = peer(envoy, folder, behind).await?;
     let envoy = peer.as_ref().map(Transcoder::at);
-    let doors = Doors { sku: service::SKU, service: behind, gateway: gateway.at, envoy };
-    rows.extend(compare(options, Asked::AtOnce, &doors, &mut step).await?);
+    let targets = Targets { sku: service::SKU, service: behind, gateway: gateway.at, envoy };
+    rows.extend(compare(options, Asked::AtOnce, &targets, &mut step).await?);
     drop(peer);
     step(format!("{} open streams", options.streams));
     let streams = held(&gateway, options.streams).await?;
@@ -93,13 +93,13 @@ pub async fn run(
 async fn compare(
     options: &Options,
     asked: Asked,
-    doors: &Doors<'_>,
+    targets: &Targets<'_>,
     step: &mut impl FnMut(String),
 ) -> Result<Vec<Row>> {
     let mut rows = Vec::with_capacity(options.callers.len());
     for &count in &options.callers {
         let (s, seconds) = (if count == 1 { "" } else { "s" }, options.time.as_secs());
-        let ways = doors.callers(count)?;
+        let ways = targets.callers(count)?;
         step(format!("{asked}: {count} caller{s} for {seconds} s, {} ways in turn", ways.len()));
         rows.push(Row::new(asked, count, &in_turn(ways, options.time).await?));
     }

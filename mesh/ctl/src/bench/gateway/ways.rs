@@ -21,14 +21,14 @@ pub(super) enum Way {
 
 /// Whom to ask, and where.
 #[derive(Clone, Debug)]
-pub(super) struct Doors<'a> {
+pub(super) struct Targets<'a> {
     pub sku: &'a str,
     pub service: SocketAddr,
     pub gateway: SocketAddr,
     pub envoy: Option<SocketAddr>,
 }
 
-impl Doors<'_> {
+impl Targets<'_> {
     /// So many callers for each way that there is.
     pub fn callers(&self, count: usize) -> Result<Vec<(Way, Vec<Client>)>> {
         let mut ways = vec![

@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
+
+use crate::git::run;
 
 /// Files that differ, and what of them says which crates are used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,15 +39,4 @@ pub fn since(root: &Path, revision: &str) -> Result<Change> {
     let lock_before = run(root, &["show", &format!("{tree}:{}", super::LOCK)]).unwrap_or_default();
     let lock_now = fs::read_to_string(root.join(super::LOCK)).context(super::LOCK)?;
     Ok(Change { files, lock_before, lock_now })
-}
-
-fn run(root: &Path, arguments: &[&str]) -> Result<String> {
-    let mut command = Command::new("git");
-    command.arg("-C").arg(root).args(arguments);
-    let output = command.output().context("git cannot be run")?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        bail!("`git {}` says: {said}", arguments.join(" "));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
