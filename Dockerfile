@@ -5,9 +5,10 @@
 #   docker build --target service --build-arg SERVICE=orders --tag shopmesh/orders:dev .
 #   docker build --target meshctl --tag shopmesh/meshctl:dev .
 #
-# `docker compose build` makes all that compose.yaml names.
+# `docker compose build` makes all that compose.yaml names. Names of other images say their registry: Podman
+# takes no shorter ones.
 
-FROM rust:1.95.0-bookworm AS build
+FROM docker.io/library/rust:1.95.0-bookworm AS build
 WORKDIR /shopmesh
 COPY . .
 # Crates and what was compiled of them outlive a change of the sources: a cache that no image holds.
@@ -38,10 +39,10 @@ COPY --from=build --chown=65532:65532 /empty /keys
 ENTRYPOINT ["/meshctl"]
 
 # Somebody else's programs, made to run as nobody: each is given a folder of its own.
-FROM nats:2.15.1-alpine AS nats
+FROM docker.io/library/nats:2.15.1-alpine AS nats
 COPY --from=build --chown=65532:65532 /empty /data
 USER 65532:65532
 
-FROM victoriametrics/victoria-logs:v1.52.1 AS logs
+FROM docker.io/victoriametrics/victoria-logs:v1.52.1 AS logs
 COPY --from=build --chown=65532:65532 /empty /data
 USER 65532:65532

@@ -11,7 +11,11 @@ use std::{
 
 use futures::future::join_all;
 use mesh_local::{Identity, Signal};
-use mesh_testkit::{eventually, program, programs};
+use mesh_testkit::{
+    eventually,
+    image::{Added, Image},
+    program, programs,
+};
 use serde_json::Value;
 use tonic::Code;
 
@@ -61,7 +65,15 @@ async fn called<T>(lab: &Lab, meanwhile: impl Future<Output = T>) -> (T, Seen) {
 
 /// The words of a walk whose steps last this long.
 fn walk<'a>(binary: &'a str, hold: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    let new = ["canary", SERVICE, "--binary", binary, "--version", NEW, "--json"];
+    walk_of(["--binary", binary, "--version", NEW], hold, more)
+}
+
+fn walk_of<'a, const N: usize>(
+    what: [&'a str; N],
+    hold: &'a str,
+    more: &[&'a str],
+) -> Vec<&'a str> {
+    let new = [&["canary", SERVICE, "--json"], &what[..]].concat();
     let pace = ["--hold", hold, "--min-calls", "30", "--patience", "60s"];
     [&new[..], &pace, more].concat()
 }
@@ -78,6 +90,15 @@ fn said(output: &Output) -> String {
 
 async fn real() -> String {
     program(SERVICE).await.display().to_string()
+}
+
+/// An image of the real one, which is called as the new version is.
+async fn image(lab: &Lab) -> String {
+    let (real, path) = (fs::read(real().await).unwrap(), lab.home.path("catalog.tar"));
+    let system = Image::running("/service", NEW).with(&[Added::File("etc/os-release", b"")]);
+    let whole = system.and_then(|it| it.with(&[Added::File("service", &real)])).unwrap();
+    whole.write(&path).unwrap();
+    path.display().to_string()
 }
 
 /// A program that is the real one with a fault.
@@ -140,10 +161,14 @@ pub async fn what_cannot_be_walked_is_refused(lab: &Lab) -> String {
 }
 
 pub async fn a_good_version_takes_over_and_no_call_fails(lab: &Lab) -> String {
-    let real = real().await;
-    let (output, seen) = called(lab, lab.tries(&walk(&real, "1s", &[]))).await;
+    // By its image, whose tag is what it is called.
+    let image = image(lab).await;
+    let words = walk_of(["--image", &image], "1s", &[]);
+    let (output, seen) = called(lab, lab.tries(&words)).await;
     let told = report(&output);
     assert!(output.status.success() && told["done"] == true, "{}", said(&output));
+    assert_eq!(told["version"], NEW);
+    fs::remove_file(&image).unwrap();
     assert_eq!(seen.failed, 0, "of {} calls", seen.calls);
     let steps: Vec<_> = told["steps"].as_array().unwrap().iter().map(|it| &it["percent"]).collect();
     assert_eq!(steps, [1, 5, 25, 50, 100]);
@@ -155,7 +180,7 @@ pub async fn a_good_version_takes_over_and_no_call_fails(lab: &Lab) -> String {
     assert_eq!(reached_version(&processes, NEW).await - before, 100);
     lab.run(&["status"]).await;
 
-    let again = lab.tries(&walk(&real, "1s", &[])).await;
+    let again = lab.tries(&walk(&real().await, "1s", &[])).await;
     assert!(said(&again).contains("v3 has taken over: `"), "{}", said(&again));
     let (_, undone) = called(lab, lab.run(&["canary", SERVICE, "--abort"])).await;
     assert_eq!(undone.failed, 0, "of {} calls", undone.calls);

@@ -24,6 +24,9 @@ fn every_image_is_made_of_exact_versions_and_runs_as_nobody() {
     let text = fs::read_to_string(workspace().join("Dockerfile")).unwrap();
     for (name, base) in &stages {
         let is_stage = stages.iter().any(|(other, _)| other == base);
+        // Docker would take a shorter name for one of docker.io, Podman asks of which registry it is.
+        let registry = base.split('/').next().unwrap();
+        assert!(is_stage || registry.contains('.'), "{name}: {base} names no registry");
         let tag = base.split_once(':').map_or("", |(_, tag)| tag);
         let exact = tag.contains("@sha256:") || tag.chars().filter(|c| *c == '.').count() >= 2;
         assert!(is_stage || exact, "{name}: {base} is whatever it is today");
@@ -34,7 +37,8 @@ fn every_image_is_made_of_exact_versions_and_runs_as_nobody() {
     }
     let toolchain = fs::read_to_string(workspace().join("rust-toolchain.toml")).unwrap();
     let rust = toolchain.split("channel = \"").nth(1).unwrap().split('"').next().unwrap();
-    assert!(text.contains(&format!("FROM rust:{rust}-")), "the compiler is not {rust}");
+    let compiler = format!("FROM docker.io/library/rust:{rust}-");
+    assert!(text.contains(&compiler), "the compiler is not {rust}");
 }
 
 #[test]

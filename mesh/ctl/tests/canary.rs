@@ -1,6 +1,10 @@
 //! `canary` where nothing can be walked: it is said before anything is done. With a shop behind sidecars,
 //! see `tests/by_traffic/rollout.rs`.
 
+use std::path::Path;
+
+use mesh_testkit::image::{Added, Image};
+
 use crate::shop::Shop;
 
 fn refused(shop: &Shop, arguments: &[&str]) -> String {
@@ -18,7 +22,11 @@ fn what_is_no_walk_is_refused_before_anything_is_looked_for() {
 
     for (arguments, why) in [
         (vec!["nobody", "--binary", "/bin/sh"], "there is no service `nobody`"),
-        (vec!["orders"], "--binary <PROGRAM>"),
+        (vec!["orders"], "<--binary <PROGRAM>|--image <REF>|--abort>"),
+        (with(&["--image", "orders:v2"]), "cannot be used with"),
+        (vec!["orders", "--image", "orders:v2", "--abort"], "cannot be used with"),
+        (vec!["orders", "--image", "/no/such"], "because there is no /no/such"),
+        (vec!["orders", "--image", "/etc/passwd"], "/etc/passwd is no tar"),
         (vec!["orders", "--binary", "/no/such"], "there is no /no/such"),
         (vec!["orders", "--binary", "/etc/passwd"], "/etc/passwd is no program that can be run"),
         (with(&["--version", "v1"]), "orders v1 takes calls already"),
@@ -35,6 +43,25 @@ fn what_is_no_walk_is_refused_before_anything_is_looked_for() {
     ] {
         let said = refused(&shop, &arguments);
         assert!(said.contains(why), "{arguments:?}: {said}");
+    }
+}
+
+/// What an image is called is what the version is called, unless something else is said.
+#[test]
+fn an_image_is_looked_into_before_the_shop_is_looked_for() {
+    let shop = Shop::bare("canary-image");
+    let path = shop.home.path("it.tar").display().to_string();
+    for (tag, more, why) in [
+        ("v2", &[][..], "nothing is up here"),
+        ("v1", &[], "orders v1 takes calls already"),
+        ("v1", &["--version", "v2"], "nothing is up here"),
+        // No version can be called so: the next one is meant.
+        ("V_1.0", &[], "nothing is up here"),
+    ] {
+        let image = Image::running("/orders", tag).with(&[Added::File("orders", b"")]).unwrap();
+        image.write(Path::new(&path)).unwrap();
+        let said = refused(&shop, &[&["orders", "--image", &path], more].concat());
+        assert!(said.contains(why), "{tag} {more:?}: {said}");
     }
 }
 

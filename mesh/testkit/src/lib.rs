@@ -13,6 +13,7 @@ mod database;
 mod eventually;
 pub mod fuzz;
 mod hearing;
+pub mod image;
 mod isolated;
 pub mod nameserver;
 mod paths;

@@ -4,12 +4,14 @@
 mod back;
 mod fleet;
 mod hold;
+mod image;
 mod report;
 mod shop;
 mod walk;
 
 pub use back::put_back;
 pub use hold::{Hold, Record};
+pub use image::Image;
 pub use report::{Hurt, Report, Step, Why};
 pub use shop::Shop;
 pub use walk::{Pace, Walk};

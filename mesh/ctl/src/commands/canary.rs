@@ -1,15 +1,17 @@
 //! `canary`: a new version of a service takes over step by step, or is put back.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use mesh_local::{Indicator, Progress};
+use clap::ArgGroup;
+use mesh_local::{Home, Indicator, Progress};
 use meshctl::rollout::{Routes, Rules, Steps};
 
 use super::{Ending, audit::duration};
-use crate::canary::{Hold, Pace, Record, Report, Shop, Step, Walk, put_back};
+use crate::canary::{Hold, Image, Pace, Record, Report, Shop, Step, Walk, put_back};
 use crate::output::{self, Tone};
 use crate::platform::is_program;
 use crate::project::Project;
@@ -17,14 +19,18 @@ use crate::state::State;
 
 /// What takes over, and how.
 #[derive(Debug, clap::Args)]
-#[command(after_help = crate::help::CANARY)]
+#[command(after_help = crate::help::CANARY, group(ArgGroup::new("what").required(true)))]
 pub struct Args {
     /// The service.
     service: String,
     /// The program of the new version.
-    #[arg(long, value_name = "PROGRAM", required_unless_present = "abort")]
+    #[arg(long, value_name = "PROGRAM", group = "what")]
     binary: Option<PathBuf>,
-    /// What the new version is called [default: v2, or the one after the newest that is declared].
+    /// The image of the new version: what docker or podman knows, or a path to an archive of it.
+    #[arg(long, value_name = "REF", group = "what")]
+    image: Option<String>,
+    /// What the new version is called [default: the image's tag, or the one after the newest that is
+    /// declared, such as v2].
     #[arg(long)]
     version: Option<String>,
     /// How many of a hundred calls the new version is given, one step after the other.
@@ -50,32 +56,76 @@ pub struct Args {
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     wait: Duration,
     /// Put back what a walk that was killed has left, or undo one that is finished.
-    #[arg(long, conflicts_with_all = ["binary", "version", "steps", "hold", "min_calls", "patience",
-          "max_error_ratio", "max_slower", "wait"])]
+    #[arg(long, group = "what", conflicts_with_all = ["version", "steps", "hold", "min_calls",
+          "patience", "max_error_ratio", "max_slower", "wait"])]
     abort: bool,
     /// Print JSON and nothing else.
     #[arg(long)]
     json: bool,
 }
 
+/// What takes over.
+enum New {
+    Binary(PathBuf),
+    Image(Image),
+}
+
+impl New {
+    async fn find(args: &Args) -> Result<New> {
+        match (&args.binary, &args.image) {
+            (Some(binary), _) => Ok(New::Binary(program(binary)?)),
+            (None, Some(image)) => Ok(New::Image(Image::find(image).await?)),
+            (None, None) => bail!("say what takes over: --binary PROGRAM or --image REF"),
+        }
+    }
+
+    fn version(&self) -> Option<&str> {
+        match self {
+            New::Binary(_) => None,
+            New::Image(image) => image.version(),
+        }
+    }
+
+    async fn program(&self, home: &Home, service: &str) -> Result<PathBuf> {
+        match self {
+            New::Binary(program) => Ok(program.clone()),
+            New::Image(image) => image.program(home, service).await,
+        }
+    }
+}
+
+impl fmt::Display for New {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            New::Binary(program) => write!(f, "{}", program.display()),
+            New::Image(image) => write!(f, "{image}"),
+        }
+    }
+}
+
 /// Runs the command. Exits 1 unless the new version has all calls, or, with `--abort`, none.
 pub async fn run(args: Args) -> Result<ExitCode> {
     meshctl::services::check(&args.service)?;
     let project = Project::find()?;
-    let Some(binary) = &args.binary else { return abort(&project, &args).await };
-    let routes = Routes::of_checkout(&args.service, args.version.as_deref())?;
-    let program = program(binary)?;
+    if args.abort {
+        return abort(&project, &args).await;
+    }
+    let new = New::find(&args).await?;
+    let version = args.version.as_deref().or_else(|| new.version());
+    let routes = Routes::of_checkout(&args.service, version)?;
     let rules = rules(&args, &routes)?;
-    let mut ending = Ending::listen()?;
     let shop = Shop::find(&project.home)?;
     let hold = Hold::take(&project.home, &args.service)?;
     free(&shop, &hold, &routes)?;
     shop.is_as_shipped(&routes).await?;
+    // Nothing is applied yet: until here a signal ends it at once.
+    let program = new.program(&project.home, &args.service).await?;
+    let mut ending = Ending::listen()?;
     let (steps, wait) = (args.steps.clone(), args.wait);
     let pace = Pace { steps, hold: args.hold, patience: args.patience, wait };
     let tell: fn(&Step) = if args.json { |_| {} } else { |step| println!("  {step}") };
     if !args.json {
-        begin(&routes, &rules, &program);
+        begin(&routes, &rules, &new);
     }
     let walk = Walk { shop: &shop, hold: &hold, routes: &routes, rules: &rules, pace: &pace, tell };
     let report = walk.go(&program, &mut ending).await?;
@@ -157,9 +207,9 @@ fn rules(args: &Args, routes: &Routes) -> Result<Rules> {
     Ok(Rules { failing, late, slower: args.max_slower, fewest: args.min_calls })
 }
 
-fn begin(routes: &Routes, rules: &Rules, program: &Path) {
+fn begin(routes: &Routes, rules: &Rules, what: &New) {
     let (service, old, new) = (routes.service(), routes.old_version(), routes.new_version());
-    println!("  {service}: from {old} to {new}, {}", program.display());
+    println!("  {service}: from {old} to {new}, {what}");
     println!("  at most {:.2} % of its calls may fail,", rules.failing * 100.0);
     if let Some((bound, share)) = rules.late {
         println!("  {:.2} % take longer than {bound:?},", share * 100.0);

