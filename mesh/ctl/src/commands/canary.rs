@@ -11,7 +11,7 @@ use meshctl::rollout::{Routes, Rules, Steps};
 use super::{Ending, audit::duration};
 use crate::canary::{Hold, Pace, Record, Report, Shop, Step, Walk, put_back};
 use crate::output::{self, Tone};
-use crate::platform::is_program;
+use crate::platform::{applicable, is_program};
 use crate::project::Project;
 use crate::state::State;
 
@@ -66,6 +66,7 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     let routes = Routes::of_checkout(&args.service, args.version.as_deref())?;
     let program = program(binary)?;
     let rules = rules(&args, &routes)?;
+    applicable(&project.root)?;
     let mut ending = Ending::listen()?;
     let shop = Shop::find(&project.home)?;
     let hold = Hold::take(&project.home, &args.service)?;
