@@ -219,7 +219,7 @@ Exit codes: 0 shown, 1 nothing is up, or PostgreSQL does not answer.";
 
 pub const CLUSTER: &str = "\
 Examples:
-  cargo mesh cluster up                        etcd, an API server and istiod, all on loopback
+  cargo mesh cluster up                        etcd, an API server, controllers, istiod: on loopback
   cargo mesh up --istio --detach               the shop in it, each process behind a sidecar
   cargo mesh demo --orders 100
   cargo mesh cluster status --json | jq -r .kubeconfig
