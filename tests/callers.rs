@@ -31,8 +31,8 @@ static SERVICES_ONLY: LazyLock<HashMap<String, String>> = LazyLock::new(|| {
     let found = methods.filter_map(|method| {
         let (_, name) = method.path.split_once('/')?;
         let service = method.path.strip_prefix("shop.")?.split_once('.')?.0;
-        let callers = declared.of(service, name)?.iter().min()?;
-        Some((method.path.to_string(), callers.clone()))
+        let caller = declared.of(service, name)?.into_iter().min()?;
+        Some((method.path.to_string(), caller))
     });
     found.collect()
 });

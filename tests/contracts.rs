@@ -217,7 +217,7 @@ fn what_the_gateway_reaches_lets_nobody_in_for_being_a_service() {
         let callee = all.iter().find(|it| it.service == call.service).unwrap();
         for method in table.methods().filter(|it| callee.serves(it.service())) {
             let name = method.path.rsplit('/').next().unwrap();
-            if call.methods.iter().any(|called| called == name) {
+            if call.methods.include(name) {
                 reached += 1;
                 if method.access.service || method.access.operator {
                     problems.push(format!("{}: is for {}", method.path, method.access));

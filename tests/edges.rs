@@ -7,6 +7,8 @@ use meshctl::{
     services::sources,
 };
 use shop::{
+    catalog::v1::UpdateProductRequest,
+    common::v1::Money,
     orders::v1::OrderState,
     payments::v1::{AuthorizePaymentRequest, CapturePaymentRequest, PaymentState},
     processor::v1::CaptureChargeRequest,
@@ -18,6 +20,7 @@ use shop::{
 };
 
 use crate::{
+    by_traffic::calls::ask_by,
     orders_and_money::{cancel, report},
     shop::{GOOD_CARD, SERVICES, Shop, address, uuid},
 };
@@ -28,7 +31,7 @@ type Seen = BTreeSet<String>;
 /// What every kind of end makes the services say to each other, as they count it themselves.
 #[tokio::test(flavor = "multi_thread")]
 async fn services_call_and_hear_whom_they_declare_and_nobody_else() {
-    let shop = Shop::with_storefront().await;
+    let shop = Shop::with_gateway(|options| options).await;
     let sku = shop.stocked(9).await;
 
     a_parcel_is_lost(&shop, &sku).await;
@@ -36,13 +39,10 @@ async fn services_call_and_hear_whom_they_declare_and_nobody_else() {
     nobody_serves_the_address(&shop, &sku).await;
     a_charge_is_captured_behind_payments(&shop).await;
     pages_are_shown(&shop, &sku).await;
+    what_is_kept_of_a_product_is_forgotten(&shop, &sku).await;
+    let graph = Graph::read(sources()).unwrap();
+    everything_is_asked_for_at_the_door(&shop, &graph).await;
 
-    let mut graph = Graph::read(sources()).unwrap();
-    // Whoever comes in by the gateway decides what it calls: its edges are its bindings, each of which
-    // is tried by its own tests.
-    graph.calls.retain(|edge| edge.from != "gateway");
-    // Whoever hears events as they are published has no consumer that counts them.
-    graph.events.retain(|edge| SERVICES.contains(&edge.to.as_str()));
     assert_eq!(calls_counted(&shop).await, declared(&graph.calls));
     assert_eq!(streams_heard(&shop).await, streams(&graph.events));
     shop.platform.shutdown().await;
@@ -103,6 +103,28 @@ async fn pages_are_shown(shop: &Shop, sku: &str) {
     pages.get_order_page(GetOrderPageRequest { order_id }).await.unwrap();
 }
 
+/// A change is announced, and whoever only listens heeds it.
+async fn what_is_kept_of_a_product_is_forgotten(shop: &Shop, sku: &str) {
+    let price = Some(Money { currency_code: "EUR".to_owned(), units: 7, nanos: 0 });
+    let update = UpdateProductRequest {
+        request_id: uuid(),
+        sku: sku.to_owned(),
+        price,
+        ..Default::default()
+    };
+    shop.catalog().update_product(update).await.unwrap();
+    mesh_testkit::eventually("the change to be heard", async || !heard_live(shop).await.is_empty())
+        .await;
+}
+
+/// Whoever comes in by the gateway decides what it calls: every RPC that it declares, once, by gRPC. What
+/// is behind refuses an empty message, or answers it.
+async fn everything_is_asked_for_at_the_door(shop: &Shop, graph: &Graph) {
+    for name in graph.calls.iter().filter(|edge| edge.from == "gateway").flat_map(|it| &it.names) {
+        _ = ask_by(shop.channel("gateway"), name, &[]).await;
+    }
+}
+
 async fn confirmed(shop: &Shop, sku: &str) -> String {
     let request = shop.order_of(sku, 1, GOOD_CARD).await;
     let id = shop.place(request).await.unwrap().order_id;
@@ -135,13 +157,23 @@ async fn calls_counted(shop: &Shop) -> Seen {
 
 async fn streams_heard(shop: &Shop) -> Seen {
     let heard = counters(shop, "mesh_consumer_handled_total{").await;
-    heard.iter().map(|(service, line)| format!("{} → {service}", label(line, "stream"))).collect()
+    let heard =
+        heard.iter().map(|(service, line)| format!("{} → {service}", label(line, "stream")));
+    heard.chain(heard_live(shop).await).collect()
+}
+
+/// Who hears events as they are published has no consumer that counts them, but a count of what it does
+/// about them: the storefront keeps answers of the catalog's alone.
+async fn heard_live(shop: &Shop) -> Seen {
+    let forgotten = counters(shop, "shop_storefront_cache_forgotten_total{").await;
+    let heard = forgotten.into_iter().filter(|(_, line)| label(line, "why") == "event");
+    heard.map(|(service, _)| format!("catalog → {service}")).collect()
 }
 
 /// The series of this name that have counted something, each with its service.
 async fn counters(shop: &Shop, name: &str) -> Vec<(&'static str, String)> {
     let mut found = Vec::new();
-    for service in SERVICES.iter().chain(&["storefront"]) {
+    for service in SERVICES.iter().chain(&["storefront", "gateway"]) {
         let text = shop.platform.service(service).metrics().await;
         let lines = text.lines().filter(|line| line.starts_with(name) && !line.ends_with(" 0"));
         found.extend(lines.map(|line| (*service, line.to_owned())));

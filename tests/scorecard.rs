@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use mesh_local::Declaration;
+use meshctl::{graph::Graph, services::sources};
 
 /// Folders whose pages are read; those of the root are read too.
 const FOLDERS: [&str; 3] = ["docs", "services", "mesh"];
@@ -85,31 +85,17 @@ fn links_lead_somewhere() {
 }
 
 #[test]
-fn the_picture_shows_every_declared_edge_and_no_other() {
+fn the_picture_is_what_the_program_draws() {
     let readme = fs::read_to_string("README.md").unwrap();
-    let picture = readme.split("```mermaid").nth(1).and_then(|rest| rest.split("```").next());
-    let is_name = |c: char| c.is_ascii_lowercase();
-    let name = |text: &str| -> String { text.trim().chars().take_while(|c| is_name(*c)).collect() };
-    let mut shown = BTreeSet::new();
-    for line in picture.expect("README.md has a picture").lines() {
-        for arrow in [" --> ", " -. events .-> "] {
-            if let Some((from, to)) =
-                line.split_once(arrow).filter(|(from, _)| !from.contains("(("))
-            {
-                shown.insert(format!("{}{arrow}{}", name(from), name(to)));
-            }
-        }
-    }
-    let mut declared = BTreeSet::new();
-    for service in files(Path::new("services")) {
-        let text = fs::read_to_string(service.join("mesh.toml")).unwrap();
-        let Declaration { service, calls, subscribes, .. } = Declaration::parse(&text).unwrap();
-        declared.extend(calls.iter().map(|call| format!("{service} --> {}", call.service)));
-        let heard =
-            subscribes.iter().map(|heard| format!("{} -. events .-> {service}", heard.stream));
-        declared.extend(heard);
-    }
-    assert_eq!(shown, declared);
+    let picture = readme.split("```mermaid\n").nth(1).and_then(|rest| rest.split("```").next());
+
+    let drawn = Graph::read(sources()).unwrap().mermaid().unwrap();
+
+    assert_eq!(
+        picture.unwrap(),
+        drawn,
+        "put what `cargo mesh graph --mermaid` says into README.md"
+    );
 }
 
 /// Whether a file that is compiled has a test of this name.

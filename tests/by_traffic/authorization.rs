@@ -126,7 +126,7 @@ pub fn allowed() -> BTreeSet<Pair> {
             let named = rpcs().into_iter().filter(|rpc| {
                 let name = rpc.path.rsplit('/').next().unwrap();
                 let service = rpc.path.split_once('/').unwrap().0;
-                callee.serves(service) && call.methods.iter().any(|it| it == name)
+                callee.serves(service) && call.methods.include(name)
             });
             let paths = named.map(|rpc| rpc.path);
             pairs.extend(paths.map(|path| (who.clone(), call.service.clone(), path)));

@@ -7,7 +7,7 @@ use futures::{FutureExt as _, future::LocalBoxFuture};
 use serde_json::Value;
 
 use super::{
-    authorization, drain, faults, lab::Lab, plane, pools, refusals, rollout, sides, spread,
+    authorization, drain, faults, lab::Lab, plane, pools, refusals, rollout, shipped, sides, spread,
 };
 
 /// What is claimed, and what shows it: it tells what was measured.
@@ -23,39 +23,57 @@ macro_rules! claim {
 }
 
 const CLAIMS: &[Claim] = &[
-    claim!("orders flow, and the audit is clean", orders_flow),
-    claim!("plaintext is refused", refusals::plaintext_is_refused_by_every_process),
+    claim!("orders flow", orders_flow),
+    claim!("mTLS: plaintext is refused", refusals::plaintext_is_refused_by_every_process),
     claim!(
-        "every caller and RPC: if and only if it is declared",
+        "authorization: every caller and RPC",
         authorization::every_pair_is_let_through_if_and_only_if_it_is_declared
     ),
-    claim!("a bad token is refused", refusals::a_bad_token_is_refused_where_the_world_comes_in),
-    claim!("a canary by weight and header", spread::weights_and_the_header_choose_the_version),
-    claim!("a weight is changed", spread::a_changed_weight_is_in_force_at_once_and_no_call_fails),
     claim!(
-        "blue and green, there and back",
+        "end user: a bad token is refused",
+        refusals::a_bad_token_is_refused_where_the_world_comes_in
+    ),
+    claim!("canary: by weight and header", spread::weights_and_the_header_choose_the_version),
+    claim!(
+        "canary: a weight is changed",
+        spread::a_changed_weight_is_in_force_at_once_and_no_call_fails
+    ),
+    claim!(
+        "blue-green: there and back",
         spread::all_calls_are_led_to_another_version_and_back_and_none_fails
     ),
-    claim!("a user stays on one side", sides::a_user_stays_on_one_side),
-    claim!("a pool is full", pools::calls_beyond_a_pool_are_refused_at_once_and_others_go_on),
-    claim!("processes are replaced", drain::processes_are_replaced_and_no_call_fails),
+    claim!("canary: a user stays on one side", sides::a_user_stays_on_one_side),
+    claim!("pool bounds", pools::calls_beyond_a_pool_are_refused_at_once_and_others_go_on),
+    claim!("drain: processes are replaced", drain::processes_are_replaced_and_no_call_fails),
+    claim!("faults", faults::faults_reach_the_application_with_the_codes_that_it_knows),
     claim!(
-        "faults are injected",
-        faults::faults_reach_the_application_with_the_codes_that_it_knows
+        "mirror: what is copied changes nothing twice",
+        spread::what_is_copied_changes_nothing_twice
     ),
-    claim!("copies of calls", spread::what_is_copied_changes_nothing_twice),
-    claim!("a walk that cannot be is refused", rollout::what_cannot_be_walked_is_refused),
-    claim!("a good version takes over", rollout::a_good_version_takes_over_and_no_call_fails),
-    claim!("a failing version is put back", rollout::a_version_that_fails_is_put_back),
-    claim!("a slow version is put back", rollout::a_version_that_is_slow_is_put_back),
-    claim!("a walk that ends early", rollout::a_walk_that_is_ended_early_leaves_nothing),
-    claim!("certificates are replaced", plane::a_certificate_is_replaced_and_no_call_fails),
-    claim!("one repeats", faults::one_of_the_two_repeats_and_not_the_other),
-    claim!("istiod is away", plane::calls_go_on_without_istiod_and_it_is_heeded_when_it_is_back),
+    claim!("rollout: what cannot be walked is refused", rollout::what_cannot_be_walked_is_refused),
     claim!(
-        "a failing process is ejected",
-        faults::a_process_that_fails_is_left_alone_until_it_is_well
+        "rollout: a good version takes over",
+        rollout::a_good_version_takes_over_and_no_call_fails
     ),
+    claim!("rollout: a failing version is put back", rollout::a_version_that_fails_is_put_back),
+    claim!("rollout: a slow version is put back", rollout::a_version_that_is_slow_is_put_back),
+    claim!("rollout: a walk that ends early", rollout::a_walk_that_is_ended_early_leaves_nothing),
+    claim!(
+        "mTLS: a caller's certificate is replaced",
+        plane::a_callers_certificate_is_replaced_and_no_call_fails
+    ),
+    claim!(
+        "mTLS: a callee's certificate is replaced",
+        plane::a_callees_certificate_is_replaced_and_no_call_fails
+    ),
+    claim!("one enforcer", faults::one_of_the_two_repeats_and_not_the_other),
+    claim!(
+        "ejected control plane",
+        plane::calls_go_on_without_istiod_and_it_is_heeded_when_it_is_back
+    ),
+    claim!("outlier detection", faults::a_process_that_fails_is_left_alone_until_it_is_well),
+    // The last one: what the others have changed is put back.
+    claim!("every manifest is as shipped", shipped::what_is_there_is_what_is_shipped),
 ];
 
 #[tokio::test(flavor = "multi_thread")]

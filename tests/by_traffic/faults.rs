@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use mesh_local::http;
+use mesh_policy::values::Retry;
 use mesh_rpc::timeout_request;
 use mesh_testkit::eventually;
 use serde_json::json;
@@ -12,10 +14,17 @@ use shop::catalog::v1::{
 use tonic::Code;
 
 use super::{
-    calls::{CHEAP, Line, reached, reached_version},
+    calls::{CHEAP, Line, ask_by, reached, reached_version, stack},
     lab::Lab,
+    probe::Probe,
 };
 use crate::network::stand_in::StandIn;
+
+/// What Envoy counts of calls that it has aborted on purpose; Istio has it keep few counts.
+const COUNTED: (&str, &str) = (
+    "ISTIO_METAJSON_ANNOTATIONS",
+    r#"{"ANNOTATIONS":{"sidecar.istio.io/statsInclusionSuffixes":"aborts_injected"}}"#,
+);
 
 /// Whatever is behind it: only its name is of interest.
 type Contract = CatalogServiceServer<()>;
@@ -29,6 +38,7 @@ pub async fn faults_reach_the_application_with_the_codes_that_it_knows(lab: &Lab
     let codes = line.many(200, &[]).await;
     assert_eq!(codes.of(Code::Unavailable), 200, "{codes:?}");
     assert_eq!(reached_version(&processes, "v1").await, before, "no call went on");
+    let (failed, count) = repeated(lab).await;
 
     lab.route("catalog", "fault = { delay = { milliseconds = 1000, percent = 100 } }").await;
     eventually("calls to come late, and well", async || line.ask(CHEAP).await.is_ok()).await;
@@ -45,7 +55,50 @@ pub async fn faults_reach_the_application_with_the_codes_that_it_knows(lab: &Lab
 
     lab.as_shipped("catalog").await;
     eventually("calls to be as before", async || line.many(20, &[]).await.failed() == 0).await;
-    "abort is UNAVAILABLE, delay is DEADLINE_EXCEEDED".to_owned()
+    format!(
+        "abort is UNAVAILABLE, after {} attempts; of half of all attempts {failed} of {count} calls \
+         fail; delay is DEADLINE_EXCEEDED",
+        Retry::default().attempts
+    )
+}
+
+/// Aborts of all calls and of half of them, met by our own stack: it has as many attempts as it is told,
+/// and what it repeats goes well. How many calls failed of the latter.
+async fn repeated(lab: &Lab) -> (u64, u64) {
+    const STACKS: u64 = 4;
+    /// No more than a stack's budget is for.
+    const CALLS: u64 = 50;
+    let caller = Probe::start_with(lab, 22, "shop", "gateway", &[COUNTED]).await;
+    let aborted = async || {
+        let (_, text) = http::request(caller.admin, "GET", "/stats?filter=aborts_injected").await?;
+        let counts = text.lines().filter_map(|line| line.rsplit_once(": ")?.1.parse::<u64>().ok());
+        std::io::Result::Ok(counts.sum::<u64>())
+    };
+    let plain = caller.line("catalog");
+    eventually("aborts of its calls", async || plain.ask(CHEAP).await.is_err()).await;
+    let (before, always) = (aborted().await.unwrap(), stack("catalog", caller.calls));
+    for _ in 0..5 {
+        let status = ask_by(always.clone(), CHEAP, &[]).await.unwrap_err();
+        assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    }
+    let attempts = aborted().await.unwrap() - before;
+    assert_eq!(attempts, 5 * u64::from(Retry::default().attempts));
+
+    lab.route("catalog", "fault = { abort_percent = 50 }").await;
+    eventually("some calls to go well", async || plain.ask(CHEAP).await.is_ok()).await;
+    let alone = plain.many(200, &[]).await.failed();
+    assert!((60..140).contains(&alone), "{alone} of 200 calls fail that nobody repeats");
+    let mut failed = 0;
+    for _ in 0..STACKS {
+        // Each has a budget of its own.
+        let channel = stack("catalog", caller.calls);
+        for _ in 0..CALLS {
+            failed += u64::from(ask_by(channel.clone(), CHEAP, &[]).await.is_err());
+        }
+    }
+    // An eighth of them: three attempts in a row. A half, if nothing were repeated.
+    assert!(failed * 10 < STACKS * CALLS * 3, "{failed} of {} calls", STACKS * CALLS);
+    (failed, STACKS * CALLS)
 }
 
 /// Lets a process' sidecar lead calls elsewhere.

@@ -3,7 +3,7 @@
 
 mod accepted;
 mod authorization;
-mod calls;
+pub mod calls;
 mod claims;
 mod double;
 mod drain;
@@ -16,5 +16,6 @@ mod probe;
 mod refusals;
 mod rollout;
 mod schemas;
+mod shipped;
 mod sides;
 mod spread;

@@ -10,12 +10,16 @@ use mesh_local::{
 };
 use mesh_testkit::eventually;
 use meshctl::generate::cluster::{GRPC, NAMESPACE};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{calls::Line, lab::Lab};
 
 /// The first of the addresses that no process of a shop has.
 const FIRST: u8 = 100;
+const ENTRIES: &str = "workloadentries.networking.istio.io";
+const SIDECARS: &str = "sidecars.networking.istio.io";
+/// By which a process is told from others of its service and version.
+const PROCESS: &str = "shopmesh.dev/process";
 
 /// Somebody with a certificate of the cluster's.
 pub struct Probe {
@@ -73,6 +77,59 @@ impl Probe {
             }),
         ])
         .await;
+        Self::launch(lab, workload, more).await
+    }
+
+    /// Takes the place of a process of a service, which goes on: calls that would come to it come by this
+    /// sidecar instead. `leave` undoes it.
+    pub async fn in_place_of(
+        lab: &Lab,
+        number: u8,
+        process: &str,
+        more: &[(&str, &str)],
+    ) -> (Self, InPlace) {
+        let name = format!("probe-{number}");
+        let kubectl = lab.kubectl();
+        let get = async |kind: &str| {
+            let mut known = kubectl.get(&[kind, process, "--namespace", NAMESPACE]).await.unwrap();
+            known["metadata"] = json!({ "name": process, "namespace": NAMESPACE });
+            known
+        };
+        let (was, mut sidecar) = (get(ENTRIES).await, get(SIDECARS).await);
+        let mut entry = was.clone();
+        let network = lab.cluster.network();
+        let (called, calls) = (network.called(FIRST + number), network.calls(FIRST + number));
+        entry["spec"]["address"] = json!(called.to_string());
+        sidecar["spec"]["ingress"][0]["bind"] = json!(called.to_string());
+        sidecar["spec"]["egress"][0]["bind"] = json!(calls.to_string());
+        let mut labels = entry["spec"]["labels"].as_object().unwrap().clone();
+        labels.insert(PROCESS.to_owned(), json!(name));
+        entry["spec"]["labels"] = json!(labels);
+        labels.remove("security.istio.io/tlsMode");
+        sidecar["spec"]["workloadSelector"] = json!({ "labels": labels });
+        for object in [&mut entry, &mut sidecar] {
+            object["metadata"]["name"] = json!(name);
+        }
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let labels = labels.iter().map(|(name, value)| (name.clone(), text(value))).collect();
+        let workload = Workload {
+            name: name.clone(),
+            namespace: NAMESPACE.to_owned(),
+            account: text(&entry["spec"]["serviceAccount"]),
+            labels,
+            number: FIRST + number,
+        };
+        lab.apply(&[sidecar]).await;
+        let probe = Self::launch(lab, workload, more).await;
+        lab.apply(&[entry]).await;
+        kubectl.run(&["delete", ENTRIES, process, "--namespace", NAMESPACE]).await.unwrap();
+        (probe, InPlace { name, was })
+    }
+
+    /// Starts a sidecar of which everything but itself is there.
+    async fn launch(lab: &Lab, workload: Workload, more: &[(&str, &str)]) -> Self {
+        let Workload { name, namespace, account, number, .. } = workload.clone();
+        let calls = SocketAddr::from((lab.cluster.network().calls(number), GRPC));
         let dir = lab.cluster.dir().join("sidecars").join(&name);
         // istiod tells each namespace whom to trust a moment after it was made.
         let Sidecar { mut spec, admin } =
@@ -94,19 +151,37 @@ impl Probe {
             let file = PidFile { process, keeper: None, interrupt: false };
             file.write(&run.join(format!("{name}-envoy.pid"))).unwrap();
         }
-        Self {
-            namespace: namespace.to_owned(),
-            account: account.to_owned(),
-            calls,
-            admin,
-            agent,
-            envoy,
-        }
+        Self { namespace, account, calls, admin, agent, envoy }
+    }
+
+    /// The serial number of its certificate; none while it has none.
+    pub async fn certificate(&self) -> Option<String> {
+        let (_, text) = http::request(self.admin, "GET", "/certs").await.ok()?;
+        let known: Value = serde_json::from_str(&text).ok()?;
+        let chain = &known["certificates"][0]["cert_chain"][0];
+        Some(chain["serial_number"].as_str()?.to_owned())
     }
 
     /// A line to a service, as this one.
     pub fn line(&self, service: &str) -> Line {
         Line::to(service, self.calls)
+    }
+}
+
+/// A process whose calls come by another sidecar.
+pub struct InPlace {
+    name: String,
+    was: Value,
+}
+
+impl InPlace {
+    /// Its own has them again.
+    pub async fn leave(self, lab: &Lab) {
+        lab.apply(&[self.was]).await;
+        for kind in [ENTRIES, SIDECARS] {
+            let gone = ["delete", kind, &self.name, "--namespace", NAMESPACE];
+            lab.kubectl().run(&gone).await.unwrap();
+        }
     }
 }
 

@@ -16,9 +16,14 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
+use tonic::{Code, Status};
 use uuid::Uuid;
 
+use super::calls::Line;
 use super::lab::{Lab, Process};
+
+/// What needs a user.
+pub const PERSONAL: &str = "shop.orders.v1.OrderQueriesService/ListOrders";
 
 /// What an HTTP/2 client says first (RFC 9113 §3.4), with an empty SETTINGS frame; and an HTTP/1 one.
 const GREETINGS: [&[u8]; 2] = [
@@ -82,18 +87,41 @@ pub async fn a_bad_token_is_refused_where_the_world_comes_in(lab: &Lab) -> Strin
     assert_eq!(ask(None).await.0, StatusCode::OK);
     let (status, said) = ask(Some(&signed(&key, &ours.terms))).await;
     assert_eq!(status, StatusCode::OK, "{said}");
+    let issuer = Terms { audience: ours.terms.audience.clone(), ..Terms::default() };
+    // What the sidecar at the door says of each, and what the application does.
     let refused = [
-        ("no-token".to_owned(), "Jwt is not in the form of"),
-        (FORGED.to_owned(), "Jwks doesn't have key to match"),
-        (signed(&strangers.private(), &ours.terms), "Jwks doesn't have key to match"),
-        (signed(&key, &Terms::default()), "Jwt issuer is not configured"),
-        (signed(&key, &elsewhere), "Audiences in Jwt are not allowed"),
+        ("no-token".to_owned(), "Jwt is not in the form of", "is malformed"),
+        (FORGED.to_owned(), "Jwks doesn't have key to match", "is not signed with EdDSA"),
+        (
+            signed(&strangers.private(), &ours.terms),
+            "Jwks doesn't have key to match",
+            "nobody here knows the key that signed the token",
+        ),
+        (signed(&key, &issuer), "Jwt issuer is not configured", "is from another issuer"),
+        (signed(&key, &elsewhere), "Audiences in Jwt are not allowed", "is for another audience"),
     ];
-    for (token, why) in &refused {
+    for (token, why, _) in &refused {
         let (status, said) = ask(Some(token)).await;
         // Envoy's words: the application has others.
         assert!(matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN), "{said}");
         assert!(said.starts_with(why), "{said}");
     }
-    format!("{} of {} by the sidecar, a good one passes", refused.len(), refused.len())
+
+    // Behind the door no sidecar looks at tokens, and whoever comes that far is refused all the same.
+    let line = Line::to("orders", lab.door());
+    let ask = async |token: &str| {
+        let bearer = format!("Bearer {token}");
+        line.ask_with(PERSONAL, &[("authorization", &bearer)]).await
+    };
+    // A good one is nobody's who is unknown, whatever else the question lacks.
+    let good = ask(&signed(&key, &ours.terms)).await;
+    let is_unknown = |it: &Status| matches!(it.code(), Code::Unauthenticated | Code::Unavailable);
+    assert!(!good.as_ref().is_err_and(is_unknown), "{good:?}");
+    for (token, _, why) in &refused {
+        let status = ask(token).await.unwrap_err();
+        assert_eq!(status.code(), Code::Unauthenticated, "{status:?}");
+        assert!(status.message().contains(why), "{status:?}");
+    }
+    let count = refused.len();
+    format!("{count} of {count} by the sidecar and by the application; a good one passes")
 }

@@ -106,7 +106,7 @@ fn methods(service: &str) -> usize {
     let called = table.methods().filter(|method| {
         declared.calls.iter().any(|call| {
             let is_its = method.path.starts_with(&format!("shop.{}.v", call.service));
-            is_its && call.methods.iter().any(|name| method.path.ends_with(&format!("/{name}")))
+            is_its && call.methods.include(method.path.rsplit('/').next().unwrap_or_default())
         })
     });
     served.count() + called.count()

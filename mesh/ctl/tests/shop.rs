@@ -44,6 +44,11 @@ impl Shop {
         self.command(arguments).envs(variables.iter().copied()).output().unwrap()
     }
 
+    /// The real program in a folder.
+    pub fn run_at(&self, folder: &Path, arguments: &[&str]) -> Output {
+        self.command(arguments).current_dir(folder).output().unwrap()
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_meshctl"));
         command.args(arguments).env("MESH_HOME", self.home.root()).env("CI", "1");

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::methods::Methods;
 use crate::needs::{self, Bucket, Flag, Secret};
 use crate::objective::{self, Objective};
 use crate::scale::{self, Exposure, Scale};
@@ -79,8 +80,8 @@ struct Written {
 pub struct Call {
     /// The service that is called.
     pub service: String,
-    /// The RPCs.
-    pub methods: Vec<String>,
+    /// The RPCs: `["Do"]`, or `"all"`.
+    pub methods: Methods,
     /// What for.
     pub why: String,
 }

@@ -13,7 +13,7 @@ use meshctl::rollout::{Routes, Rules, Steps};
 use super::{Ending, audit::duration};
 use crate::canary::{Hold, Image, Pace, Record, Report, Shop, Step, Walk, put_back};
 use crate::output::{self, Tone};
-use crate::platform::is_program;
+use crate::platform::{applicable, is_program};
 use crate::project::Project;
 use crate::state::State;
 
@@ -114,6 +114,7 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     let version = args.version.as_deref().or_else(|| new.version());
     let routes = Routes::of_checkout(&args.service, version)?;
     let rules = rules(&args, &routes)?;
+    applicable(&project.root)?;
     let shop = Shop::find(&project.home)?;
     let hold = Hold::take(&project.home, &args.service)?;
     free(&shop, &hold, &routes)?;

@@ -25,7 +25,7 @@ enum Wish {
     /// Builds what is missing, once, and starts nothing.
     #[command(after_help = crate::help::CLUSTER)]
     Build,
-    /// Builds what is missing, and starts etcd, the API server and istiod.
+    /// Builds what is missing, and starts etcd, the API server, controllers and istiod.
     #[command(after_help = crate::help::CLUSTER)]
     Up,
     /// Shows what of it runs, and where.

@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 
 use super::{Ending, audit::duration, supervise};
 use crate::output::{self, Tone};
-use crate::platform::{Claim, Plan, Running, replacements, wait_believed, wait_ready};
+use crate::platform::{Claim, Plan, Running, applicable, replacements, wait_believed, wait_ready};
 use crate::project::Project;
 use crate::seed::{self, Customer, Shop};
 use crate::services;
@@ -75,6 +75,9 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     let Some(claim) = Claim::take_over(home).await? else {
         return already_up(&project, &args).await;
     };
+    if args.istio {
+        applicable(&project.root)?;
+    }
     if args.istio && !Cluster::find(home)?.is_some_and(|cluster| cluster.is_up()) {
         bail!("no cluster is up: `{} cluster up` first", output::program());
     }

@@ -4,6 +4,7 @@
 //! Each kind of output is a module that makes the pages of one folder, or one page among others, and
 //! a line in `OUTPUTS`. Nobody else writes into such a folder: what is not made any more is removed.
 
+mod applied;
 pub mod broker;
 pub mod clients;
 pub mod cluster;
@@ -20,6 +21,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use mesh_local::Declaration;
+
+pub use applied::refuse_unfit;
 
 /// One file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,10 +5,16 @@ use std::fmt::{self, Write as _};
 use super::{Edge, Graph};
 
 impl Graph {
-    /// For Mermaid, which GitHub draws by itself: calls solid, events dotted.
+    /// For Mermaid, which GitHub draws by itself: customers where they come in, calls solid, events
+    /// dotted.
     pub fn mermaid(&self) -> Result<String, fmt::Error> {
         let mut text = "flowchart LR\n".to_owned();
-        for service in &self.services {
+        for door in &self.doors {
+            writeln!(text, "    customer((customer)) --> {door}")?;
+        }
+        let edges = || self.calls.iter().chain(&self.events);
+        let is_alone = |it: &&String| edges().all(|edge| edge.from != **it && edge.to != **it);
+        for service in self.services.iter().filter(is_alone) {
             writeln!(text, "    {service}")?;
         }
         for Edge { from, to, .. } in &self.calls {

@@ -29,7 +29,7 @@ pub struct Finding {
 impl Graph {
     /// Everything unwise about it that declarations show: circles of calls, chains of more than three, a
     /// service that all others need, stores that two services write, and calls that may wait longer than
-    /// anybody waits for their caller.
+    /// whoever says nothing waits for their caller.
     pub fn lint(&self) -> Vec<Finding> {
         let mut findings = self.circles();
         // In a circle every chain has no end.
@@ -180,19 +180,23 @@ impl Graph {
         findings
     }
 
-    /// Calls whose default deadline is beyond the longest that any RPC of the caller may have.
+    /// Calls whose default deadline is beyond the caller's. Which of the caller's RPCs makes a call is
+    /// not declared: it is the longest of their defaults, but for streams', which wait for what happens
+    /// rather than for an answer. Who serves no RPC, such as the door, has none.
     fn late(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         for edge in &self.calls {
             let own = self.contracts.get(&edge.from).into_iter().flatten();
-            let Some(longest) = own.map(|method| method.max_deadline).max() else { continue };
+            let own = own.filter(|method| !method.is_streaming());
+            let Some(longest) = own.map(|method| method.default_deadline).max() else { continue };
             for called in edge.names.iter().filter_map(|name| self.method(name)) {
                 let waits = called.default_deadline;
                 if !called.is_streaming() && waits > longest {
                     findings.push(Finding {
                         pattern: "waits too long",
                         evidence: format!(
-                            "{} may take {waits:?}, and nobody waits longer than {longest:?} for {}",
+                            "{} may take {waits:?}, and who says nothing waits {longest:?} at most for \
+                             {}",
                             called.path, edge.from
                         ),
                         place: edge.place.clone(),

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use anyhow::{Context as _, Result, bail};
-use mesh_local::{Access, Bucket, Declaration, Exposure};
+use mesh_local::{Access, Bucket, Declaration, Exposure, Methods};
 use mesh_policy::{Method, Table};
 use prost_reflect::DescriptorPool;
 use serde::Serialize;
@@ -27,6 +27,9 @@ pub struct Graph {
     pub calls: Vec<Edge>,
     /// From publisher to subscriber; the events as full message names.
     pub events: Vec<Edge>,
+    /// Those that customers reach.
+    #[serde(skip)]
+    doors: Vec<String>,
     #[serde(skip)]
     contracts: BTreeMap<String, Vec<Method>>,
     /// Who changes what is kept at the broker, under the name that all know it by.
@@ -104,6 +107,11 @@ impl Graph {
             services: files.iter().map(|file| file.name().to_owned()).collect(),
             calls: Vec::new(),
             events: Vec::new(),
+            doors: files
+                .iter()
+                .filter(|it| it.is_public())
+                .map(|it| it.name().to_owned())
+                .collect(),
             contracts: files.iter().map(|file| file.methods(&contracts)).collect(),
             writers: files.iter().flat_map(File::writes).collect(),
         };
@@ -135,6 +143,10 @@ struct File<'a> {
 impl File<'_> {
     fn name(&self) -> &str {
         &self.declaration.service
+    }
+
+    fn is_public(&self) -> bool {
+        self.declaration.exposure == Exposure::Public
     }
 
     /// Where it first says `"name"`.
@@ -175,8 +187,19 @@ impl File<'_> {
                     callee.path
                 ));
             }
+            if call.methods == Methods::All && self.is_public() {
+                faults.push(format!(
+                    "{place}: customers reach what `{}` calls of `{}`: name each RPC",
+                    self.name(),
+                    call.service
+                ));
+            }
             let mut names = Vec::new();
-            for name in &call.methods {
+            if call.methods == Methods::All {
+                let all = contracts.methods(&callee.declaration);
+                names.extend(all.map(|method| method.path.to_string()));
+            }
+            for name in call.methods.named() {
                 let ends = format!("/{name}");
                 let methods = contracts.methods(&callee.declaration);
                 // One in each version of the contract that has it.

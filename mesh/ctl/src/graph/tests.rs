@@ -50,6 +50,12 @@ fn the_shops_own_graph_can_be_and_is_wise() {
     assert!(paid.names.contains(&"shop.processor.v1.ProcessorService/VoidCharge".to_owned()));
     assert!(graph.mermaid().unwrap().contains("    payments --> processor\n"));
     assert!(graph.mermaid().unwrap().contains("    shipping -. events .-> orders\n"));
+    assert!(
+        graph
+            .mermaid()
+            .unwrap()
+            .starts_with("flowchart LR\n    customer((customer)) --> gateway\n")
+    );
     let edge = "    \"shipping\" -> \"orders\" [style=dotted, tooltip=\"shop.shipping.v1.Shipment";
     assert!(graph.dot().unwrap().contains(edge), "{}", graph.dot().unwrap());
 }
@@ -92,6 +98,30 @@ fn unknown_keys_are_refused_with_their_file_and_line() {
 }
 
 #[test]
+fn who_calls_everything_calls_each_rpc_there_is_and_no_door_does() {
+    let all = |exposure: &str| {
+        let text = file("shipping", &[("payments", "GetPayment")]);
+        let text = text.replace("[\"GetPayment\"]", "\"all\"");
+        text.replacen('\n', &format!("\nexposure = \"{exposure}\"\n"), 1)
+    };
+    let payments = file("payments", &[]).replacen('\n', "\nexposure = \"gateway\"\n", 1);
+    let read = |exposure: &str| {
+        let own = all(exposure);
+        Graph::read([("shipping.toml", own.as_str()), ("payments.toml", payments.as_str())])
+    };
+
+    let graph = read("mesh").unwrap();
+    let [edge] = &graph.calls[..] else { panic!("{:?}", graph.calls) };
+    assert!(edge.names.len() > 5, "{:?}", edge.names);
+    assert!(edge.names.contains(&"shop.payments.v1.PaymentsService/CapturePayment".to_owned()));
+
+    let refused = read("public").unwrap_err().to_string();
+    let said =
+        "shipping.toml:6: customers reach what `shipping` calls of `payments`: name each RPC";
+    assert_eq!(refused, said);
+}
+
+#[test]
 fn a_circle_is_told_once() {
     let circle =
         graph(&[("inventory", "payments"), ("payments", "shipping"), ("shipping", "inventory")]);
@@ -130,6 +160,28 @@ fn four(last: &str) -> Graph {
     let files = calls
         .map(|(from, call)| (format!("services/{from}/mesh.toml"), file(from, call.as_slice())));
     Graph::read(files.iter().map(|(path, text)| (path.as_str(), text.as_str()))).unwrap()
+}
+
+#[test]
+fn a_call_that_waits_longer_than_its_caller_is_waited_for_is_told() {
+    let orders = file("orders", &[]);
+    let storefront = |method: &str| file("storefront", &[("orders", method)]);
+    let told = |method: &str| {
+        let own = storefront(method);
+        let files = [("orders.toml", orders.as_str()), ("storefront.toml", own.as_str())];
+        let findings = Graph::read(files).unwrap().lint();
+        let told =
+            findings.iter().map(|it| format!("{} {}: {}", it.place, it.pattern, it.evidence));
+        told.collect::<Vec<_>>()
+    };
+
+    // By default a page is waited for for 3 s, an order for 2 s, and for 5 s where one is placed.
+    assert_eq!(told("GetOrder"), [""; 0]);
+    let said = "storefront.toml:5 waits too long: shop.orders.v1.OrdersService/PlaceOrder may take 5s, \
+                and who says nothing waits 3s at most for storefront";
+    assert_eq!(told("PlaceOrder"), [said]);
+    // A stream lasts as long as somebody listens.
+    assert_eq!(told("WatchOrder"), [""; 0]);
 }
 
 #[test]

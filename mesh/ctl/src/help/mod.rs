@@ -47,6 +47,9 @@ The first time it downloads the servers that the machine lacks (32 MB at most) a
 services (some minutes). What is killed is started again. A second `up` changes nothing and
 says where everything is.
 
+With --istio: what was edited by hand though `gen` makes it, and what does not fit together, is
+refused with its file and line before anything is applied.
+
 What a program needs that takes a service's place: docs/SERVICES.md. It is started where `up` was
 typed, without a shell; quotes hold words together.
 
@@ -216,7 +219,7 @@ Exit codes: 0 shown, 1 nothing is up, or PostgreSQL does not answer.";
 
 pub const CLUSTER: &str = "\
 Examples:
-  cargo mesh cluster up                        etcd, an API server and istiod, all on loopback
+  cargo mesh cluster up                        etcd, an API server, controllers, istiod: on loopback
   cargo mesh up --istio --detach               the shop in it, each process behind a sidecar
   cargo mesh demo --orders 100
   cargo mesh cluster status --json | jq -r .kubeconfig

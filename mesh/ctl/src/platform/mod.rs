@@ -1,5 +1,6 @@
 //! The running shop: what it consists of, how it is started, kept running and ended.
 
+mod applicable;
 mod believed;
 mod claim;
 mod desk;
@@ -16,6 +17,7 @@ mod specs;
 mod stand_in;
 mod stores;
 
+pub use applicable::applicable;
 pub use believed::wait_believed;
 pub use claim::Claim;
 pub use desk::{Wish, ask};

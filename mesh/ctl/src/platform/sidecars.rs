@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use mesh_local::cluster::{Cluster, Door, Network, Sidecar, Workload};
 use mesh_local::{Declaration, Home, Identity, PidFile, Signal, Status, Supervised, http, tail};
 use meshctl::caller;
@@ -17,6 +17,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::applicable;
 use super::specs::Place;
 use super::stand_in::{self, Member, PORT, PROCESS};
 use crate::output;
@@ -71,14 +72,10 @@ impl Mesh {
     /// Applies the manifests below `root` as they are shipped, and what stands in for pods.
     ///
     /// # Errors
-    /// The API server or istiod refuses something.
+    /// The checkout is none that should be applied, or the API server or istiod refuses something.
     pub(super) async fn apply(&self, root: &Path) -> Result<()> {
+        applicable(root)?;
         let overlay = root.join(OVERLAY);
-        ensure!(
-            overlay.is_dir(),
-            "the manifests are not here: {} is missing; run it in the checkout",
-            overlay.display()
-        );
         let kubectl = self.cluster.kubectl();
         let before = stand_in::before(&self.traffic.ingress);
         kubectl.apply(&before).await?;

@@ -29,8 +29,7 @@ impl Routes {
     pub fn of_checkout(service: &str, new: Option<&str>) -> Result<Routes> {
         services::check(service)?;
         let declared = services::declarations()?;
-        let traffic =
-            Traffic::parse(services::TRAFFIC.1, &declared).context(services::TRAFFIC.0)?;
+        let traffic = Traffic::parse(services::TRAFFIC.1, &declared)?;
         Routes::of(service, new, declared, traffic)
     }
 

@@ -1,4 +1,4 @@
-//! Starts and ends the control plane: etcd, the API server and istiod. They run on their own, and are
+//! Starts and ends the control plane: etcd, the API server, its controllers and istiod. They run on their own, and are
 //! known by their pid files: whoever has started them may end.
 
 use std::fs::{self, File};
@@ -47,6 +47,9 @@ pub(super) struct Known {
     /// For clients, and for other members.
     pub etcd: [u16; 2],
     pub api: u16,
+    /// Where controllers say how they are; none in a cluster from before there were any.
+    #[serde(default)]
+    pub controllers: u16,
     /// For sidecars, for the API server, for whoever asks how it is, and its metrics.
     pub istiod: [u16; 4],
     /// For whoever looks for a name of the world.
@@ -64,7 +67,8 @@ pub struct Part {
     pub pid: Option<u32>,
 }
 
-const PARTS: [&str; 3] = ["etcd", "kube-apiserver", "istiod"];
+const PARTS: [&str; 4] = ["etcd", "kube-apiserver", CONTROLLERS, "istiod"];
+pub(super) const CONTROLLERS: &str = "kube-controller-manager";
 
 impl Cluster {
     /// The cluster of a home, if one was started there: running or not, [`parts`](Self::parts) tell.
@@ -90,10 +94,13 @@ impl Cluster {
         let dir = home.path(FOLDER);
         private_dir(&dir, None).with_context(|| format!("cannot use {}", dir.display()))?;
         let _alone = alone(&dir)?;
-        let cluster = match Cluster::find(home)? {
+        let mut cluster = match Cluster::find(home)? {
             Some(found) => Cluster { tools, ..found },
             None => Cluster { dir, known: Known::draw(&tools)?, tools },
         };
+        if cluster.known.controllers == 0 {
+            cluster.known.controllers = free_port()?;
+        }
         cluster.prepare()?;
         write_private(&cluster.dir.join(STATE), &serde_json::to_string_pretty(&cluster.known)?)?;
 
@@ -104,6 +111,12 @@ impl Cluster {
             progress.step("teaching the API server what Istio and others define");
             cluster.define().await?;
         }
+        progress.step("starting controllers");
+        cluster.start(&cluster.controllers())?;
+        // Theirs, in every namespace.
+        let made = ["get", "serviceaccount/default", "configmap/kube-root-ca.crt"];
+        let made = [&made[..], &["--namespace", SYSTEM]].concat();
+        cluster.answers(CONTROLLERS, &made).await?;
         progress.step("starting istiod");
         cluster.start(&cluster.istiod())?;
         cluster.told("istiod", async || http::is_ok(cluster.istiod_at(2), "/ready").await).await?;
@@ -152,7 +165,8 @@ impl Cluster {
 
     /// Its processes.
     pub fn parts(&self) -> Vec<Part> {
-        let addresses = [at(self.known.etcd[0]), at(self.known.api), self.istiod_at(0)];
+        let Known { etcd, api, controllers, .. } = self.known;
+        let addresses = [at(etcd[0]), at(api), at(controllers), self.istiod_at(0)];
         let parts = PARTS.into_iter().zip(addresses);
         parts
             .map(|(name, address)| Part { name, address, pid: self.running(name).map(|it| it.pid) })
@@ -248,6 +262,7 @@ impl Known {
             token: Uuid::new_v4().simple().to_string(),
             etcd: [port()?, port()?],
             api: port()?,
+            controllers: port()?,
             istiod: [port()?, port()?, port()?, port()?],
             names: port()?,
         })

@@ -70,6 +70,12 @@ const KUBERNETES: Module = Module {
             minutes: "4 minutes",
         },
         Program {
+            name: "kube-controller-manager",
+            package: "k8s.io/kubernetes/cmd/kube-controller-manager",
+            stamps: STAMPS,
+            minutes: "2 minutes",
+        },
+        Program {
             name: "kubectl",
             package: "k8s.io/kubernetes/cmd/kubectl",
             stamps: STAMPS,

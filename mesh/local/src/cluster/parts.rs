@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::Cluster;
-use super::control::{CERTIFIED, SYSTEM, at};
+use super::control::{CERTIFIED, CONTROLLERS, SYSTEM, at};
 use crate::{Authority, Holder, ProcessSpec, private_dir, write_private};
 
 impl Cluster {
@@ -121,10 +121,39 @@ impl Cluster {
                 ("token-auth-file", &file("tokens.csv")),
                 ("authorization-mode", "RBAC"),
                 ("anonymous-auth", "false"),
-                // Nothing here makes an account for every namespace.
-                ("disable-admission-plugins", "ServiceAccount"),
                 ("endpoint-reconciler-type", "none"),
                 ("max-requests-inflight", "400"),
+            ],
+        )
+    }
+
+    /// What no program of the shop stands in for: an account and the authority's certificate in every
+    /// namespace, the end of namespaces and of what belongs to something that is gone. Who would make
+    /// pods, and endpoints of them, has nothing to do where processes are machines.
+    pub(super) fn controllers(&self) -> ProcessSpec {
+        let file = |name: &str| self.dir.join(name).display().to_string();
+        let kubeconfig = file("kubeconfig.json");
+        let all = [
+            "garbage-collector-controller",
+            "namespace-controller",
+            "root-ca-certificate-publisher-controller",
+            "serviceaccount-controller",
+        ];
+        self.spec(
+            CONTROLLERS,
+            CONTROLLERS,
+            &[
+                ("kubeconfig", &kubeconfig),
+                ("authentication-kubeconfig", &kubeconfig),
+                ("authorization-kubeconfig", &kubeconfig),
+                ("bind-address", "127.0.0.1"),
+                ("secure-port", &self.known.controllers.to_string()),
+                ("tls-cert-file", &file("pki/api-server/cert.pem")),
+                ("tls-private-key-file", &file("pki/api-server/key.pem")),
+                ("root-ca-file", &file("pki/ca.pem")),
+                ("service-account-private-key-file", &file("pki/accounts.key")),
+                ("controllers", &all.join(",")),
+                ("leader-elect", "false"),
             ],
         )
     }

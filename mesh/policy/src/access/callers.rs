@@ -28,6 +28,8 @@ use crate::Error;
 pub struct Callers {
     /// By callee and method.
     calls: HashMap<(String, String), HashSet<String>>,
+    /// By callee, those that call whatever it has.
+    all: HashMap<String, HashSet<String>>,
 }
 
 /// What of a `mesh.toml` matters here.
@@ -41,7 +43,20 @@ struct Declaration {
 #[derive(Deserialize)]
 struct Call {
     service: String,
-    methods: Vec<String>,
+    methods: Methods,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "the names of RPCs in brackets, or \"all\"")]
+enum Methods {
+    All(All),
+    Named(Vec<String>),
+}
+
+#[derive(Deserialize)]
+enum All {
+    #[serde(rename = "all")]
+    All,
 }
 
 impl Callers {
@@ -55,7 +70,12 @@ impl Callers {
             let declared: Declaration =
                 toml::from_str(text).map_err(|error| Error::Declaration(error.to_string()))?;
             for call in declared.calls {
-                for method in call.methods {
+                let Methods::Named(methods) = call.methods else {
+                    let all = callers.all.entry(call.service).or_default();
+                    all.insert(declared.service.clone());
+                    continue;
+                };
+                for method in methods {
                     let key = (call.service.clone(), method);
                     callers.calls.entry(key).or_default().insert(declared.service.clone());
                 }
@@ -70,8 +90,11 @@ impl Callers {
     }
 
     /// Who declares to call this method of the service `callee`; nobody if nobody does.
-    pub fn of(&self, callee: &str, method: &str) -> Option<&HashSet<String>> {
-        self.calls.get(&(callee.to_owned(), method.to_owned()))
+    pub fn of(&self, callee: &str, method: &str) -> Option<HashSet<String>> {
+        let named = self.calls.get(&(callee.to_owned(), method.to_owned()));
+        let all = self.all.get(callee);
+        let callers: HashSet<String> = named.into_iter().chain(all).flatten().cloned().collect();
+        (!callers.is_empty()).then_some(callers)
     }
 }
 
@@ -84,6 +107,25 @@ mod tests {
         let error = Callers::declared(["service = 1"]).unwrap_err();
 
         assert!(matches!(error, Error::Declaration(_)), "{error}");
+    }
+
+    #[test]
+    fn who_calls_everything_may_call_each() {
+        let calls = |name: &str, methods: &str| {
+            let head = format!("service = \"{name}\"\n[[calls]]\nservice = \"orders\"");
+            format!("{head}\nmethods = {methods}\n")
+        };
+        let texts = [calls("pages", "\"all\""), calls("mail", "[\"GetOrder\"]")];
+        let callers = Callers::declared(texts.iter().map(String::as_str)).unwrap();
+
+        assert!(callers.may("pages", "orders", "GetOrder"));
+        assert!(callers.may("pages", "orders", "PlaceOrder"));
+        assert!(!callers.may("pages", "catalog", "GetProduct"));
+        assert!(callers.may("mail", "orders", "GetOrder"));
+        assert!(!callers.may("mail", "orders", "PlaceOrder"));
+        assert_eq!(callers.of("orders", "GetOrder").unwrap().len(), 2);
+        let error = Callers::declared([&*calls("pages", "\"most\"")]).unwrap_err().to_string();
+        assert!(error.contains("or \"all\""), "{error}");
     }
 
     #[test]

@@ -138,7 +138,7 @@ impl Access {
         let shared = self.shared.as_ref()?;
         let method = contract.path.rsplit('/').next().unwrap_or_default();
         let callers = shared.callers.of(shared.service, method);
-        Rule::of(&contract.access, callers)
+        Rule::of(&contract.access, callers.as_ref())
     }
 
     /// The rule of what no contract names: nobody may.

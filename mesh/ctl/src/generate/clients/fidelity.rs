@@ -34,7 +34,7 @@ fn edges(text: &mut String, declarations: &[Declaration]) -> Result<()> {
     text.push_str("## Edges\n| from | | to | what | why |\n|---|---|---|---|---|\n");
     for Declaration { service, calls, .. } in declarations {
         for call in calls {
-            let methods = call.methods.join(", ");
+            let methods = &call.methods;
             writeln!(text, "| {service} | calls | {} | {methods} | {} |", call.service, call.why)?;
         }
     }

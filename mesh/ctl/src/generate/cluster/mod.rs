@@ -5,7 +5,7 @@ mod traffic;
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, bail};
-use mesh_local::{Declaration, Exposure};
+use mesh_local::{Declaration, Exposure, Methods};
 use mesh_policy::{Effective, Method};
 use serde_json::{Map, Value, json};
 
@@ -48,8 +48,7 @@ impl<'a> Plan<'a> {
     /// # Errors
     /// The traffic does not fit what is declared, or a call names what is not there.
     pub fn new(declarations: &'a [Declaration]) -> Result<Plan<'a>> {
-        let (file, text) = crate::services::TRAFFIC;
-        let traffic = Traffic::parse(text, declarations).context(file)?;
+        let traffic = Traffic::parse(crate::services::TRAFFIC.1, declarations)?;
         Plan::with(declarations, traffic)
     }
 
@@ -72,11 +71,10 @@ impl<'a> Plan<'a> {
                 let callee = callee.with_context(|| {
                     format!("{} calls `{}`, which there is not", caller.service, call.service)
                 })?;
-                let paths = call.methods.iter().map(|name| callee.paths(name));
-                let paths = paths.collect::<Result<Vec<_>>>().with_context(|| {
+                let paths = callee.called(&call.methods).with_context(|| {
                     format!("services/{}/mesh.toml calls `{}`", caller.service, call.service)
                 })?;
-                callee.callers.entry(&caller.service).or_default().extend(paths.concat());
+                callee.callers.entry(&caller.service).or_default().extend(paths);
             }
         }
         Ok(Plan { services, traffic, contracts })
@@ -103,6 +101,17 @@ impl Member<'_> {
     }
 
     /// Of the RPC of this name: one in each version of the contract that has it.
+    /// The paths of RPCs that somebody calls.
+    fn called(&self, methods: &Methods) -> Result<Vec<String>> {
+        match methods {
+            Methods::All => Ok(self.methods.iter().map(|it| format!("/{}", it.path)).collect()),
+            Methods::Named(names) => {
+                let paths = names.iter().map(|name| self.paths(name));
+                Ok(paths.collect::<Result<Vec<_>>>()?.concat())
+            }
+        }
+    }
+
     fn paths(&self, name: &str) -> Result<Vec<String>> {
         let ends = format!("/{name}");
         let found = self.methods.iter().filter(|method| method.path.ends_with(&ends));

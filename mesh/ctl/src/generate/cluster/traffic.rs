@@ -97,9 +97,9 @@ pub struct Delay {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
-    ingress: Ingress,
+    ingress: Spanned<Ingress>,
     #[serde(default)]
-    issuers: Vec<Issuer>,
+    issuers: Vec<Spanned<Issuer>>,
     #[serde(default)]
     services: BTreeMap<Spanned<String>, WrittenRoute>,
 }
@@ -120,17 +120,24 @@ impl Traffic {
     ///
     /// # Errors
     /// The text is no such file, or names a service or version that nobody declares, or its weights are
-    /// not a hundred: with the line.
+    /// not a hundred: with the file and the line.
     pub fn parse(text: &str, declarations: &[Declaration]) -> Result<Traffic> {
-        let Written { ingress, issuers, services } = toml::from_str(text)?;
+        let Written { ingress, issuers, services } = toml::from_str(text).map_err(|error| {
+            let at = place(text, error.span().unwrap_or_default());
+            anyhow!("{at}: {}", error.message())
+        })?;
         ensure!(
-            !ingress.hosts.is_empty(),
-            "[ingress] hosts: one is needed, such as \"shop.example.com\""
+            !ingress.get_ref().hosts.is_empty(),
+            "{}: [ingress] hosts: one is needed, such as \"shop.example.com\"",
+            place(text, ingress.span())
         );
-        ensure!(
-            issuers.iter().all(|issuer| !issuer.audiences.is_empty()),
-            "[[issuers]] audiences: each needs one, such as \"shop\""
-        );
+        for issuer in &issuers {
+            ensure!(
+                !issuer.get_ref().audiences.is_empty(),
+                "{}: [[issuers]] audiences: each needs one, such as \"shop\"",
+                place(text, issuer.span())
+            );
+        }
         let plain = |declared: &Declaration| {
             let weights = declared.versions.first().map(|first| (first.clone(), 100));
             let route = Route { weights: weights.into_iter().collect(), ..Route::default() };
@@ -140,14 +147,15 @@ impl Traffic {
         for (name, written) in services {
             let declared = declarations.iter().find(|it| it.service == *name.get_ref());
             let declared = declared.ok_or_else(|| {
-                let at = line(text, name.span());
-                anyhow!("line {at}: there is no service `{}`", name.get_ref())
+                let at = place(text, name.span());
+                anyhow!("{at}: there is no service `{}`", name.get_ref())
             })?;
             if let Some(route) = routes.get_mut(name.get_ref()) {
                 Reader { text, declared }.route(written, route)?;
             }
         }
-        Ok(Traffic { ingress, issuers, routes })
+        let issuers = issuers.into_iter().map(Spanned::into_inner).collect();
+        Ok(Traffic { ingress: ingress.into_inner(), issuers, routes })
     }
 
     /// Whose tokens the shop's services sign, and believe themselves.
@@ -174,10 +182,10 @@ impl Reader<'_> {
             route.weights = self.weights(weights)?;
         }
         if let Some(sticky) = written.sticky {
-            let (at, service) = (line(self.text, sticky.span()), &self.declared.service);
+            let (at, service) = (place(self.text, sticky.span()), &self.declared.service);
             ensure!(
                 self.declared.exposure != Exposure::Public || !sticky.get_ref(),
-                "line {at}: sticky: who calls `{service}` is not known before it has asked; it can be \
+                "{at}: sticky: who calls `{service}` is not known before it has asked; it can be \
                  said of the services behind it"
             );
             route.sticky = sticky.into_inner();
@@ -208,7 +216,7 @@ impl Reader<'_> {
         &self,
         written: Spanned<BTreeMap<Spanned<String>, u32>>,
     ) -> Result<Vec<(String, u32)>> {
-        let at = line(self.text, written.span());
+        let at = place(self.text, written.span());
         let mut weights = Vec::new();
         for (version, weight) in written.into_inner() {
             self.known(version.get_ref(), version.span())?;
@@ -218,7 +226,7 @@ impl Reader<'_> {
         let service = &self.declared.service;
         ensure!(
             sum == 100,
-            "line {at}: the weights of `{service}` add up to {sum}, and 100 are expected"
+            "{at}: the weights of `{service}` add up to {sum}, and 100 are expected"
         );
         Ok(weights)
     }
@@ -228,22 +236,24 @@ impl Reader<'_> {
         if versions.iter().any(|known| known == version) {
             return Ok(());
         }
-        let (at, known) = (line(self.text, span), versions.join(", "));
+        let (at, known) = (place(self.text, span), versions.join(", "));
         bail!(
-            "line {at}: no pod of `{service}` has version `{version}`: services/{service}/mesh.toml \
+            "{at}: no pod of `{service}` has version `{version}`: services/{service}/mesh.toml \
              declares {known}"
         )
     }
 
     fn share(&self, percent: u32, name: &str, span: &Range<usize>) -> Result<()> {
-        let at = line(self.text, span.clone());
-        ensure!(percent <= 100, "line {at}: {name} = {percent}: 0 to 100 are expected");
+        let at = place(self.text, span.clone());
+        ensure!(percent <= 100, "{at}: {name} = {percent}: 0 to 100 are expected");
         Ok(())
     }
 }
 
-fn line(text: &str, span: Range<usize>) -> usize {
-    text[..span.start.min(text.len())].matches('\n').count() + 1
+/// The file, and the line of it.
+fn place(text: &str, span: Range<usize>) -> String {
+    let line = text[..span.start.min(text.len())].matches('\n').count() + 1;
+    format!("{}:{line}", crate::services::TRAFFIC.0)
 }
 
 #[cfg(test)]
@@ -277,19 +287,20 @@ mod tests {
     #[test]
     fn a_mistake_is_told_with_its_line_and_what_was_expected() {
         for (good, bad, place, expected) in [
-            ("[services.a]", "[services.c]", "line 8", "there is no service `c`"),
-            ("v1 = 95", "v1 = 94", "line 9", "add up to 99, and 100 are expected"),
-            ("v2 = 5", "v3 = 5", "line 9", "no pod of `a` has version `v3`"),
-            ("canary = \"v2\"", "canary = \"v9\"", "line 10", "declares v1, v2"),
-            ("version = \"v2\"", "version = \"v9\"", "line 11", "no pod of `a`"),
-            ("percent = 10", "percent = 101", "line 11", "0 to 100 are expected"),
-            ("abort_percent = 1", "abort_percent = 200", "line 12", "0 to 100 are expected"),
-            ("abort_percent = 1", "luck = 1", "line 12", "unknown field `luck`"),
+            ("[services.a]", "[services.c]", "8", "there is no service `c`"),
+            ("v1 = 95", "v1 = 94", "9", "add up to 99, and 100 are expected"),
+            ("v2 = 5", "v3 = 5", "9", "no pod of `a` has version `v3`"),
+            ("canary = \"v2\"", "canary = \"v9\"", "10", "declares v1, v2"),
+            ("version = \"v2\"", "version = \"v9\"", "11", "no pod of `a`"),
+            ("percent = 10", "percent = 101", "11", "0 to 100 are expected"),
+            ("abort_percent = 1", "abort_percent = 200", "12", "0 to 100 are expected"),
+            ("abort_percent = 1", "luck = 1", "12", "unknown field `luck`"),
         ] {
             let text = format!("{HEAD}{}", ROUTE.replacen(good, bad, 1));
             let error = Traffic::parse(&text, &declarations()).unwrap_err();
             let said = format!("{error:#}");
-            assert!(said.contains(place) && said.contains(expected), "{said}\nfor {bad}");
+            let place = format!("istio/traffic.toml:{place}: ");
+            assert!(said.starts_with(&place) && said.contains(expected), "{said}\nfor {bad}");
         }
     }
 
@@ -303,7 +314,7 @@ mod tests {
 
         assert!(parsed("gateway").unwrap().routes["a"].sticky);
         let refused = parsed("public").unwrap_err().to_string();
-        assert!(refused.starts_with("line 9: sticky: who calls `a` is not known"), "{refused}");
+        assert!(refused.starts_with("istio/traffic.toml:9: sticky: who calls `a`"), "{refused}");
     }
 
     #[test]
@@ -321,6 +332,7 @@ mod tests {
         assert_eq!((&*own.issuer, own.audience()), ("a", "shop"));
 
         let refused = parsed(&issuer("a", "")).unwrap_err().to_string();
-        assert!(refused.contains("audiences: each needs one"), "{refused}");
+        let expected = "istio/traffic.toml:8: [[issuers]] audiences: each needs one";
+        assert!(refused.starts_with(expected), "{refused}");
     }
 }
