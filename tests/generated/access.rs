@@ -171,7 +171,7 @@ impl World {
         let (_, method) = rpc.path.split_once('/').unwrap();
         let declared = self.declared.of(&rpc.process, method);
         let callers = declared.into_iter().flatten().filter(|_| access.service);
-        callers.for_each(|caller| service(caller, Told::LetIn));
+        callers.for_each(|caller| service(&caller, Told::LetIn));
         all
     }
 }

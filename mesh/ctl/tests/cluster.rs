@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::shop::Shop;
 
 /// The folders and files of a checkout that `up --istio` reads.
-const READ: [&str; 11] = [
+const READ: [&str; 9] = [
     "Cargo.lock",
     "clients/service_config",
     "compose",
@@ -17,8 +17,6 @@ const READ: [&str; 11] = [
     "k8s",
     "nats",
     "observe",
-    "releases.toml",
-    "services",
 ];
 const RULES: &str = "istio/generated/catalog.yaml";
 const TRAFFIC: &str = "istio/traffic.toml";
@@ -60,14 +58,10 @@ fn where_no_cluster_is_up_it_is_said_and_nothing_is_started() {
     assert!(String::from_utf8(down.stdout).unwrap().contains("no cluster was up"));
 }
 
-/// Copies what of a folder is not made of sources.
 fn copy(from: &Path, to: &Path) {
     if from.is_file() {
-        let is_read = |end: &str| from.to_string_lossy().ends_with(end);
-        if !from.components().any(|part| part.as_os_str() == "services") || is_read("mesh.toml") {
-            fs::create_dir_all(to.parent().unwrap()).unwrap();
-            fs::copy(from, to).unwrap();
-        }
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(from, to).unwrap();
         return;
     }
     for entry in fs::read_dir(from).unwrap() {
@@ -76,19 +70,94 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// What of a checkout `up --istio` reads, in another folder.
+fn copied(to: &Path) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
+    let _ = fs::remove_dir_all(to);
+    for part in READ {
+        copy(&root.join(part), &to.join(part));
+    }
+    for service in fs::read_dir(root.join("services")).unwrap() {
+        let file = Path::new("services").join(service.unwrap().file_name()).join("mesh.toml");
+        copy(&root.join(&file), &to.join(&file));
+    }
+}
+
 /// The line of a text that is first to hold this, from 1.
 fn line(text: &str, what: &str) -> usize {
     text.lines().position(|line| line.contains(what)).unwrap() + 1
+}
+
+/// What somebody has done to a file, and what is said of it.
+struct Edit {
+    file: &'static str,
+    now: String,
+    place: String,
+    why: &'static str,
+}
+
+/// What is said to be refused.
+fn edits(rules: &str, traffic: &str, orders: &str) -> Vec<Edit> {
+    let edit = |file, now, place, why| Edit { file, now, place, why };
+    let at = |file: &str, text: &str, what: &str| format!("{file}:{}: ", line(text, what));
+    let end = traffic.lines().count() + 2;
+    vec![
+        edit(
+            RULES,
+            rules.replacen("weight: 100", "weight: 90", 1),
+            at(RULES, rules, "weight: 100"),
+            "not what the declarations make of it",
+        ),
+        edit(
+            RULES,
+            rules.replacen("      version: v1\n", "", 1),
+            at(RULES, rules, "      version: v1"),
+            "not what the declarations make of it",
+        ),
+        edit(
+            TRAFFIC,
+            format!("{traffic}\n[services.orders]\nweights = {{ v1 = 90 }}\n"),
+            format!("{TRAFFIC}:{}: ", end + 1),
+            "the weights of `orders` add up to 90, and 100 are expected",
+        ),
+        edit(
+            TRAFFIC,
+            format!("{traffic}\n[services.orders]\nweights = {{ v7 = 100 }}\n"),
+            format!("{TRAFFIC}:{}: ", end + 1),
+            "no pod of `orders` has version `v7`",
+        ),
+        edit(
+            ORDERS,
+            orders.replacen("\"payments\"", "\"bank\"", 1),
+            at(ORDERS, orders, "\"payments\""),
+            "there is no service `bank`",
+        ),
+        edit(
+            ORDERS,
+            orders.replacen("\"CapturePayment\"", "\"Steal\"", 1),
+            at(ORDERS, orders, "\"CapturePayment\""),
+            "has an RPC `Steal`",
+        ),
+        edit(
+            ORDERS,
+            orders.replacen("\"orders\"", "\"inventory\"", 1),
+            at(ORDERS, orders, "\"orders\""),
+            "`inventory` is the name of services/inventory/mesh.toml, too",
+        ),
+        edit(
+            ORDERS,
+            orders.replacen("min = 2", "min = 3", 1),
+            at(ORDERS, orders, "min = 2"),
+            "this program was built before that was written",
+        ),
+    ]
 }
 
 #[test]
 fn what_was_edited_by_hand_or_cannot_be_is_refused_with_file_and_line_before_anything_is_applied() {
     let shop = Shop::bare("cluster-edited");
     let checkout = shop.home.path("checkout");
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
-    for part in READ {
-        copy(&root.join(part), &checkout.join(part));
-    }
+    copied(&checkout);
     let refused = || {
         let said = ["up --istio --detach", "canary catalog --binary /bin/sh"].map(|command| {
             let words: Vec<_> = command.split(' ').collect();
@@ -105,59 +174,8 @@ fn what_was_edited_by_hand_or_cannot_be_is_refused_with_file_and_line_before_any
     assert!(canary.contains("nothing is up here"), "{canary}");
 
     let read = |file: &str| fs::read_to_string(checkout.join(file)).unwrap();
-    let (rules, traffic, orders) = (read(RULES), read(TRAFFIC), read(ORDERS));
-    let at = |file: &str, text: &str, what: &str| format!("{file}:{}: ", line(text, what));
-    let end = traffic.lines().count() + 2;
-    for (file, now, place, why) in [
-        (
-            RULES,
-            rules.replacen("weight: 100", "weight: 90", 1),
-            at(RULES, &rules, "weight: 100"),
-            "not what the declarations make of it",
-        ),
-        (
-            RULES,
-            rules.replacen("      version: v1\n", "", 1),
-            at(RULES, &rules, "      version: v1"),
-            "not what the declarations make of it",
-        ),
-        (
-            TRAFFIC,
-            format!("{traffic}\n[services.orders]\nweights = {{ v1 = 90 }}\n"),
-            format!("{TRAFFIC}:{}: ", end + 1),
-            "the weights of `orders` add up to 90, and 100 are expected",
-        ),
-        (
-            TRAFFIC,
-            format!("{traffic}\n[services.orders]\nweights = {{ v7 = 100 }}\n"),
-            format!("{TRAFFIC}:{}: ", end + 1),
-            "no pod of `orders` has version `v7`",
-        ),
-        (
-            ORDERS,
-            orders.replacen("\"payments\"", "\"bank\"", 1),
-            at(ORDERS, &orders, "\"payments\""),
-            "there is no service `bank`",
-        ),
-        (
-            ORDERS,
-            orders.replacen("\"CapturePayment\"", "\"Steal\"", 1),
-            at(ORDERS, &orders, "\"CapturePayment\""),
-            "has an RPC `Steal`",
-        ),
-        (
-            ORDERS,
-            orders.replacen("\"orders\"", "\"inventory\"", 1),
-            at(ORDERS, &orders, "\"orders\""),
-            "`inventory` is the name of services/inventory/mesh.toml, too",
-        ),
-        (
-            ORDERS,
-            orders.replacen("min = 2", "min = 3", 1),
-            at(ORDERS, &orders, "min = 2"),
-            "this program was built before that was written",
-        ),
-    ] {
+    let edits = edits(&read(RULES), &read(TRAFFIC), &read(ORDERS));
+    for Edit { file, now, place, why } in edits {
         let was = read(file);
         assert_ne!(was, now, "{why}");
         fs::write(checkout.join(file), &now).unwrap();
