@@ -1,9 +1,10 @@
 //! Compiles `proto/shop` into the contracts that every service and client shares.
 
-use std::{env, error::Error, fs, path::PathBuf};
+use std::{env, error::Error, fmt::Write as _, fs, path::PathBuf};
 
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
+use protox::prost_reflect::{DescriptorPool, ExtensionDescriptor, FieldDescriptor, Kind};
 
 const PROTO_ROOT: &str = "proto";
 
@@ -37,12 +38,73 @@ fn main() -> Result<(), Box<dyn Error>> {
         .enable_type_names()
         .extern_path(".mesh", "::mesh_proto")
         .extern_path(".google.api", "::google_api");
+    let redacted = redacted(&compiler.descriptor_pool())?;
+    prost.skip_debug(redacted.iter().map(|message| &message.path));
+    let prints: String = redacted.iter().map(|message| message.print.as_str()).collect();
+    fs::write(out.join("redacted.rs"), prints)?;
     tonic_prost_build::configure()
         .bytes(".")
         .include_file("contracts.rs")
         .emit_rerun_if_changed(false)
         .compile_fds_with_config(set, prost)?;
     Ok(())
+}
+
+/// A message with fields that are not for everybody's eyes.
+struct Redacted {
+    /// `.package.Message`.
+    path: String,
+    /// How it is printed: without what these fields hold.
+    print: String,
+}
+
+/// The messages of which a contract says that a field is personal or secret (`mesh.v1.sensitivity`):
+/// whoever prints one, on purpose or because an error holds it, tells nobody what is in it.
+fn redacted(pool: &DescriptorPool) -> Result<Vec<Redacted>, Box<dyn Error>> {
+    const OPTION: &str = "mesh.v1.sensitivity";
+    let option =
+        pool.get_extension_by_name(OPTION).ok_or(format!("nothing says what {OPTION} is"))?;
+    let mut found = Vec::new();
+    for message in pool.all_messages() {
+        let name = message.full_name();
+        let is_sensitive = |field: &FieldDescriptor| is_sensitive(&option, field);
+        if !message.fields().any(|field| is_sensitive(&field)) {
+            continue;
+        }
+        // What prost makes of these has other names, and nothing of ours needs them.
+        let is_nested = message.parent_message().is_some();
+        let alternative = message
+            .fields()
+            .find(|field| field.containing_oneof().is_some_and(|oneof| !oneof.is_synthetic()));
+        if is_nested || alternative.is_some() {
+            let why = "a message with a sensitive field is at the top of its file and has no oneof";
+            return Err(format!("{name}: {why}").into());
+        }
+        let mut print = format!(
+            "impl ::core::fmt::Debug for {} {{\n\
+             fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {{\n\
+             f.debug_struct({:?})\n",
+            name.replace('.', "::"),
+            message.name(),
+        );
+        for field in message.fields() {
+            let name = field.name();
+            let is_enum = matches!(field.kind(), Kind::Enum(_)) && !field.is_list();
+            match (is_sensitive(&field), is_enum) {
+                (true, _) => writeln!(print, ".field({name:?}, &::core::format_args!(\"***\"))")?,
+                (false, true) => writeln!(print, ".field({name:?}, &self.{name}())")?,
+                (false, false) => writeln!(print, ".field({name:?}, &self.{name})")?,
+            }
+        }
+        print += ".finish()\n}\n}\n";
+        found.push(Redacted { path: format!(".{name}"), print });
+    }
+    Ok(found)
+}
+
+fn is_sensitive(option: &ExtensionDescriptor, field: &FieldDescriptor) -> bool {
+    let options = field.options();
+    options.has_extension(option) && options.get_extension(option).as_enum_number() != Some(0)
 }
 
 /// The texts of all `services/*/mesh.toml`, as a list in Rust.

@@ -1,4 +1,7 @@
 //! The contracts: Rust paths mirror proto packages (`shop.orders.v1` is `shop::orders::v1`).
+//!
+//! A field that its contract calls personal or secret (`mesh.v1.sensitivity`) is printed as `***`, in its
+//! message and in every message around that.
 
 pub mod money;
 pub mod sku;
@@ -6,6 +9,8 @@ pub mod sku;
 mod generated {
     #![allow(clippy::all, clippy::pedantic, missing_docs, rustdoc::all)]
     include!(concat!(env!("OUT_DIR"), "/contracts.rs"));
+    // After it: how messages are printed that hold what is not for everybody's eyes.
+    include!(concat!(env!("OUT_DIR"), "/redacted.rs"));
 }
 pub use generated::shop::*;
 

@@ -99,7 +99,8 @@ impl Processor {
         match call {
             Call::Authorize { card_token, amount } => {
                 let request_id = charge_id;
-                let (card_token, amount) = (card_token.clone(), Some(money::to_wire(*amount)));
+                let (card_token, amount) =
+                    (card_token.expose().to_owned(), Some(money::to_wire(*amount)));
                 let request = AuthorizeChargeRequest { request_id, card_token, amount };
                 let answer = client.authorize_charge(timeout_request(request, timeout)).await;
                 let charge = answer.map(|it| it.into_inner().charge.unwrap_or_default());

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     app::{Action, Command, TokenizeCard},
-    domain::{CardNumber, Charge, State},
+    domain::{CardNumber, CardToken, Charge, State},
 };
 
 const TOKEN_LIMIT: usize = 100;
@@ -42,6 +42,7 @@ pub(crate) fn authorize_charge(
     let mut fields = Fields::default();
     let request_id = fields.uuid("request_id", &request.request_id);
     let card_token = fields.text("card_token", &request.card_token, 1..=TOKEN_LIMIT);
+    let card_token = CardToken::new(card_token);
     let action = Action::Authorize { card_token, amount: amount(&mut fields, &request.amount) };
     fields.finish(Command { charge_id: request_id, request_id, digest: digest(request), action })
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::value_parser;
 use mesh_runtime::ServiceConfig;
+use uuid::Uuid;
 
 use crate::cache::Limits;
 
@@ -29,6 +30,10 @@ pub struct Config {
     /// For how many seconds it is shown if the catalog does not answer.
     #[arg(long, env, default_value_t = 86_400, value_parser = value_parser!(u32).range(0..=604_800))]
     pub kept_seconds: u32,
+
+    /// The category that is featured: whose products the home page shows to who asks for no other.
+    #[arg(long, env)]
+    pub featured_category: Option<Uuid>,
 
     /// How many answers of the catalog are kept.
     #[arg(long, env, default_value_t = 10_000, value_parser = value_parser!(u32).range(1..=1_000_000))]

@@ -42,7 +42,8 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
     let products = Products::new(neighbours.catalog.clone(), config.limits(), config.part_limit());
     listen::start(&service, &nats, products.clone());
     let home_stock = flags.flag("home_stock")?;
-    let pages = Pages { neighbours, products, limit: config.part_limit(), home_stock };
+    let (limit, featured) = (config.part_limit(), config.featured_category);
+    let pages = Pages { neighbours, products, limit, featured, home_stock };
     let grpc = Server::new(&service, &[shop::DESCRIPTORS])
         .policy(&policy)
         .identity(&identity)

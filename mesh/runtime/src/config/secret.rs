@@ -2,7 +2,23 @@
 
 use std::{convert::Infallible, fmt, str::FromStr};
 
-/// A setting that must not be printed: its `Debug` form is `***` and it has no `Display`.
+/// A setting that must not be printed: its `Debug` form is `***`, it has no `Display`, and nothing
+/// serialises it.
+///
+/// ```
+/// let secret = mesh_runtime::Secret::new("correct horse");
+/// assert_eq!(format!("{secret:?}"), "***");
+/// ```
+///
+/// ```compile_fail,E0277
+/// let secret = mesh_runtime::Secret::new("correct horse");
+/// format!("{secret}");
+/// ```
+///
+/// ```compile_fail,E0277
+/// let secret = mesh_runtime::Secret::new("correct horse");
+/// serde_json::to_string(&secret);
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{Action, Command, Error, Writer};
 use crate::{
-    domain::{Given, Payment, Terms},
+    domain::{CardToken, Given, Payment, Terms},
     processor::Processor,
     store,
 };
@@ -34,7 +34,7 @@ impl Payments {
         &self,
         id: Uuid,
         terms: Terms,
-        card_token: String,
+        card_token: CardToken,
     ) -> Result<Payment, Error> {
         let payment = self.write(id, Action::Authorize { terms, card_token }).await?;
         let payment = self.settle(payment, None).await?;

@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    domain::{Answer, Entry, Fact, Payment, Refund, Refusal, Terms, postings},
+    domain::{Answer, CardToken, Entry, Fact, Payment, Refund, Refusal, Terms, postings},
     events, metrics,
     store::{payments, refunds},
 };
@@ -35,7 +35,7 @@ pub struct Command {
 pub enum Action {
     Authorize {
         terms: Terms,
-        card_token: String,
+        card_token: CardToken,
     },
     Capture {
         key: Uuid,

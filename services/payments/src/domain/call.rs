@@ -3,11 +3,13 @@
 use shop::money::Money;
 use uuid::Uuid;
 
+use super::CardToken;
+
 /// Something to ask the processor. It carries its own key: asking again does nothing twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
     /// Reserve the amount. The key is the payment's id.
-    Authorize { card_token: String, amount: Money },
+    Authorize { card_token: CardToken, amount: Money },
     /// Take what is reserved, or this part of it, and free the rest.
     Capture { key: Uuid, part: Option<Money> },
     /// Free what is reserved, and refuse what has not arrived yet.

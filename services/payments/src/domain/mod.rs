@@ -1,6 +1,7 @@
 //! What becomes of a payment, and what the ledger says about it. Pure: no clock, no database.
 
 mod call;
+mod card_token;
 mod ledger;
 mod list;
 mod payment;
@@ -8,6 +9,7 @@ mod refund;
 mod refusal;
 
 pub use call::{Answer, Call, Fact};
+pub use card_token::CardToken;
 pub use ledger::{Account, Entry, Posting, postings};
 pub use list::{EntriesPage, PaymentsPage};
 pub use payment::{Capture, Payment, State, Terms};

@@ -8,7 +8,7 @@ use shop::money::{Currency, Money};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Account, Answer, Call, Fact, Payment, Refusal, State, Terms, postings};
+use super::{Account, Answer, Call, CardToken, Fact, Payment, Refusal, State, Terms, postings};
 
 const ID: Uuid = Uuid::from_u128(7);
 const TOTAL: i64 = 100;
@@ -128,7 +128,13 @@ impl World {
         match event {
             Event::Authorize => {
                 let known = self.payment.is_some();
-                let made = Payment::authorize(&mut self.payment, ID, &terms(), "token", NOW);
+                let made = Payment::authorize(
+                    &mut self.payment,
+                    ID,
+                    &terms(),
+                    &CardToken::new("token"),
+                    NOW,
+                );
                 assert!(!known || !self.undone || made.is_err(), "undone for ever");
             }
             Event::Capture(key, part) => {

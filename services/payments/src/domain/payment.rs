@@ -8,7 +8,7 @@ use shop::money::Money;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Answer, Call, Fact, Refund, Refusal};
+use super::{Answer, Call, CardToken, Fact, Refund, Refusal};
 
 /// How many refunds a payment may have; undoing it may add one more.
 const MOST_REFUNDS: i32 = 100;
@@ -54,7 +54,7 @@ pub struct Payment {
     pub captured: i64,
     pub refunded: i64,
     /// Kept while the authorization may have to be repeated.
-    pub card_token: Option<String>,
+    pub card_token: Option<CardToken>,
     /// The capture whose outcome counts.
     pub capture: Option<Capture>,
     pub decline_reason: Option<String>,
@@ -74,11 +74,11 @@ impl Payment {
         payment: &mut Option<Self>,
         id: Uuid,
         terms: &Terms,
-        card_token: &str,
+        card_token: &CardToken,
         now: OffsetDateTime,
     ) -> Result<(), Refusal> {
         let Some(payment) = payment else {
-            let card_token = Some(card_token.to_owned());
+            let card_token = Some(card_token.clone());
             let terms = Some(terms.clone());
             let empty = Self::empty(id, State::Authorizing, now);
             *payment = Some(Self { terms, card_token, ..empty });

@@ -4,18 +4,32 @@ use shop::money::{Currency, Money};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Answer, Call, Fact, Payment, Refusal, State, Terms};
+use super::{Answer, Call, CardToken, Fact, Payment, Refusal, State, Terms};
 
 const ID: Uuid = Uuid::from_u128(7);
 const TOTAL: i64 = 100;
 const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+
+fn token() -> CardToken {
+    CardToken::new("card_of_somebody")
+}
+
+#[test]
+fn what_stands_for_a_card_cannot_be_printed() {
+    let mut payment = None;
+    Payment::authorize(&mut payment, ID, &terms(), &token(), NOW).unwrap();
+    let payment = payment.unwrap();
+
+    let printed = format!("{payment:?} {:?}", payment.next_call());
+    assert!(printed.contains("CardToken(***)") && !printed.contains("of_somebody"), "{printed}");
+}
 
 #[test]
 fn an_undo_that_overtakes_its_payment_refuses_it() {
     let mut payment = None;
     Payment::undo(&mut payment, ID, NOW);
 
-    let late = Payment::authorize(&mut payment, ID, &terms(), "token", NOW);
+    let late = Payment::authorize(&mut payment, ID, &terms(), &token(), NOW);
 
     assert_eq!(late, Err(Refusal::CancelledBeforeArrival));
     let mut payment = payment.unwrap();
@@ -26,13 +40,13 @@ fn an_undo_that_overtakes_its_payment_refuses_it() {
 #[test]
 fn the_same_id_with_other_content_is_refused() {
     let mut payment = None;
-    Payment::authorize(&mut payment, ID, &terms(), "token", NOW).unwrap();
+    Payment::authorize(&mut payment, ID, &terms(), &token(), NOW).unwrap();
 
     let other = Terms { digest: [1; 16], ..terms() };
-    let again = Payment::authorize(&mut payment, ID, &other, "token", NOW);
+    let again = Payment::authorize(&mut payment, ID, &other, &token(), NOW);
 
     assert_eq!(again, Err(Refusal::ContentDiffers));
-    assert_eq!(Payment::authorize(&mut payment, ID, &terms(), "token", NOW), Ok(()));
+    assert_eq!(Payment::authorize(&mut payment, ID, &terms(), &token(), NOW), Ok(()));
 }
 
 #[test]
@@ -132,7 +146,7 @@ fn the_refunds_of_a_payment_are_bounded_and_an_undo_is_not() {
 
 fn authorized() -> Payment {
     let mut payment = None;
-    Payment::authorize(&mut payment, ID, &terms(), "token", NOW).unwrap();
+    Payment::authorize(&mut payment, ID, &terms(), &token(), NOW).unwrap();
     let mut payment = payment.unwrap();
     payment.record(&Answer::Authorized);
     payment

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{ledger::account_name, refunds, undecodable};
-use crate::domain::{Capture, Entry, Given, Payment, PaymentsPage, State, Terms};
+use crate::domain::{Capture, CardToken, Entry, Given, Payment, PaymentsPage, State, Terms};
 
 const SAVE: &str = "
 WITH entered AS (
@@ -148,7 +148,12 @@ pub async fn save(
         .bind(payments.iter().map(|it| it.authorized).collect::<Vec<_>>())
         .bind(payments.iter().map(|it| it.captured).collect::<Vec<_>>())
         .bind(payments.iter().map(|it| it.refunded).collect::<Vec<_>>())
-        .bind(payments.iter().map(|it| it.card_token.as_deref()).collect::<Vec<_>>())
+        .bind(
+            payments
+                .iter()
+                .map(|it| it.card_token.as_ref().map(CardToken::expose))
+                .collect::<Vec<_>>(),
+        )
         .bind(payments.iter().map(|it| it.capture.map(|it| it.key)).collect::<Vec<_>>())
         .bind(payments.iter().map(|it| it.capture.map(|it| it.minor)).collect::<Vec<_>>())
         .bind(payments.iter().map(|it| it.decline_reason.as_deref()).collect::<Vec<_>>())
@@ -203,7 +208,7 @@ fn payment(row: &PgRow) -> sqlx::Result<Payment> {
         authorized: row.try_get("authorized_minor")?,
         captured: row.try_get("captured_minor")?,
         refunded: row.try_get("refunded_minor")?,
-        card_token: row.try_get("card_token")?,
+        card_token: row.try_get::<Option<String>, _>("card_token")?.map(CardToken::new),
         decline_reason: row.try_get("decline_reason")?,
         pending: Vec::new(),
         refunds: row.try_get("refund_count")?,

@@ -15,7 +15,7 @@ use shop::{
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::domain::{Given, Payment, State, Terms};
+use crate::domain::{CardToken, Given, Payment, State, Terms};
 
 pub(crate) use self::lists::{entries_page, list_ledger_entries, list_payments, payments_page};
 
@@ -30,7 +30,7 @@ pub(crate) struct Keys {
 
 pub(crate) fn authorize(
     request: proto::AuthorizePaymentRequest,
-) -> Result<(Uuid, Terms, String), Invalid> {
+) -> Result<(Uuid, Terms, CardToken), Invalid> {
     let mut fields = Fields::default();
     let payment_id = fields.uuid("request_id", &request.request_id);
     let terms = Terms {
@@ -39,7 +39,7 @@ pub(crate) fn authorize(
         amount: amount(&mut fields, &request.amount),
     };
     let card_token = fields.text("card_token", &request.card_token, 1..=TOKEN_LIMIT);
-    fields.finish((payment_id, terms, card_token))
+    fields.finish((payment_id, terms, CardToken::new(card_token)))
 }
 
 pub(crate) fn capture(

@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    domain::{Authorization, Behaviour, Charge, Refusal},
+    domain::{Authorization, Behaviour, CardToken, Charge, Refusal},
     store::{cards, charges, lost_answers},
 };
 
@@ -31,7 +31,7 @@ pub struct Command {
 #[derive(Clone, Debug)]
 pub enum Action {
     Authorize {
-        card_token: String,
+        card_token: CardToken,
         amount: Money,
     },
     /// Takes all that is reserved, or this part of it.
@@ -157,8 +157,8 @@ impl Batch {
     /// The token of the card that the command is about.
     fn card_token<'b>(&'b self, command: &'b Command) -> Option<&'b str> {
         match (&command.action, self.charges.get(&command.charge_id)) {
-            (_, Some(Some(charge))) => charge.asked.as_ref().map(|it| it.card_token.as_str()),
-            (Action::Authorize { card_token, .. }, _) => Some(card_token),
+            (_, Some(Some(charge))) => charge.asked.as_ref().map(|it| it.card_token.expose()),
+            (Action::Authorize { card_token, .. }, _) => Some(card_token.expose()),
             _ => None,
         }
     }

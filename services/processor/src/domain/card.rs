@@ -168,6 +168,11 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_for_a_card_cannot_be_printed() {
+        assert_eq!(format!("{:?}", crate::domain::CardToken::new("card_7")), "CardToken(***)");
+    }
+
+    #[test]
     fn a_card_number_cannot_be_printed() {
         let number = CardNumber::parse("4242424242424242").unwrap();
 

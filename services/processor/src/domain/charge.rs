@@ -4,7 +4,7 @@ use shop::money::Money;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::Behaviour;
+use super::{Behaviour, CardToken};
 
 /// Where a charge stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub enum State {
 pub struct Authorization {
     /// Digest of the request as it was sent.
     pub digest: [u8; 16],
-    pub card_token: String,
+    pub card_token: CardToken,
     pub amount: Money,
 }
 
@@ -203,7 +203,7 @@ mod tests {
 
     fn asked(minor: i64) -> Authorization {
         let amount = Money::new(Currency::EUR, minor);
-        Authorization { digest: [1; 16], card_token: "card".to_owned(), amount }
+        Authorization { digest: [1; 16], card_token: CardToken::new("card"), amount }
     }
 
     #[derive(Clone, Debug)]

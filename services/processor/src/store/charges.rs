@@ -8,7 +8,7 @@ use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::domain::{Authorization, Charge, State};
+use crate::domain::{Authorization, CardToken, Charge, State};
 
 /// Rows under lock. An id without one is not held: see [`save`].
 pub struct Locked {
@@ -81,7 +81,7 @@ pub async fn save(
     .bind(charges.iter().map(|it| it.id).collect::<Vec<_>>())
     .bind(charges.iter().map(|it| state_name(it.state)).collect::<Vec<_>>())
     .bind(asked().map(|it| it.map(|it| it.digest.to_vec())).collect::<Vec<_>>())
-    .bind(asked().map(|it| it.map(|it| it.card_token.as_str())).collect::<Vec<_>>())
+    .bind(asked().map(|it| it.map(|it| it.card_token.expose())).collect::<Vec<_>>())
     .bind(asked().map(|it| it.map(|it| it.amount.currency.as_str())).collect::<Vec<_>>())
     .bind(asked().map(|it| it.map(|it| it.amount.minor)).collect::<Vec<_>>())
     .bind(charges.iter().map(|it| it.authorized).collect::<Vec<_>>())
@@ -144,7 +144,7 @@ fn asked(row: &PgRow) -> sqlx::Result<Option<Authorization>> {
     let digest: &[u8] = row.try_get("digest")?;
     Ok(Some(Authorization {
         digest: digest.try_into().map_err(|_| undecodable("digest"))?,
-        card_token: row.try_get("card_token")?,
+        card_token: CardToken::new(row.try_get::<String, _>("card_token")?),
         amount: Money::new(currency, row.try_get("amount_minor")?),
     }))
 }

@@ -36,6 +36,8 @@ pub struct Pages {
     pub products: Products,
     /// The longest that a part is waited for.
     pub limit: Duration,
+    /// Whose products the home page shows to who asks for no category; of all if none is featured.
+    pub featured: Option<Uuid>,
     /// Whether the home page shows whether there is any.
     pub home_stock: Flag,
 }
@@ -43,7 +45,8 @@ pub struct Pages {
 impl Pages {
     /// What is sold, whether there is any, and how full the cart is.
     pub async fn home(&self, asked: Home) -> GetHomePageResponse {
-        let category = asked.category.map(|id| id.to_string()).unwrap_or_default();
+        let category = asked.category.or(self.featured);
+        let category = category.map(|id| id.to_string()).unwrap_or_default();
         let customer = asked.customer.map(|id| id.to_string());
         let asks_stock = self.home_stock.is_on(customer.as_deref());
         let goods = async {
