@@ -7,7 +7,8 @@
 //! token of its user, so that whoever is called next can see for itself on whose behalf, and the part
 //! of all users that the gateway has put that one into ([`USER_BUCKET`]), so that sidecars lead a user
 //! to one version of every service: calls that no user waits for, such as a saga's, are made outside of
-//! any call and carry none.
+//! any call and carry none. Likewise the id of the client's request ([`REQUEST_ID`]), so that it is on
+//! the log lines of every service that works for it.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 use mesh_runtime::{correlation, trace};
@@ -17,6 +18,9 @@ use crate::guard;
 /// In which of a hundred parts of all users the user of a call is: `00` to `99`. The gateway says it of
 /// users whose tokens it has verified; from outside it does not come in.
 pub const USER_BUCKET: HeaderName = HeaderName::from_static("x-user-bucket");
+/// The id of the client's request that a call is made for, as the gateway took or made it. Not
+/// `x-request-id`: proxies make one of their own where none is, and write into those that they meet.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-mesh-request-id");
 const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// Bytes of all entries together, and how many there may be.
@@ -32,6 +36,7 @@ pub(crate) struct Carried {
     tracestate: Option<HeaderValue>,
     authorization: Option<HeaderValue>,
     bucket: Option<HeaderValue>,
+    request_id: Option<HeaderValue>,
 }
 
 impl Carried {
@@ -52,7 +57,18 @@ impl Carried {
         let tracestate = tracestate.and_then(|state| state.parse().ok());
         let is_bucket = |it: &&HeaderValue| matches!(it.as_bytes(), [b'0'..=b'9', b'0'..=b'9']);
         let bucket = headers.get(USER_BUCKET).filter(is_bucket).cloned();
-        Self { baggage, tracestate, authorization, bucket }
+        let request_id = headers.get(REQUEST_ID).filter(|id| correlation::is_fine(id));
+        let request_id = request_id.cloned().map(|mut id| {
+            // Another one for each request: nothing for a connection's table of headers either.
+            id.set_sensitive(true);
+            id
+        });
+        Self { baggage, tracestate, authorization, bucket, request_id }
+    }
+
+    /// The id of the client's request that the call is made for, if it came with one.
+    pub(crate) fn request_id(&self) -> Option<&str> {
+        self.request_id.as_ref()?.to_str().ok()
     }
 }
 
@@ -61,7 +77,12 @@ impl Carried {
 pub(crate) fn inject(headers: &mut HeaderMap) {
     correlation::inject(headers);
     let carried = guard::carried(Clone::clone);
-    let Some(Carried { baggage, tracestate, authorization, bucket }) = carried else { return };
+    let Some(Carried { baggage, tracestate, authorization, bucket, request_id }) = carried else {
+        return;
+    };
+    if let Some(request_id) = request_id {
+        headers.entry(REQUEST_ID).or_insert(request_id);
+    }
     if let Some(token) = authorization {
         headers.entry(AUTHORIZATION).or_insert(token);
     }
@@ -168,6 +189,17 @@ mod tests {
         assert_eq!(goes_on(&[("x-user-bucket", "07")], &[])["x-user-bucket"], "07");
         for nothing in ["", "7", "100", "0x", "-1"] {
             assert!(goes_on(&[("x-user-bucket", nothing)], &[]).is_empty(), "{nothing}");
+        }
+    }
+
+    #[test]
+    fn the_id_of_the_clients_request_goes_on_if_everybody_may_carry_it() {
+        let sent = goes_on(&[("x-mesh-request-id", "r-1")], &[]);
+
+        assert_eq!(sent["x-mesh-request-id"], "r-1");
+        assert!(sent["x-mesh-request-id"].is_sensitive());
+        for nothing in ["", "two words", &"x".repeat(129)] {
+            assert!(goes_on(&[("x-mesh-request-id", nothing)], &[]).is_empty(), "{nothing}");
         }
     }
 

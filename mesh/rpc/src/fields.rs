@@ -8,12 +8,15 @@ use tonic_types::{ErrorDetails, FieldViolation};
 use tracing::Span;
 use uuid::Uuid;
 
-use crate::Fault;
+use crate::{Fault, guard};
 
 /// How many violations an answer names at most.
 const VIOLATIONS: usize = 20;
 /// The field that names a request.
-const REQUEST_ID: &str = "request_id";
+pub(crate) const REQUEST_ID: &str = "request_id";
+/// What it is called on log lines where the client's request has an id of its own: at the gateway it
+/// comes in a header of this name.
+const IDEMPOTENCY_KEY: &str = "idempotency_key";
 
 /// What is wrong with one field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,13 +73,16 @@ pub struct Fields(Vec<Violation>);
 
 impl Fields {
     /// Reads a UUID in its hyphenated form. That of a `request_id` is noted on the call's span, and so
-    /// on its log lines; it names the call's story if nothing else does.
+    /// on its log lines, as `request_id`, or as `idempotency_key` beside the id of the client's request
+    /// that the call came with; it names the call's story if nothing else does.
     pub fn uuid(&mut self, field: &str, value: &str) -> Uuid {
         const HYPHENATED: usize = 36;
         match Uuid::try_parse(value) {
             Ok(uuid) if value.len() == HYPHENATED => {
                 if field == REQUEST_ID {
-                    Span::current().record(REQUEST_ID, value);
+                    let has_own = guard::carried(|it| it.request_id().is_some());
+                    let name = if has_own == Some(true) { IDEMPOTENCY_KEY } else { REQUEST_ID };
+                    Span::current().record(name, value);
                     correlation::begin(value);
                 }
                 uuid

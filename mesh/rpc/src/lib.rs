@@ -79,7 +79,7 @@ mod transport;
 pub mod turn;
 
 pub use access::Access;
-pub use carried::USER_BUCKET;
+pub use carried::{REQUEST_ID, USER_BUCKET};
 pub use client::{Channel, ChannelBuilder, ClientBody, Discovery};
 pub use deadline::{Deadline, timeout_request};
 pub use deprecated::Deprecated;

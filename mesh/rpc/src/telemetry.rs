@@ -170,6 +170,7 @@ pub(crate) fn server_span(service: &'static str, method: &str) -> Span {
         mesh.peer = Empty,
         enduser.id = Empty,
         request_id = Empty,
+        idempotency_key = Empty,
         correlation_id = Empty,
         order_id = Empty,
         saga_id = Empty,

@@ -26,9 +26,12 @@ pub fn current() -> Option<String> {
 /// Reads the id that a call came with. One that is empty, longer than 128 bytes or not made of visible
 /// ASCII counts as none.
 pub fn extract(headers: &HeaderMap) -> Option<&str> {
-    let id = headers.get(HEADER)?.to_str().ok()?;
-    let is_fine = (1..=MAX).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
-    is_fine.then_some(id)
+    headers.get(HEADER).filter(|id| is_fine(id))?.to_str().ok()
+}
+
+/// Whether a value is one that everybody may carry: 1 to 128 bytes of visible ASCII.
+pub fn is_fine(id: &HeaderValue) -> bool {
+    (1..=MAX).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
 }
 
 /// Writes the id of the current story for the next service, unless one is there.

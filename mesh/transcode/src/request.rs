@@ -13,6 +13,8 @@ use crate::{
 
 const UPDATE_MASK: &str = "update_mask";
 const MASK: &str = "google.protobuf.FieldMask";
+/// What a request says of itself, by the names that AIP-134, 154, 155 and 163 have for it.
+const ABOUT: [&str; 5] = [UPDATE_MASK, "request_id", "etag", "allow_missing", "validate_only"];
 
 /// What a path led to: the binding, and what of the path are values.
 #[derive(Debug)]
@@ -138,26 +140,46 @@ impl<'a> Route<'a> {
         Ok(path)
     }
 
-    /// A PATCH changes what it speaks of, unless it says otherwise.
+    /// A PATCH changes what it speaks of, unless it says otherwise. What a body speaks of that is the
+    /// whole request, is what shall be changed, and not which thing, nor how.
     fn fill_mask(&self, json: &[u8], message: &mut DynamicMessage) -> Result<(), Refusal> {
-        let Body::Field(path) = &self.binding.body else { return Ok(()) };
         let Some(field) = message.descriptor().get_field_by_name(UPDATE_MASK) else {
             return Ok(());
         };
-        let (Kind::Message(mask), Kind::Message(resource)) = (field.kind(), path.last().kind())
-        else {
-            return Ok(());
-        };
-        let is_open = self.binding.method() == Method::PATCH && !message.has_field(&field);
-        if mask.full_name() != MASK || !is_open {
+        let Kind::Message(mask) = field.kind() else { return Ok(()) };
+        let is_mask = mask.full_name() == MASK && !field.is_list();
+        if !is_mask || self.binding.method() != Method::PATCH || names_fields(message, &field) {
             return Ok(());
         }
-        let paths = body::mask(&resource, json)?.into_iter().map(Value::String).collect();
+        let paths = match &self.binding.body {
+            Body::Nothing => return Ok(()),
+            Body::Field(path) => match path.last().kind() {
+                Kind::Message(resource) => body::mask(&resource, json)?,
+                _ => return Ok(()),
+            },
+            Body::Everything => {
+                let bound: Vec<_> = self.binding.variables.iter().map(FieldPath::name).collect();
+                let mut paths = body::mask(&self.binding.rpc().input(), json)?;
+                paths.retain(|path| {
+                    let first = path.split('.').next().unwrap_or_default();
+                    !ABOUT.contains(&first) && !bound.contains(path)
+                });
+                paths
+            }
+        };
         let mut given = DynamicMessage::new(mask);
+        let paths = paths.into_iter().map(Value::String).collect();
         given.set_field_by_name("paths", Value::List(paths));
         message.set_field(&field, Value::Message(given));
         Ok(())
     }
+}
+
+/// Whether the mask that a message has names anything.
+fn names_fields(message: &DynamicMessage, mask: &FieldDescriptor) -> bool {
+    let given = message.get_field(mask);
+    let paths = given.as_message().and_then(|mask| mask.get_field_by_name("paths"));
+    paths.is_some_and(|paths| paths.as_list().is_some_and(|paths| !paths.is_empty()))
 }
 
 /// Sets a value, or adds it to a list. What is wrong with that is the error.

@@ -43,6 +43,11 @@ pub struct Config {
           value_parser = clap::value_parser!(u16).range(1..=600))]
     pub max_body_seconds: u16,
 
+    /// Seconds within which a connection has to say what it speaks, and a request's head has to come.
+    #[arg(long, env = "MAX_HEAD_SECONDS", default_value_t = 10,
+          value_parser = clap::value_parser!(u16).range(1..=600))]
+    pub max_head_seconds: u16,
+
     /// Metadata of clients that goes on to the services, besides what a call itself needs.
     #[arg(long, env = "FORWARD_METADATA", value_name = "NAME,…", value_delimiter = ',',
           value_parser = metadata::allowed)]
@@ -52,7 +57,7 @@ pub struct Config {
     #[arg(long, env = "EDGE", value_enum, default_value_t = Owner::Gateway)]
     pub edge: Owner,
 
-    /// A TOML file with rates, headers and paths; without it there are none.
+    /// A TOML file with rates, headers and paths; read again when it changes, without it there are none.
     #[arg(long, env = "EDGE_FILE")]
     pub edge_file: Option<PathBuf>,
 
@@ -92,6 +97,10 @@ impl AsRef<ServiceConfig> for Config {
 impl Config {
     pub(crate) fn body_limit(&self) -> Duration {
         Duration::from_secs(self.max_body_seconds.into())
+    }
+
+    pub(crate) fn head_limit(&self) -> Duration {
+        Duration::from_secs(self.max_head_seconds.into())
     }
 
     pub(crate) fn health_limit(&self) -> Duration {

@@ -133,10 +133,11 @@ pub(crate) async fn answer(
     let Meant { routed, rpc, crossing, name, kind } = Meant::of(&front, speech, &head, &path);
     let span = trace::begin(trace::extract(&head.headers), || span(&head.method, &name));
     correlation::note(&span, story.correlation_id());
+    span.record("request_id", story.request_id());
 
     let method = head.method.clone();
     let access = Access { method, route: name, kind, begun, span: span.clone() };
-    let verdict = front.edge.count(&head, rpc.map(|rpc| &*rpc.path));
+    let verdict = front.edge.count(&asked, &head, rpc.map(|rpc| &*rpc.path));
     let refused = verdict.early.map(Refused::RateLimited).or_else(|| limit(&front, &head).err());
     let work = async {
         match (refused, front.edge.preflight(&head)) {
@@ -184,6 +185,7 @@ fn span(method: &Method, route: &str) -> Span {
         http.route = route,
         http.response.status_code = Empty,
         service = "gateway",
+        request_id = Empty,
         correlation_id = Empty,
     )
 }

@@ -118,7 +118,7 @@ async fn call(
 
     let mut request = Request::new(message);
     let grpc = HeaderValue::from_static("application/grpc");
-    let mut sent = metadata::onwards(head, grpc, &front.config.forward_metadata);
+    let mut sent = metadata::onwards(head, grpc, edge::forwarded(head));
     // These are the client's own business with gRPC, and it does not speak it.
     for name in ["grpc-encoding", "grpc-accept-encoding", "content-type", "te"] {
         sent.remove(name);

@@ -12,6 +12,8 @@ mod config;
 mod docs;
 mod door;
 mod edge;
+mod follow;
+mod greeting;
 mod headers;
 mod health;
 mod json;
@@ -29,7 +31,7 @@ mod timing;
 mod web;
 mod whole;
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use anyhow::Context as _;
 use mesh_auth::Verifier;
@@ -37,6 +39,7 @@ use mesh_flags::Flags;
 use mesh_rpc::{Channel, Discovery, Identity, access::users_of_service, policy::LivePolicy};
 use mesh_runtime::{Service, Started, parse_discovery};
 use mesh_transcode::{Binding, Segment, Transcoder, openapi};
+use prost_reflect::MethodDescriptor;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -54,7 +57,7 @@ use routes::Routes;
 /// Starts the gateway; it serves when this returns.
 ///
 /// It is ready as soon as it listens: whether a service can be reached is that service's affair.
-pub async fn start(mut config: Config) -> anyhow::Result<Started> {
+pub async fn start(config: Config) -> anyhow::Result<Started> {
     let service = Service::begin("gateway", &config.service).await?;
     let policy = LivePolicy::of_service(&service, &config.service, &[shop::DESCRIPTORS])?;
     let identity = Identity::of_service(&service, &config.service)?;
@@ -65,15 +68,15 @@ pub async fn start(mut config: Config) -> anyhow::Result<Started> {
     let rpcs = routes.descriptors();
     let transcoder = Transcoder::new(&routes.pool, rpcs.iter().cloned())?;
     let users = users_of_service(&service, &config.service)?;
-    let reached = Reached { routes: &routes, transcoder: &transcoder };
-    let edge = Edge::new(&config, &reached, users.clone())?;
+    let reached = Reached::of(&routes, &transcoder);
+    let places = reached.places.clone();
+    let edge = Edge::new(&service, &config, reached, users.clone())?;
     let flags = told(&service, &config, users.as_ref()).await?;
     let legacy = config.legacy_file.as_ref().map(|path| {
-        let ground = Ground { places: reached.places(), flags };
+        let ground = Ground { places, flags };
         Legacy::follow(&service, path, ground)
     });
     let legacy = legacy.transpose()?;
-    config.forward_metadata.extend(edge.added().cloned());
     let current = policy.current();
     let page = openapi(&transcoder, current.contracts(), "Shopmesh", service.version());
     let health = Health::new(all(&service, &config, &discovery, &routes)?, config.health_limit());
@@ -119,36 +122,42 @@ async fn told(
 }
 
 /// What can be asked here, for a configuration that refers to it.
-struct Reached<'a> {
-    routes: &'a Routes,
-    transcoder: &'a Transcoder,
+struct Reached {
+    /// `package.Service/Method`.
+    rpcs: HashSet<String>,
+    places: Vec<Place>,
 }
 
-impl Reached<'_> {
-    /// Where the contracts have something, and for whom.
-    fn places(&self) -> Vec<Place> {
+impl Reached {
+    fn of(routes: &Routes, transcoder: &Transcoder) -> Self {
+        let name =
+            |rpc: MethodDescriptor| format!("{}/{}", rpc.parent_service().full_name(), rpc.name());
+        // Where the contracts have something, and for whom.
         let place = |binding: &Binding| {
             let rpc = binding.rpc();
             Place {
                 method: binding.method().clone(),
                 template: binding.template().clone(),
-                is_public: self.routes.of(rpc).is_some_and(|rpc| rpc.is_public),
+                is_public: routes.of(rpc).is_some_and(|rpc| rpc.is_public),
                 is_stream: rpc.is_server_streaming(),
             }
         };
-        self.transcoder.bindings().iter().map(place).collect()
+        Self {
+            rpcs: routes.descriptors().into_iter().map(name).collect(),
+            places: transcoder.bindings().iter().map(place).collect(),
+        }
     }
 }
 
-impl Places for Reached<'_> {
+impl Places for Reached {
     fn has_rpc(&self, name: &str) -> bool {
-        self.routes.find(&format!("/{name}")).is_some()
+        self.rpcs.contains(name)
     }
 
     fn has_path(&self, path: &str) -> bool {
         let parts: Vec<_> = path.split('/').skip(1).collect();
-        let begins = |binding: &Binding| {
-            let segments = binding.template().segments();
+        let begins = |place: &Place| {
+            let segments = place.template.segments();
             let mut pairs = parts.iter().zip(segments);
             parts.len() <= segments.len()
                 && pairs.all(|(part, segment)| match segment {
@@ -156,7 +165,7 @@ impl Places for Reached<'_> {
                     Segment::One | Segment::Many => true,
                 })
         };
-        self.transcoder.bindings().iter().any(begins) || pages::has(path)
+        self.places.iter().any(begins) || pages::has(path)
     }
 }
 

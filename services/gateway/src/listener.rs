@@ -21,12 +21,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     door::{self, Front},
     edge::Way,
+    greeting::{Greeting, Heard},
 };
 
 /// More connections than this are closed at once.
 const MAX_CONNECTIONS: usize = 10_000;
-/// A connection that has said nothing, or not all of a request's headers, by then is no client.
-const SILENCE: Duration = Duration::from_secs(10);
 /// Pause after an error that is not one connection's, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a client may be silent until it is asked whether it is there, and may then take.
@@ -91,7 +90,8 @@ async fn serve(stream: TcpStream, remote: SocketAddr, front: Arc<Front>) {
         tracing::debug!(%error, "nodelay not set");
     }
     let closing = front.closing.clone();
-    let word = closing.run_until_cancelled(timeout(SILENCE, stream.readable())).await;
+    let word =
+        closing.run_until_cancelled(timeout(front.config.head_limit(), stream.readable())).await;
     if !matches!(word, Some(Ok(Ok(())))) {
         return;
     }
@@ -111,11 +111,14 @@ async fn speak<IO>(stream: IO, way: Way, front: Arc<Front>)
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (closing, remote) = (front.closing.clone(), way.peer);
+    let (closing, remote, limit) = (front.closing.clone(), way.peer, front.config.head_limit());
+    let greeting = Arc::<Greeting>::default();
+    let (stream, greeted) = (Heard::new(stream, &greeting), Arc::clone(&greeting));
     let turn = Arc::<Turn>::default();
     let said = Arc::clone(&turn);
     let answer = service_fn(move |request: Request<Incoming>| {
         let (front, turn) = (Arc::clone(&front), Arc::clone(&said));
+        greeted.is_said();
         async move {
             // Only these are answered beside each other.
             let is_one_of_many = request.version() == Version::HTTP_2;
@@ -126,11 +129,12 @@ where
             response
         }
     });
-    let http = http();
+    let http = http(limit);
     let conversation = async {
         let mut connection = pin!(http.serve_connection(TokioIo::new(stream), answer));
         tokio::select! {
             ended = connection.as_mut() => ended,
+            () = greeting.missed(limit) => Ok(()),
             () = closing.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
@@ -143,17 +147,18 @@ where
     }
 }
 
-fn http() -> auto::Builder<TokioExecutor> {
+/// Both versions. Of HTTP/2 a head that does not end is found by a ping, which cannot be answered before.
+fn http(limit: Duration) -> auto::Builder<TokioExecutor> {
     let mut http = auto::Builder::new(TokioExecutor::new());
     http.http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(SILENCE)
+        .header_read_timeout(limit)
         .max_buf_size(128 << 10)
         .max_headers(MAX_HEADER_LINES);
     http.http2()
         .timer(TokioTimer::new())
-        .keep_alive_interval(PING)
-        .keep_alive_timeout(PING_LIMIT)
+        .keep_alive_interval(PING.min(limit))
+        .keep_alive_timeout(PING_LIMIT.min(limit))
         .max_concurrent_streams(MAX_STREAMS)
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
         .max_header_list_size(MAX_HEADERS);

@@ -15,7 +15,7 @@ use tonic::{Status, body::Body};
 use tower::Service as _;
 
 use crate::{
-    door::Front, metadata, refused, refused::Refused, routes::Rpc, story::Story, timing::Took,
+    door::Front, edge, metadata, refused, refused::Refused, routes::Rpc, story::Story, timing::Took,
 };
 
 /// Calls `rpc` with these bytes, and answers with those that come back.
@@ -27,7 +27,7 @@ pub(crate) async fn call(
     story: &Story,
 ) -> Response<Body> {
     let mut request = Request::new(body);
-    *request.headers_mut() = metadata::onwards(head, content_type, &front.config.forward_metadata);
+    *request.headers_mut() = metadata::onwards(head, content_type, edge::forwarded(head));
     story.tell(request.headers_mut());
     match Uri::try_from(&*rpc.path) {
         Ok(uri) => *request.uri_mut() = uri,

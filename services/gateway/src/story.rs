@@ -1,6 +1,7 @@
 //! The two ids of a request: its own, and that of the story it belongs to.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use mesh_rpc::REQUEST_ID;
 use mesh_runtime::correlation;
 use uuid::Uuid;
 
@@ -17,11 +18,8 @@ pub(crate) struct Story {
 impl Story {
     /// Reads the ids; one that is missing, or that nobody should carry, is made.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let request = headers.get(REQUEST).cloned().and_then(|value| {
-            // The rule for both is the same.
-            let alone = HeaderMap::from_iter([(CORRELATION, value.clone())]);
-            correlation::extract(&alone).is_some().then_some(value)
-        });
+        // The rule for both is the same.
+        let request = headers.get(REQUEST).filter(|id| correlation::is_fine(id)).cloned();
         let request = request.unwrap_or_else(|| {
             let id = Uuid::now_v7().to_string();
             HeaderValue::try_from(id).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
@@ -46,8 +44,9 @@ impl Story {
         headers.insert(CORRELATION, once(&self.correlation));
     }
 
-    /// Tells a service which story its call belongs to.
+    /// Tells a service which request its call is made for, and which story it belongs to.
     pub(crate) fn tell(&self, headers: &mut HeaderMap) {
+        headers.insert(REQUEST_ID, once(&self.request));
         headers.insert(CORRELATION, once(&self.correlation));
     }
 }

@@ -89,6 +89,7 @@ impl Search {
         };
         ORDER.iter().any(|field| is(field, &self.order))
             || is("request_id", &self.request)
+            || is("idempotency_key", &self.request)
             || is("correlation_id", &self.request)
             || is("trace_id", &self.trace)
     }

@@ -35,6 +35,7 @@ use crate::{
     Deadline,
     carried::Carried,
     criticality,
+    fields::REQUEST_ID,
     guard::Scope,
     peer,
     refusal::{self, Refusal},
@@ -66,7 +67,11 @@ pub(super) async fn answer(
         correlation::note(&span, story);
     }
     let mut passes = Passes::begin(Connection::begin(&connection, plan.deadline));
-    let scope = Scope::carrying(plan.class, Carried::read(request.headers(), &stack.baggage));
+    let carried = Carried::read(request.headers(), &stack.baggage);
+    if let Some(id) = carried.request_id() {
+        span.record(REQUEST_ID, id);
+    }
+    let scope = Scope::carrying(plan.class, carried);
 
     // Pinned before they are wrapped, here and below: a layer that took one by value would move it.
     let mut response = {

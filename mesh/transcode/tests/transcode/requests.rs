@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::support::{asked, blamed, shelves};
 
 const BOOK: &str = "/v1/shelves/5/books/7";
+const SHELF: &str = "/v1/shelves/5";
 
 #[test]
 fn a_path_gives_values_decoded_as_one_segment_or_several() {
@@ -104,8 +105,30 @@ fn a_patch_changes_what_it_speaks_of() {
     assert_eq!(paths, ["author.givenName", "notes", "printed", "title"]);
     assert_eq!(mask("", r#"{"author": {}}"#), "author");
     assert_eq!(mask("?update_mask=tags", body), "tags", "it says otherwise");
+    assert_eq!(mask("?update_mask=", r#"{"title": "x"}"#), "title", "it says nothing");
     let put = asked(Method::PUT, BOOK, r#"{"book": {"title": "x"}}"#);
     assert!(put.get("updateMask").is_none());
+}
+
+/// Not which thing it is, and how it is asked for.
+#[test]
+fn a_patch_whose_body_is_the_request_changes_what_else_it_speaks_of() {
+    let mask = |target: &str, body: &str| {
+        let asked = asked(Method::PATCH, target, body)["updateMask"].clone();
+        let mut paths: Vec<_> = asked.as_str().unwrap().split(',').map(str::to_owned).collect();
+        paths.sort_unstable();
+        paths
+    };
+    assert_eq!(mask(SHELF, r#"{"lit": true}"#), ["lit"]);
+    let about = r#"{"lit": false, "label": null, "requestId": "r", "etag": "e", "shelf": "5",
+                    "updateMask": ""}"#;
+    assert_eq!(mask(SHELF, about), ["label", "lit"]);
+    let within = r#"{"owner": {"familyName": "L", "givenName": "Ada"}, "notes": {"a": "b"}}"#;
+    assert_eq!(mask(SHELF, within), ["notes", "owner.familyName", "owner.givenName"]);
+    let bound = mask("/v1/owners/Ada/shelf", within);
+    assert_eq!(bound, ["notes", "owner.familyName"], "whose it is, is in the path");
+    assert_eq!(mask(SHELF, r#"{"lit": true, "updateMask": "label"}"#), ["label"], "it says so");
+    assert_eq!(mask(SHELF, r#"{"requestId": "r"}"#), [""], "it speaks of nothing");
 }
 
 #[test]

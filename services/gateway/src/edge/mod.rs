@@ -11,13 +11,15 @@ mod protect;
 mod rates;
 mod rewrites;
 mod rules;
+mod sheets;
 mod tls;
 
-use std::{fs, net::SocketAddr, sync::Arc, time::Instant};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header, request::Parts};
 use mesh_auth::{User, Verifier};
+use mesh_runtime::{ConfigError, Service};
 use tonic::body::Body;
 
 pub use caller::Subject;
@@ -36,6 +38,7 @@ use cors::Cors;
 use file::Sheet;
 use hops::Hops;
 use rates::Verdict;
+use sheets::Sheets;
 
 /// Whose the duties of the edge are: TLS and HSTS, CORS, rates, compression.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -61,7 +64,7 @@ pub(crate) struct Edge {
     owner: Owner,
     cors: Option<Cors>,
     hops: Hops,
-    sheet: Sheet,
+    sheets: Arc<Sheets>,
     /// None if no user is known here: then everybody counts by address.
     users: Option<Arc<Verifier>>,
     pub(crate) tls: Option<Tls>,
@@ -70,29 +73,24 @@ pub(crate) struct Edge {
 /// What an answer has to fit: known before the request is understood.
 #[derive(Debug)]
 pub(crate) struct Asked {
+    /// What the file said when the request came: it holds to its end.
+    sheet: Arc<Sheet>,
     origin: Option<HeaderValue>,
     takes_gzip: bool,
     is_secure: bool,
 }
 
 impl Edge {
-    /// Reads the configuration, and what it refers to; `users` says who somebody is.
+    /// Reads the configuration, and what it refers to; `users` says who somebody is. What `EDGE_FILE`
+    /// says is read again whenever it changes, for as long as the service runs.
     pub(crate) fn new(
+        service: &Service,
         config: &Config,
-        places: &impl Places,
+        places: impl Places + Send + 'static,
         users: Option<Arc<Verifier>>,
     ) -> Result<Self> {
-        let sheet = match &config.edge_file {
-            Some(path) => {
-                let text = fs::read_to_string(path);
-                let text = text.with_context(|| format!("EDGE_FILE {}", path.display()))?;
-                let sheet = Sheet::read(&text, places);
-                sheet.map_err(|wrong| anyhow!("EDGE_FILE {}, {wrong}", path.display()))?
-            }
-            None => Sheet::default(),
-        };
         if config.edge == Owner::Ingress {
-            left_alone(config, &sheet)?;
+            left_alone(config)?;
         }
         let tls = match (&config.edge_tls_cert, &config.edge_tls_key) {
             (Some(certificate), Some(key)) => {
@@ -104,28 +102,26 @@ impl Edge {
             owner: config.edge,
             cors: Cors::new(&config.cors_origins, &config.forward_metadata),
             hops: Hops::new(&config.trusted_hops),
-            sheet,
+            sheets: Sheets::follow(service, config, places)?,
             users,
             tls,
         })
     }
 
-    /// Names of headers that requests have because of the configuration, so that they go on.
-    pub(crate) fn added(&self) -> impl Iterator<Item = &HeaderName> {
-        self.sheet.request.names()
-    }
-
     /// Makes a request what the configuration says it is, and notes where it comes from, and whose it
     /// is, if that is sure.
     pub(crate) fn enter(&self, head: &mut Parts, way: Way) -> Asked {
+        let sheet = self.sheets.now();
+        head.extensions.insert(Forwarded(Arc::clone(&sheet.forwarded)));
         let asked = Asked {
+            sheet: Arc::clone(&sheet),
             origin: head.headers.get(header::ORIGIN).cloned(),
             takes_gzip: whole::takes_gzip(&head.headers),
             is_secure: way.is_secure,
         };
         head.extensions.insert(Client(self.hops.client(way.peer.ip(), &head.headers)));
-        self.sheet.request.apply(&mut head.headers);
-        if let Some(uri) = self.sheet.rewrites.apply(&head.uri) {
+        sheet.request.apply(&mut head.headers);
+        if let Some(uri) = sheet.rewrites.apply(&head.uri) {
             head.uri = uri;
         }
         if let Some(user) = self.users.as_ref().and_then(|users| user(users, &head.headers)) {
@@ -140,11 +136,11 @@ impl Edge {
     }
 
     /// Counts a request for `rpc`, or for something else. What an orchestrator asks is not counted.
-    pub(crate) fn count(&self, head: &Parts, rpc: Option<&str>) -> Verdict {
+    pub(crate) fn count(&self, asked: &Asked, head: &Parts, rpc: Option<&str>) -> Verdict {
         if pages::is_probe(head.uri.path()) {
             return Verdict::default();
         }
-        self.sheet.rates.arrive(&caller(head), rpc, Instant::now())
+        asked.sheet.rates.arrive(&caller(head), rpc, Instant::now())
     }
 
     /// Makes an answer what the configuration says it is, and what the client has asked for.
@@ -159,7 +155,7 @@ impl Edge {
                 cors.tell(asked.origin.as_ref(), headers);
             }
         }
-        self.sheet.answer.apply(headers);
+        asked.sheet.answer.apply(headers);
     }
 }
 
@@ -171,19 +167,26 @@ fn user(users: &Verifier, headers: &HeaderMap) -> Option<Arc<User>> {
     users.verify(only.to_str().ok()?).ok()
 }
 
+/// Which of a client's headers go on to services, as [`Edge::enter`] has noted it.
+#[derive(Clone, Debug)]
+struct Forwarded(Arc<[HeaderName]>);
+
+/// Names of headers that go on to services, besides what a call itself needs: those that the
+/// configuration names, and those that requests have because of it.
+pub(crate) fn forwarded(head: &Parts) -> &[HeaderName] {
+    head.extensions.get().map_or(&[], |Forwarded(names)| names)
+}
+
 /// Refuses what would be done twice.
-fn left_alone(config: &Config, sheet: &Sheet) -> Result<()> {
-    let rates = &sheet.rates;
+fn left_alone(config: &Config) -> Result<(), ConfigError> {
     let set = [
         ("EDGE_TLS_CERT", config.edge_tls_cert.is_some()),
         ("CORS_ORIGINS", !config.cors_origins.is_empty()),
-        (
-            "[rates] in EDGE_FILE",
-            rates.address.is_some() || rates.user.is_some() || !rates.rpcs.is_empty(),
-        ),
     ];
-    if let Some((name, _)) = set.into_iter().find(|(_, is_set)| *is_set) {
-        bail!("EDGE=ingress leaves this to the ingress: take out {name}, or set EDGE=gateway");
-    }
-    Ok(())
+    let twice = set.into_iter().find(|(_, is_set)| *is_set);
+    twice.map_or(Ok(()), |(name, _)| Err(ConfigError(of_ingress(name))))
+}
+
+fn of_ingress(name: &str) -> String {
+    format!("EDGE=ingress leaves this to the ingress: take out {name}, or set EDGE=gateway")
 }

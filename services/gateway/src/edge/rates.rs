@@ -48,7 +48,7 @@ pub(crate) struct Rates {
 pub(crate) struct Limit {
     name: Arc<str>,
     pub(super) quota: Quota,
-    callers: Mutex<Recent<Caller, Level>>,
+    callers: Arc<Mutex<Recent<Caller, Level>>>,
 }
 
 /// What was in a bucket, and when.
@@ -60,7 +60,8 @@ struct Level {
 
 impl Limit {
     pub(super) fn new(name: &str, quota: Quota) -> Self {
-        Self { name: name.into(), quota, callers: Mutex::new(Recent::new(MAX_CALLERS)) }
+        let callers = Arc::new(Mutex::new(Recent::new(MAX_CALLERS)));
+        Self { name: name.into(), quota, callers }
     }
 
     fn lock(&self) -> MutexGuard<'_, Recent<Caller, Level>> {
@@ -100,6 +101,22 @@ struct Told {
 }
 
 impl Rates {
+    /// Whether there is no limit at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.address.is_none() && self.user.is_none() && self.rpcs.is_empty()
+    }
+
+    /// Goes on with the buckets of the limits in `before` that are as they were.
+    pub(super) fn go_on(&mut self, before: &Rates) {
+        let general = [(&mut self.address, &before.address), (&mut self.user, &before.user)];
+        let general = general.into_iter().filter_map(|(new, old)| new.as_mut().zip(old.as_ref()));
+        let rpcs = self.rpcs.iter_mut();
+        let rpcs = rpcs.filter_map(|(rpc, new)| Some((new, before.rpcs.get(rpc)?)));
+        for (new, old) in general.chain(rpcs).filter(|(new, old)| new.quota == old.quota) {
+            new.callers = Arc::clone(&old.callers);
+        }
+    }
+
     /// Counts a request, if every limit that applies to it has room.
     pub(crate) fn arrive(&self, caller: &Caller, rpc: Option<&str>, now: Instant) -> Verdict {
         let general = match caller {
@@ -235,6 +252,26 @@ mod tests {
             assert_eq!(rates.arrive(&from(1), None, now).early.is_some(), n > 0);
         }
         assert!(rates.address.as_ref().unwrap().lock().len() <= MAX_CALLERS);
+    }
+
+    #[test]
+    fn a_limit_that_is_as_it_was_goes_on_where_it_was() {
+        let made = |address, rare| Rates {
+            address: Some(limit("address", address, 60)),
+            rpcs: HashMap::from([("/s/Rare".to_owned(), limit("Rare", rare, 60))]),
+            ..Rates::default()
+        };
+        let now = Instant::now();
+        let mut rates = made(9, 1);
+        assert_eq!(rates.arrive(&from(1), Some("/s/Rare"), now).early, None);
+
+        for (address, rare, is_early) in [(5, 1, true), (5, 2, false), (5, 2, false), (5, 2, true)]
+        {
+            let before = std::mem::replace(&mut rates, made(address, rare));
+            rates.go_on(&before);
+            let early = rates.arrive(&from(1), Some("/s/Rare"), now).early;
+            assert_eq!(early.is_some(), is_early, "{address} {rare}");
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     door::{self, Front},
-    json,
+    edge, json,
     story::Story,
     timing::Took,
     whole,
@@ -90,7 +90,7 @@ pub(super) async fn ask(
 ) -> Result<Answer, Failed> {
     let backend = &crossing.route.backend;
     let sends_token = backend.settings.sends_token;
-    let sent = headers::onwards(head, &front.config.forward_metadata, sends_token, story);
+    let sent = headers::onwards(head, edge::forwarded(head), sends_token, story);
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
     backend.ask(head.method.clone(), target, sent, body).await
 }

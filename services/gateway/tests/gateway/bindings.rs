@@ -169,6 +169,7 @@ async fn headers_that_services_believe_end_at_the_door() {
         ("x-forwarded-client-cert", "URI=spiffe://mesh.local/ns/shop/sa/orders"),
         ("x-mesh-service-token", "token"),
         ("x-mesh-criticality", "CRITICAL"),
+        ("x-mesh-request-id", "another"),
         ("x-envoy-attempt-count", "2"),
         ("x-user-bucket", "07"),
         ("grpc-previous-rpc-attempts", "7"),
@@ -189,6 +190,7 @@ async fn headers_that_services_believe_end_at_the_door() {
             .header("accept-language", "de")
             .header("authorization", "Bearer x")
             .header("x-correlation-id", "story")
+            .header("x-request-id", "this")
             .header("grpc-timeout", "3S");
         let body = if kind == "application/json" { &[][..] } else { &[0; 5] };
         let answer = gateway.send(request.body(Bytes::copy_from_slice(body)).unwrap()).await;
@@ -203,6 +205,7 @@ async fn headers_that_services_believe_end_at_the_door() {
         assert_eq!(seen.headers["accept-language"], "de", "{kind}");
         assert_eq!(seen.headers["authorization"], "Bearer x", "{kind}");
         assert_eq!(seen.headers["x-correlation-id"], "story", "{kind}");
+        assert_eq!(seen.headers["x-mesh-request-id"], "this", "{kind}");
         let left = seen.headers["grpc-timeout"].to_str().unwrap();
         assert!(left.ends_with(['m', 'u', 'n']), "{kind}: what is left of three seconds: {left}");
     }

@@ -1,7 +1,7 @@
-//! The file that says what is done at the edge: rates, headers, and paths. It is read once, and
-//! refused as a whole when something in it cannot be: with its line, and what was expected there.
+//! The file that says what is done at the edge: rates, headers, and paths. It is refused as a whole when
+//! something in it cannot be: with its line, and what was expected there.
 
-use std::{collections::BTreeMap, fmt, ops::Range};
+use std::{collections::BTreeMap, fmt, ops::Range, sync::Arc};
 
 use http::{HeaderName, HeaderValue, header::AUTHORIZATION};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -38,6 +38,8 @@ pub(crate) struct Sheet {
     pub(super) request: Rules,
     pub(super) answer: Rules,
     pub(super) rewrites: Rewrites,
+    /// Which of a client's headers go on to services; not all of them because of the file.
+    pub(super) forwarded: Arc<[HeaderName]>,
 }
 
 /// Why a file cannot be.
@@ -106,6 +108,7 @@ impl Sheet {
             request: reader.rules(&written.request, &Side::Request)?,
             answer: reader.rules(&written.answer, &Side::Answer)?,
             rewrites: reader.rewrites(&written.rewrites, places)?,
+            forwarded: Arc::default(),
         })
     }
 }

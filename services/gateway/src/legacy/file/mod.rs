@@ -24,7 +24,7 @@ pub(crate) struct Ground {
 }
 
 /// Where the contracts have something.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Place {
     pub(crate) method: Method,
     pub(crate) template: Template,
