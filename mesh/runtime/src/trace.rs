@@ -3,7 +3,6 @@
 use std::{fmt, str::FromStr};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 use tracing::Span;
 use tracing_subscriber::{Registry, registry::LookupSpan as _};
 
@@ -163,17 +162,6 @@ impl TraceContext {
     /// A new trace that nobody samples.
     pub(crate) fn unsampled() -> Self {
         Self { trace_id: rand::random(), span_id: rand::random(), sampled: false }
-    }
-
-    /// As OpenTelemetry has it.
-    pub(crate) fn context(self, is_remote: bool) -> SpanContext {
-        SpanContext::new(
-            TraceId::from_bytes(self.trace_id.to_be_bytes()),
-            SpanId::from_bytes(self.span_id.to_be_bytes()),
-            if self.sampled { TraceFlags::SAMPLED } else { TraceFlags::default() },
-            is_remote,
-            TraceState::default(),
-        )
     }
 
     fn header(&self) -> HeaderValue {
