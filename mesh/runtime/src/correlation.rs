@@ -10,7 +10,9 @@ use crate::telemetry::Fields;
 
 /// The name that it has on spans and log lines.
 const FIELD: &str = "correlation_id";
-const HEADER: HeaderName = HeaderName::from_static("x-correlation-id");
+/// The name that it travels under between services.
+pub const NAME: &str = "x-correlation-id";
+const HEADER: HeaderName = HeaderName::from_static(NAME);
 /// Longer ones are nobody's: every message would have to carry them.
 const MAX: usize = 128;
 

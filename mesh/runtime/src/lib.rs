@@ -41,6 +41,7 @@ pub mod crash;
 pub mod deadline;
 mod errand;
 mod health;
+mod hex;
 pub mod metrics;
 mod process;
 mod service;

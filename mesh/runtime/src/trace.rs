@@ -3,12 +3,11 @@
 use std::{fmt, str::FromStr};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 use tracing::Span;
 use tracing_subscriber::{Registry, registry::LookupSpan as _};
 
 use crate::{
-    b3,
+    b3, hex,
     telemetry::{self, Open, place_in, places},
 };
 
@@ -17,19 +16,6 @@ pub const TRACEPARENT: &str = "traceparent";
 const HEADER: HeaderName = HeaderName::from_static(TRACEPARENT);
 /// Of a `traceparent` of version 0.
 const LENGTH: usize = 55;
-const DIGITS: &[u8; 16] = b"0123456789abcdef";
-/// What a byte is worth as a digit.
-const VALUES: [u8; 256] = {
-    let mut values = [NONE; 256];
-    let mut value = 0;
-    while value < DIGITS.len() {
-        values[DIGITS[value] as usize] = value as u8;
-        value += 1;
-    }
-    values
-};
-const NONE: u8 = 0x80;
-
 /// One place in a trace. Its text form is a `traceparent`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceContext {
@@ -165,17 +151,6 @@ impl TraceContext {
         Self { trace_id: rand::random(), span_id: rand::random(), sampled: false }
     }
 
-    /// As OpenTelemetry has it.
-    pub(crate) fn context(self, is_remote: bool) -> SpanContext {
-        SpanContext::new(
-            TraceId::from_bytes(self.trace_id.to_be_bytes()),
-            SpanId::from_bytes(self.span_id.to_be_bytes()),
-            if self.sampled { TraceFlags::SAMPLED } else { TraceFlags::default() },
-            is_remote,
-            TraceState::default(),
-        )
-    }
-
     fn header(&self) -> HeaderValue {
         let mut value = HeaderValue::from_bytes(&self.text()).expect("hex digits and dashes");
         // No secret, but different each time: it stays out of HPACK's table (RFC 7541 §7.1.3).
@@ -186,46 +161,31 @@ impl TraceContext {
     /// By hand: each call writes it, and `format!` takes three times as long.
     fn text(&self) -> [u8; LENGTH] {
         let mut text = [b'-'; LENGTH];
-        write_hex(0, &mut text[..2]);
-        write_hex((self.trace_id >> 64) as u64, &mut text[3..19]);
-        write_hex(self.trace_id as u64, &mut text[19..35]);
-        write_hex(self.span_id, &mut text[36..52]);
-        write_hex(u64::from(self.sampled), &mut text[53..]);
+        text[..2].copy_from_slice(b"00");
+        hex::write(self.trace_id.to_be_bytes(), &mut text[3..35]);
+        hex::write(self.span_id.to_be_bytes(), &mut text[36..52]);
+        text[53..].copy_from_slice(if self.sampled { b"01" } else { b"00" });
         text
     }
 
     fn parse(text: &[u8]) -> Result<Self, Malformed> {
-        let part = |from: usize, to: usize| text.get(from..to).and_then(read_hex).ok_or(Malformed);
-        let version = part(0, 2)?;
-        let trace_id = u128::from(part(3, 19)?) << 64 | u128::from(part(19, 35)?);
-        let span_id = part(36, 52)?;
-        let sampled = part(53, 55)? & 1 == 1;
-        let dashes = [2, 35, 52].into_iter().all(|place| text.get(place) == Some(&b'-'));
+        Self::read(text).ok_or(Malformed)
+    }
+
+    fn read(text: &[u8]) -> Option<Self> {
+        let (known, more) = text.split_first_chunk::<LENGTH>()?;
+        let part = |from: usize| hex::read(*known[from..].first_chunk()?);
+        let pair = |from: usize| hex::pair(*known[from..].first_chunk()?);
+        let version = pair(0)?;
+        let trace_id = u128::from(part(3)?) << 64 | u128::from(part(19)?);
+        let span_id = part(36)?;
+        let sampled = pair(53)? & 1 == 1;
+        let dashes = [2, 35, 52].into_iter().all(|place| known[place] == b'-');
         // Later versions may append to it; version 0 ends here, and 255 is forbidden.
-        let ended = text.len() == LENGTH || (version != 0 && text.get(LENGTH) == Some(&b'-'));
-        if !dashes || !ended || version == 255 || trace_id == 0 || span_id == 0 {
-            return Err(Malformed);
-        }
-        Ok(Self { trace_id, span_id, sampled })
+        let ended = more.is_empty() || (version != 0 && more[0] == b'-');
+        let is_one = dashes && ended && version != 255 && trace_id != 0 && span_id != 0;
+        is_one.then_some(Self { trace_id, span_id, sampled })
     }
-}
-
-fn write_hex(mut number: u64, digits: &mut [u8]) {
-    for digit in digits.iter_mut().rev() {
-        *digit = DIGITS[(number & 15) as usize];
-        number >>= 4;
-    }
-}
-
-/// At most 16 digits, small letters only. Every call reads one: what is wrong shows at the end.
-fn read_hex(digits: &[u8]) -> Option<u64> {
-    let (mut number, mut wrong) = (0, 0);
-    for digit in digits {
-        let value = VALUES[usize::from(*digit)];
-        wrong |= value & NONE;
-        number = number << 4 | u64::from(value & 15);
-    }
-    (wrong == 0).then_some(number)
 }
 
 impl fmt::Display for TraceContext {

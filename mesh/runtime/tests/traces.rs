@@ -18,6 +18,8 @@ use tracing::{Span, field::Empty};
 const TRACE: u128 = 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c;
 /// Where something else began that a span has to do with.
 const ELSEWHERE: TraceContext = TraceContext { trace_id: 7, span_id: 8, sampled: true };
+/// Events, and links, that are kept of a span.
+const MOST: usize = 128;
 const FLUSH: Duration = Duration::from_secs(10);
 /// How a span says that the one above it was made by another process, and how that this one made it
 /// (`SpanFlags`).
@@ -43,6 +45,20 @@ fn caller(sampled: bool) -> Option<TraceContext> {
 fn handler() -> Span {
     tracing::error_span!(parent: None, "handler", otel.name = "Read", otel.kind = "server",
         otel.status_code = Empty, code = Empty, rows = 3_u64, tried = Empty)
+}
+
+/// One that says more than is kept of it, and something of every kind.
+fn talker() -> Span {
+    let span = tracing::error_span!(parent: None, "talker", otel.name = "Write",
+        otel.kind = "client", share = 0.5, cold = false, below = -1_i64, huge = u64::MAX,
+        wide = ?["a"], otel.status_description = "why");
+    span.record("otel.name", "Rewrite");
+    span.record("cold", true);
+    for _ in 0..=MOST {
+        trace::link(&span, ELSEWHERE);
+        span.in_scope(|| tracing::info!(target: "traces", "again"));
+    }
+    span
 }
 
 fn inside() -> Span {
@@ -97,12 +113,13 @@ async fn a_trace_is_carried_on_whoever_samples_it_and_sent_only_if_it_is_sampled
         assert!(!place().sampled);
         assert_ne!(place().trace_id, TRACE);
     }
+    drop(trace::begin(caller(true), talker));
     telemetry::flush(FLUSH).await;
     drop(trace::begin(caller(true), handler));
 
     let spans = collector.received().spans;
     let names: Vec<_> = spans.iter().map(|span| span.name.as_str()).collect();
-    assert_eq!(names, ["inside", "inside", "Read"], "as they end");
+    assert_eq!(names, ["inside", "inside", "Read", "Rewrite"], "as they end");
     let read = &spans[2];
     for span in &spans {
         assert_eq!(span.trace_id, TRACE.to_be_bytes());
@@ -114,6 +131,27 @@ async fn a_trace_is_carried_on_whoever_samples_it_and_sent_only_if_it_is_sampled
         assert_eq!(below.flags & REMOTE, OURS, "the one above is of this process");
     }
     is_what_was_said(read);
+    is_as_much_as_is_kept(&spans[3]);
+}
+
+fn is_as_much_as_is_kept(span: &Sent) {
+    assert_eq!(span.kind(), SpanKind::Client);
+    let status = span.status.as_ref().expect("it failed");
+    assert_eq!((status.code(), status.message.as_str()), (StatusCode::Error, "why"));
+    let attributes: Vec<_> =
+        span.attributes.iter().map(|it| (it.key.as_str(), value(it.value.as_ref()))).collect();
+    let expected = [
+        ("share", "0.5"),
+        ("cold", "true"),
+        ("below", "-1"),
+        ("huge", "18446744073709551615"),
+        ("wide", "[\"a\"]"),
+    ];
+    assert_eq!(attributes, expected.map(|(name, value)| (name, value.to_owned())));
+    assert_eq!((span.events.len(), span.dropped_events_count), (MOST, 1));
+    assert_eq!((span.links.len(), span.dropped_links_count), (MOST, 1));
+    assert!(span.events.iter().all(|event| event.name == "again"));
+    assert!(span.links.iter().all(|link| link.flags == REMOTE | 1));
 }
 
 fn is_what_was_said(span: &Sent) {
@@ -137,6 +175,8 @@ fn value(value: Option<&AnyValue>) -> String {
     match value.and_then(|value| value.value.as_ref()) {
         Some(Value::StringValue(text)) => text.clone(),
         Some(Value::IntValue(number)) => number.to_string(),
+        Some(Value::BoolValue(it)) => it.to_string(),
+        Some(Value::DoubleValue(number)) => number.to_string(),
         other => panic!("{other:?}"),
     }
 }

@@ -14,7 +14,7 @@ use http::Request;
 use tokio::{sync::Semaphore, time::timeout_at};
 use tonic::{Code, Status};
 
-use super::connection::End;
+use super::{connection::End, names::Names};
 use crate::{Deadline, transport, turn::Turn};
 
 /// Opens streams. Dropped, the connection ends when its calls have.
@@ -25,6 +25,7 @@ pub(super) struct Link {
     granted: AtomicUsize,
     max_streams: AtomicU32,
     turn: Arc<Turn>,
+    names: Names,
 }
 
 /// The right to have one stream open. h2 would queue what is above the peer's limit as well, but
@@ -38,7 +39,8 @@ impl Link {
     /// No stream may be opened before the peer has spoken.
     pub(super) fn new(sender: client::SendRequest<Bytes>, turn: Arc<Turn>) -> Self {
         let (granted, max_streams) = (AtomicUsize::new(0), AtomicU32::new(u32::MAX));
-        Self { sender, slots: Semaphore::new(0), granted, max_streams, turn }
+        let (slots, names) = (Semaphore::new(0), Names::default());
+        Self { sender, slots, granted, max_streams, turn, names }
     }
 
     /// Whether the peer takes no more calls on this connection.
@@ -120,7 +122,8 @@ impl Link {
 
 impl Slot {
     /// Opens the stream: its headers are on their way when this returns.
-    pub(super) fn open(&self, head: Request<()>, end: bool) -> Result<Stream, Status> {
+    pub(super) fn open(&self, mut head: Request<()>, end: bool) -> Result<Stream, Status> {
+        self.0.names.tell(head.headers_mut());
         self.0.turn.say();
         // A clone is not held up by what another has queued.
         self.0.sender.clone().send_request(head, end).map_err(|error| {

@@ -49,6 +49,7 @@ mod flight;
 mod latency;
 mod link;
 mod metrics;
+mod names;
 mod outlier;
 mod pick;
 mod pool;

@@ -79,7 +79,7 @@ mod tests {
         let lines = Lines::default();
         let writer = lines.clone();
         let subscriber = tracing_subscriber::registry()
-            .with(Spans(None))
+            .with(Spans { sends: false })
             .with(Keep)
             .with(Json::new(move || writer.clone()));
 

@@ -1,7 +1,6 @@
 //! Signals of this process, set up once, whoever comes first: log lines on stdout, and traces, metrics
 //! and log lines by OTLP.
 
-mod aside;
 mod attributes;
 mod executor;
 mod fields;
@@ -9,19 +8,23 @@ mod json;
 pub(crate) mod level;
 mod lines;
 mod logs;
+mod open;
 pub(crate) mod otlp;
 pub(crate) mod places;
 mod push;
+mod queue;
 pub(crate) mod resource;
 mod spans;
 mod time;
+mod traces;
+mod wire;
 
 use std::{
     io::IsTerminal as _,
     sync::{Mutex, PoisonError},
 };
 
-use opentelemetry::{InstrumentationScope, logs::LoggerProvider as _};
+use opentelemetry::logs::LoggerProvider as _;
 use tracing_subscriber::{Layer as _, layer::SubscriberExt as _};
 
 use crate::{LogFormat, ServiceConfig};
@@ -29,9 +32,10 @@ use crate::{LogFormat, ServiceConfig};
 pub(crate) use fields::Fields;
 #[cfg(test)]
 pub(crate) use lines::Keep;
+pub(crate) use open::Open;
 pub(crate) use otlp::exports_traces;
 pub use otlp::flush;
-pub(crate) use spans::{Open, Spans, place_in};
+pub(crate) use spans::{Spans, place_in};
 
 static DONE: Mutex<bool> = Mutex::new(false);
 
@@ -45,10 +49,9 @@ pub fn init(name: &'static str, config: &ServiceConfig) -> anyhow::Result<()> {
     }
     let targets = level::parse(&config.log_level)?;
     let resource = resource::begin(name, config);
-    let sent = otlp::traces(config, &resource)?;
-    let scope = sent.then(|| InstrumentationScope::builder(name).build());
+    let sends = otlp::traces(name, config, &resource)?;
     // It goes first: those that write lines ask it for the place of a span.
-    let mut layers = vec![Spans(scope).boxed(), lines::Keep.boxed()];
+    let mut layers = vec![Spans { sends }.boxed(), lines::Keep.boxed()];
     if let Some(provider) = otlp::logs(config, &resource)? {
         layers.push(logs::Logs(provider.logger(name)).boxed());
     }

@@ -16,10 +16,8 @@ use opentelemetry_proto::tonic::{
 use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint, Error};
 
+use super::otlp::LIMIT;
 use crate::metrics::{self, exemplars};
-
-/// The longest that sending may take (OTLP's default).
-const LIMIT: Duration = Duration::from_secs(10);
 
 static CLIENT: OnceLock<MetricsServiceClient<Channel>> = OnceLock::new();
 static FAILED: LazyLock<Counter<u64>> = LazyLock::new(|| {
