@@ -4,7 +4,6 @@
 //! message and in every message around that.
 
 pub mod money;
-pub mod sku;
 
 mod generated {
     #![allow(clippy::all, clippy::pedantic, missing_docs, rustdoc::all)]

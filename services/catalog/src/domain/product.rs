@@ -1,11 +1,12 @@
 //! Something that the shop sells.
 
 use shop::money::Money;
-use shop::sku::is_sku;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::Refusal;
+
+const LONGEST_SKU: usize = 40;
 
 /// Something that the shop sells, or has sold, and what one piece of it costs now.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,14 +110,16 @@ impl State {
     }
 }
 
-/// Stock keeping unit.
+/// Stock keeping unit: 1 to 40 of A-Z, 0-9 and '-'.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sku(String);
 
 impl Sku {
     /// The SKU that this text is, if it is one; somebody need not sell it.
     pub fn parse(text: &str) -> Option<Self> {
-        is_sku(text).then(|| Self(text.to_owned()))
+        let letters = |c: u8| c.is_ascii_uppercase() || c.is_ascii_digit() || c == b'-';
+        let fits = (1..=LONGEST_SKU).contains(&text.len());
+        (fits && text.bytes().all(letters)).then(|| Self(text.to_owned()))
     }
 
     pub fn as_str(&self) -> &str {

@@ -8,7 +8,6 @@ use shop::{
     catalog::v1 as proto,
     common::v1 as common,
     money::{self, Money},
-    sku,
 };
 
 use super::{PageOf, key, name, optional_uuid, page, seen, timestamp};
@@ -221,7 +220,7 @@ fn sku(fields: &mut Fields, text: &str) -> Option<Sku> {
 }
 
 fn refuse_sku(fields: &mut Fields, field: &str) {
-    fields.refuse(field, sku::MALFORMED, sku::FORM);
+    fields.refuse(field, "SKU_MALFORMED", "must be 1 to 40 of A-Z, 0-9 and '-'");
 }
 
 fn finish<T>(fields: Fields, value: Option<T>) -> Result<T, Invalid> {

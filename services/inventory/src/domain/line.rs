@@ -1,7 +1,5 @@
 use std::fmt;
 
-use shop::sku::is_sku;
-
 /// The most pieces that one delivery or one line may hold.
 pub const MAX_QUANTITY: i64 = 1_000_000;
 
@@ -11,14 +9,15 @@ pub const MAX_THRESHOLD: i64 = 1_000_000_000;
 /// The most lines of one reservation.
 pub const MAX_LINES: usize = 100;
 
-/// Stock keeping unit.
+/// Stock keeping unit: 1 to 40 of A-Z, 0-9 and '-'.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Sku(String);
 
 impl Sku {
     /// Accepts what a SKU may be; hands back nothing else.
     pub fn parse(text: &str) -> Option<Self> {
-        is_sku(text).then(|| Self(text.to_owned()))
+        let allowed = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'-';
+        ((1..=40).contains(&text.len()) && text.bytes().all(allowed)).then(|| Self(text.to_owned()))
     }
 
     pub fn as_str(&self) -> &str {

@@ -3,7 +3,7 @@
 use mesh_log::requests::{self, Key};
 use mesh_rpc::{Fields, Invalid};
 use prost::Message;
-use shop::{inventory::v1 as proto, sku};
+use shop::inventory::v1 as proto;
 use time::Duration;
 use uuid::Uuid;
 
@@ -164,7 +164,7 @@ pub(super) fn finish<T>(fields: Fields, value: Option<T>) -> Result<T, Invalid> 
 pub(super) fn sku(fields: &mut Fields, field: &str, text: &str) -> Option<Sku> {
     let sku = Sku::parse(text);
     if sku.is_none() {
-        fields.refuse(field, sku::MALFORMED, sku::FORM);
+        fields.refuse(field, "SKU_MALFORMED", "must be 1 to 40 of A-Z, 0-9 and '-'");
     }
     sku
 }
