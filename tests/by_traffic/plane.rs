@@ -57,7 +57,7 @@ const SHORT: [(&str, &str); 3] = [
 /// What Envoy counts of the calls that it takes in; Istio has it keep few counts.
 const COUNTED: (&str, &str) = (
     "ISTIO_METAJSON_ANNOTATIONS",
-    r#"{"ANNOTATIONS":{"sidecar.istio.io/statsInclusionPrefixes":"cluster.inbound"}}"#,
+    r#"{"ANNOTATIONS":{"sidecar.istio.io/statsInclusionSuffixes":"upstream_rq_total"}}"#,
 );
 
 pub async fn a_callers_certificate_is_replaced_and_no_call_fails(lab: &Lab) -> String {

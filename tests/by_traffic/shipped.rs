@@ -19,6 +19,15 @@ fn name(object: &Value) -> String {
     [&object["kind"], &meta["namespace"], &meta["name"]].map(of).join("/")
 }
 
+/// An object without what the server says of its keeping.
+fn said_of(object: &Value) -> Value {
+    let mut said = object.clone();
+    for field in ["managedFields", "resourceVersion", "generation"] {
+        said["metadata"].as_object_mut().unwrap().remove(field);
+    }
+    said
+}
+
 /// Each object of the overlay is there as it is shipped, whatever was changed meanwhile to show something:
 /// to apply it once more would change nothing. What Istio reads is the same to the letter; Kubernetes adds
 /// what nobody has said.
@@ -37,15 +46,22 @@ pub async fn what_is_there_is_what_is_shipped(lab: &Lab) -> String {
     assert!(shipped.len() > 90 && all - shipped.len() < 10, "{} of {all}", shipped.len());
 
     let text = shipped.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n---\n");
-    let diff = ["diff", "--server-side", "--force-conflicts", "--filename", "-"];
-    let said = kubectl.run_with(&diff, &text).await.unwrap();
-    assert_eq!(said, "", "it would be changed");
-    let get = ["get", "--output", "json", "--filename", "-"];
-    let live: Value = serde_json::from_str(&kubectl.run_with(&get, &text).await.unwrap()).unwrap();
+    let listed = async |what: &[&str]| -> Vec<Value> {
+        let all = [what, &["--output", "json", "--filename", "-"]].concat();
+        let said = kubectl.run_with(&all, &text).await.unwrap();
+        let list: Value = serde_json::from_str(&said).unwrap();
+        list["items"].as_array().unwrap().iter().map(said_of).collect()
+    };
+    let again = ["apply", "--server-side", "--force-conflicts", "--dry-run=server"];
+    let (live, again) = (listed(&["get"]).await, listed(&again).await);
+    assert_eq!((live.len(), again.len()), (shipped.len(), shipped.len()));
+    for (is, would_be) in live.iter().zip(&again) {
+        assert_eq!(is, would_be, "{} is another", name(is));
+    }
     let mut same = 0;
     let is_istios = |it: &&Value| it["apiVersion"].as_str().unwrap().contains(".istio.io/");
     for object in shipped.iter().filter(is_istios) {
-        let live = live["items"].as_array().unwrap().iter().find(|it| name(it) == name(object));
+        let live = live.iter().find(|it| name(it) == name(object));
         assert_eq!(live.unwrap()["spec"], object["spec"], "{}", name(object));
         same += 1;
     }

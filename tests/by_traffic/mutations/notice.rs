@@ -1,11 +1,6 @@
 //! What calls show of a change.
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    sync::Mutex,
-    time::Instant,
-};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Mutex, time::Instant};
 
 use bytes::Bytes;
 use futures::future::join_all;
