@@ -37,6 +37,15 @@ use crate::{
 const PASSWORD: &str = "correct horse battery";
 /// The bound of the promise.
 const SOON: Duration = Duration::from_secs(1);
+/// So many that nobody is refused: by which limit a request counts shows whom the door takes it for.
+const RATES: &str = "
+[rates.address]
+requests = 1000000
+seconds = 60
+[rates.user]
+requests = 1000000
+seconds = 60
+";
 /// It lets no user in: what users may call there, everybody may.
 const KNOWS_NO_USER: &str = "processor";
 
@@ -86,6 +95,20 @@ async fn sign_out(shop: &Shop, person: &Person) {
     assert_eq!(answer.status, 200);
 }
 
+/// Whether the door takes whoever shows a token for a user: by the limit that their request counts for.
+async fn is_user_at_the_door(shop: &Shop, token: &str) -> bool {
+    let request = Request::get("/v1/categories?page_size=1");
+    let request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    let request = request.body(Bytes::new()).unwrap();
+    let answer = browse(shop.platform.grpc("gateway"), request).await.unwrap();
+    let policy = answer.headers["ratelimit-policy"].to_str().unwrap();
+    match policy.split(';').next() {
+        Some("\"user\"") => true,
+        Some("\"address\"") => false,
+        _ => panic!("{policy}"),
+    }
+}
+
 /// An RPC of each service that looks at users' tokens.
 fn guarded() -> Vec<Rpc> {
     let all = rpcs();
@@ -95,7 +118,8 @@ fn guarded() -> Vec<Rpc> {
         let found = guarded.find(|rpc| !matches!(rpc.access.owner, Some(Owner::Field { .. })));
         found.cloned().unwrap_or_else(|| panic!("{service} lets no user in: say so here"))
     };
-    SERVICES.iter().filter(|service| **service != KNOWS_NO_USER).map(of).collect()
+    let services = SERVICES.iter().chain(&["storefront"]);
+    services.filter(|service| **service != KNOWS_NO_USER).map(of).collect()
 }
 
 /// What a service says of a token.
@@ -110,10 +134,13 @@ fn is_refused(told: &(Option<Code>, String)) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_was_signed_out_is_refused_by_every_service_within_a_second() {
-    let shop = Shop::with_gateway(|options| options).await;
+    let file = format!("{}/{}.edge.toml", env!("CARGO_TARGET_TMPDIR"), uuid());
+    fs::write(&file, RATES).unwrap();
+    let shop = Shop::with_gateway(|options| options.env("gateway", "EDGE_FILE", &file)).await;
     let guarded = guarded();
-    assert_eq!(guarded.len(), SERVICES.len() - 1);
+    assert_eq!(guarded.len(), SERVICES.len(), "all but one, and the storefront");
     let (here, there) = (person(&shop).await, person(&shop).await);
+    assert!(is_user_at_the_door(&shop, &here.token).await);
     for rpc in &guarded {
         let told = shown(&shop, rpc, &here.token).await;
         assert!(!is_refused(&told), "{}: {told:?}", rpc.path);
@@ -121,11 +148,14 @@ async fn a_token_that_was_signed_out_is_refused_by_every_service_within_a_second
 
     sign_out(&shop, &here).await;
     let begun = Instant::now();
-    join_all(guarded.iter().map(async |rpc| {
+    let services = join_all(guarded.iter().map(async |rpc| {
         let what = format!("{} to refuse it", rpc.process);
         eventually(&what, async || is_refused(&shown(&shop, rpc, &here.token).await)).await;
-    }))
-    .await;
+    }));
+    let door = eventually("the door to know nobody by it", async || {
+        !is_user_at_the_door(&shop, &here.token).await
+    });
+    tokio::join!(services, door);
     let took = begun.elapsed();
 
     assert!(took < SOON, "{took:?}");
@@ -135,6 +165,7 @@ async fn a_token_that_was_signed_out_is_refused_by_every_service_within_a_second
         let told = shown(&shop, rpc, &there.token).await;
         assert!(!is_refused(&told), "somebody else's at {}: {told:?}", rpc.path);
     }
+    assert!(is_user_at_the_door(&shop, &there.token).await);
     let refresh = json!({ "refreshToken": here.refresh });
     assert_eq!(tell(&shop, "/v1/sessions:refresh", "", &refresh).await.status, 401);
     shop.platform.shutdown().await;

@@ -1,14 +1,17 @@
 //! Pages of the shop: what they show, what they show without whoever is away, and what is forgotten in
 //! every replica.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Request, header};
 use mesh_local::Signal;
 use mesh_testkit::{browse, eventually};
 use shop::{
-    catalog::v1::{CreateProductRequest, Product, UpdateProductRequest},
+    catalog::v1::{
+        CreateCategoryRequest, CreateProductRequest, GetProductRequest, Product,
+        UpdateProductRequest,
+    },
     common::v1::Money,
     orders::v1::OrderState,
     storefront::v1::{
@@ -29,6 +32,8 @@ use crate::{
 const STOREFRONT: &str = "storefront";
 const MUG: &str = "MUG-BLUE-350";
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest that a part of a page is waited for, by default.
+const PART: Duration = Duration::from_secs(1);
 
 fn pages(shop: &Shop, replica: u32) -> StorefrontServiceClient<Channel> {
     let at = format!("http://{}", shop.platform.replica(STOREFRONT, replica).grpc());
@@ -43,6 +48,17 @@ async fn product(shop: &Shop, replica: u32, sku: &str) -> Result<GetProductPageR
 async fn order_page(shop: &Shop, order_id: &str) -> Result<GetOrderPageResponse, Status> {
     let request = GetOrderPageRequest { order_id: order_id.to_owned() };
     Ok(pages(shop, 0).get_order_page(request).await?.into_inner())
+}
+
+/// The page of a product in JSON, at one of the gateways; nothing if there is none.
+async fn price_at(shop: &Shop, gateway: u32, sku: &str) -> Option<String> {
+    let request = Request::get(format!("/v1/pages/products/{sku}")).body(Bytes::new()).unwrap();
+    let answer = browse(shop.platform.replica("gateway", gateway).grpc(), request).await.unwrap();
+    if answer.status != 200 {
+        return None;
+    }
+    let page = answer.json().await;
+    Some(page.pointer("/product/product/price/units").unwrap().as_str().unwrap().to_owned())
 }
 
 /// Names of parts, and how they came about.
@@ -63,14 +79,20 @@ async fn comes(shop: &Shop, service: &str) {
     shop.platform.service(service).ready().await;
 }
 
-/// A product of ours with some pieces.
+/// A product of ours with a price.
 async fn made(shop: &Shop, units: i64) -> Product {
+    made_in(shop, "", units).await
+}
+
+/// The same, in a category.
+async fn made_in(shop: &Shop, category_id: &str, units: i64) -> Product {
     let price = Money { currency_code: "EUR".to_owned(), units, nanos: 0 };
     let product = CreateProductRequest {
         request_id: uuid(),
         sku: format!("PAGE-{}", &uuid()[..8].to_uppercase()),
         name: "Page".to_owned(),
         price: Some(price),
+        category_id: category_id.to_owned(),
         ..Default::default()
     };
     let made = shop.catalog().create_product(product).await.unwrap();
@@ -127,6 +149,108 @@ async fn pages_show_what_the_services_say_in_one_call() {
         assert_eq!(answer.status, status);
     }
     shop.platform.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_home_page_shows_what_the_shop_features_to_who_asks_for_no_other() {
+    let featured = uuid();
+    let named = featured.clone();
+    let shop = Shop::with_gateway(|options| options.env(STOREFRONT, "FEATURED_CATEGORY", &named));
+    let shop = shop.await;
+    let request = CreateCategoryRequest {
+        request_id: featured.clone(),
+        slug: format!("featured-{}", &featured[..8]),
+        name: "Featured".to_owned(),
+    };
+    let made = shop.catalog().create_category(request).await.unwrap().into_inner();
+    assert_eq!(made.category.unwrap().category_id, featured);
+    let ours = made_in(&shop, &featured, 10).await;
+    let mug = shop.catalog().get_product(GetProductRequest { sku: MUG.to_owned() }).await.unwrap();
+    let elsewhere = mug.into_inner().product.unwrap().category_id;
+
+    let shown = async |category_id: &str| {
+        let request =
+            GetHomePageRequest { category_id: category_id.to_owned(), ..Default::default() };
+        let page = pages(&shop, 0).get_home_page(request).await.unwrap().into_inner();
+        let cards = page.products.into_iter();
+        cards.map(|card| card.product.unwrap().sku).collect::<Vec<_>>()
+    };
+    eventually("it to be featured", async || shown("").await == [ours.sku.clone()]).await;
+    assert_eq!(shown(&featured).await, [ours.sku.clone()]);
+    let others = shown(&elsewhere).await;
+    assert!(others.contains(&MUG.to_owned()) && !others.contains(&ours.sku), "{others:?}");
+    shop.platform.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_answer_costs_a_page_one_limit_and_then_none_and_is_a_missing_part() {
+    let shop = Shop::with_gateway(|options| options.env(STOREFRONT, "FRESH_SECONDS", "1")).await;
+    let order = shop.simple_order().await;
+    shop.comes_to(&order.order_id, OrderState::Confirmed).await;
+    shop.rests(&order.order_id).await;
+    let fresh = ["history", "payments", "shipments"].map(|name| (name, PartState::Fresh));
+    assert_eq!(states(&order_page(&shop, &order.order_id).await.unwrap().parts), fresh);
+
+    for service in ["payments", "shipping"] {
+        shop.platform.service(service).stop();
+    }
+    // Why the two are missing, and how long the page took; nothing while another part is late, too.
+    let missing = async || {
+        let begun = Instant::now();
+        let page = order_page(&shop, &order.order_id).await.unwrap();
+        assert_eq!(page.order.as_ref().unwrap().order_id, order.order_id);
+        let mut expected = fresh;
+        expected[1..].iter_mut().for_each(|(_, state)| *state = PartState::Missing);
+        let why: Vec<_> = page.parts[1..].iter().map(|part| part.reason.clone()).collect();
+        (states(&page.parts) == expected).then_some((why, begun.elapsed()))
+    };
+    let (why, mut fastest) = eventually("both to be missing", async || missing().await).await;
+    assert_eq!(why, ["DEADLINE_EXCEEDED"; 2]);
+    eventually("both circuits to open", async || {
+        let (why, took) = missing().await?;
+        if why == ["DEADLINE_EXCEEDED"; 2] {
+            fastest = fastest.min(took);
+        }
+        (why == ["CIRCUIT_OPEN"; 2]).then_some(())
+    })
+    .await;
+    // Side by side: one after the other they would take two limits each time.
+    assert!((PART..2 * PART).contains(&fastest), "{fastest:?}");
+
+    for service in ["payments", "shipping"] {
+        shop.platform.service(service).cont();
+    }
+    eventually("all parts to be there again", async || {
+        states(&order_page(&shop, &order.order_id).await.unwrap().parts) == fresh
+    })
+    .await;
+    reads_are_counted(&shop).await;
+    shop.platform.shutdown().await;
+}
+
+/// Reads of what is kept are counted by what they found: each once.
+async fn reads_are_counted(shop: &Shop) {
+    let count = async || {
+        let count = async |result| {
+            let metric = "shop_storefront_cache_reads_total";
+            shop.metric(STOREFRONT, metric, &[("result", result)]).await
+        };
+        [count("miss").await, count("hit").await, count("stale").await]
+    };
+    let ours = made(shop, 10).await;
+    let before = count().await;
+    let mut reads = 0.0;
+    let mut grown = async || {
+        product(shop, 0, &ours.sku).await.unwrap();
+        reads += 1.0;
+        let now = count().await;
+        let grown = [0, 1, 2].map(|at| now[at] - before[at]);
+        assert_eq!(grown.iter().sum::<f64>(), reads, "{grown:?}");
+        grown
+    };
+    assert_eq!(grown().await, [1.0, 0.0, 0.0], "nobody has asked for it");
+    eventually("a hit", async || grown().await[1] > 0.0).await;
+    eventually("a stale answer", async || grown().await[2] > 0.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -190,7 +314,8 @@ async fn whoever_is_away_is_a_missing_or_an_older_part_and_no_failed_page() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_replica_forgets_what_changed_and_what_is_purged() {
     let shop = Shop::with_gateway(|options| {
-        options.replicas(STOREFRONT, 2).env(STOREFRONT, "FRESH_SECONDS", "3600")
+        let options = options.replicas(STOREFRONT, 2).replicas("gateway", 2);
+        options.env(STOREFRONT, "FRESH_SECONDS", "3600")
     })
     .await;
     let ours = made(&shop, 10).await;
@@ -199,6 +324,10 @@ async fn every_replica_forgets_what_changed_and_what_is_purged() {
             for replica in [0, 1] {
                 let page = product(&shop, replica, &ours.sku).await.ok()?;
                 (price(&page) == units).then_some(())?;
+            }
+            for gateway in [0, 1] {
+                let shown = price_at(&shop, gateway, &ours.sku).await?;
+                (shown == units.to_string()).then_some(())?;
             }
             Some(())
         })
@@ -224,6 +353,9 @@ async fn every_replica_forgets_what_changed_and_what_is_purged() {
         Some(())
     })
     .await;
+    for gateway in [0, 1] {
+        assert_eq!(price_at(&shop, gateway, &ours.sku).await, None);
+    }
     comes(&shop, "catalog").await;
     shows(12).await;
     shop.platform.shutdown().await;

@@ -1,7 +1,12 @@
-//! Every RPC, called by everybody who must not, and by each who may: what comes of it is what its
-//! access rule says.
+//! Every RPC, called by everybody who must not, and by each who may: what comes of it is what was agreed
+//! on (`access.txt`), whatever its contract says by now.
 
+use std::time::SystemTime;
+
+use mesh_auth::{LIFE, RevocationTeller};
+use mesh_events::Nats;
 use mesh_policy::{Access, Callers as Declared, Owner};
+use mesh_testkit::eventually;
 use meshctl::users::permissions;
 use prost::Message as _;
 use serde_json::{Value, json};
@@ -10,6 +15,7 @@ use tonic::{Code, Status, metadata::MetadataMap};
 use super::{
     call::{Rpc, ask, rpcs},
     forged::{Forger, bearer},
+    pinned::Pinned,
     samples::{sample, shipping},
 };
 use crate::{
@@ -29,6 +35,9 @@ enum Told {
 const MISSING: Told = Told::Refused(Code::Unauthenticated, "TOKEN_MISSING");
 const DENIED: Told = Told::Refused(Code::PermissionDenied, "ACCESS_DENIED");
 
+/// The service that lets no user in, and hears of none.
+const HEARS_NOTHING: &str = "processor";
+
 /// Tokens that nobody may believe, and what is said of them.
 const BAD: [(&str, &str); 6] = [
     ("expired", "TOKEN_EXPIRED"),
@@ -41,9 +50,9 @@ const BAD: [(&str, &str); 6] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_rpc_lets_in_whom_its_rule_names_and_nobody_else() {
+    let rpcs = agreed();
     let shop = Shop::with_storefront().await;
-    let world = World::new(&shop);
-    let rpcs = rpcs();
+    let world = World::new(&shop).await;
     let (mut problems, mut asked) = (Vec::new(), 0);
     for rpc in &rpcs {
         for (who, metadata, expected) in world.visitors(rpc) {
@@ -65,7 +74,7 @@ async fn what_belongs_to_a_customer_is_theirs_alone() {
     let shop = Shop::with_storefront().await;
     let forger = Forger::of(&shop.platform);
     let (mut problems, mut asked) = (Vec::new(), 0);
-    for rpc in rpcs().iter().filter(|rpc| rpc.access.owner.is_some()) {
+    for rpc in agreed().iter().filter(|rpc| rpc.access.owner.is_some()) {
         let (request, owner) = owned(&shop, rpc).await;
         let bytes = rpc.request(&request).encode_to_vec();
         let call = async |customer: &str| {
@@ -96,6 +105,14 @@ async fn what_belongs_to_a_customer_is_theirs_alone() {
     shop.platform.shutdown().await;
 }
 
+/// Every RPC, with the rule that was agreed on.
+fn agreed() -> Vec<Rpc> {
+    let pinned = Pinned::read();
+    pinned.holds();
+    let rule = |rpc: Rpc| Rpc { access: pinned.rule(&rpc.path), ..rpc };
+    rpcs().into_iter().map(rule).collect()
+}
+
 /// A good request about something of a customer's, and the customer.
 async fn owned(shop: &Shop, rpc: &Rpc) -> (Value, String) {
     let mut request = sample(shop, &rpc.path).await;
@@ -120,11 +137,14 @@ struct World {
     callers: std::sync::Arc<Callers>,
     declared: Declared,
     permissions: Vec<String>,
+    /// Of somebody with all of these, whose tokens have ended.
+    revoked: String,
 }
 
 impl World {
-    fn new(shop: &Shop) -> Self {
+    async fn new(shop: &Shop) -> Self {
         Self {
+            revoked: revoked(shop).await,
             forger: Forger::of(&shop.platform),
             callers: Callers::of(&shop.platform),
             declared: Declared::declared(shop::DECLARATIONS.iter().copied()).unwrap(),
@@ -142,6 +162,12 @@ impl World {
             let told = unless_public(access, Told::Refused(Code::Unauthenticated, reason));
             all.push((format!("a token {what}"), bearer(&token), told));
         }
+        let told = match rpc.process.as_str() {
+            // Who is revoked is nothing to who lets no user in: this one may not, as no other may.
+            HEARS_NOTHING => of_customers(access),
+            _ => unless_public(access, Told::Refused(Code::Unauthenticated, "TOKEN_REVOKED")),
+        };
+        all.push(("somebody who is revoked".to_owned(), bearer(&self.revoked), told));
         let mut user = |name: String, permissions: &[&str], told| {
             all.push((name, bearer(&self.forger.token(&uuid(), permissions)), told));
         };
@@ -174,6 +200,28 @@ impl World {
         callers.for_each(|caller| service(&caller, Told::LetIn));
         all
     }
+}
+
+/// A token that would open everything, once every service has heard that it is revoked.
+async fn revoked(shop: &Shop) -> String {
+    let (subject, all) = (uuid(), permissions().unwrap());
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    let token = Forger::of(&shop.platform).token(&subject, &all);
+    let nats = Nats::open(&shop.platform.nats().url_of("users"), "users").await.unwrap();
+    nats.connected().await;
+    let teller = RevocationTeller::open(nats.jetstream(), 1).await.unwrap();
+    let now = SystemTime::now();
+    teller.tell_subject(subject.parse().unwrap(), now, now + LIFE).await.unwrap();
+    let listens = |rpc: &&Rpc| !rpc.access.public && rpc.process != HEARS_NOTHING;
+    let all = rpcs();
+    for rpc in all.iter().filter(listens) {
+        eventually(&format!("{} to hear of it", rpc.process), async || {
+            let told = rpc.send_with(shop, Vec::new().into(), bearer(&token)).await;
+            told.is_err_and(|status| reason(&status) == "TOKEN_REVOKED")
+        })
+        .await;
+    }
+    token
 }
 
 /// What a customer without permissions is told whose request is about nobody.

@@ -23,7 +23,8 @@ use crate::shop::{Shop, uuid};
 /// How long one call may take; none of ours comes near it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
+/// Every contract.
+pub static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
     let mut pool = DescriptorPool::new();
     for set in [mesh_proto::DESCRIPTORS, shop::DESCRIPTORS] {
         pool.decode_file_descriptor_set(set).unwrap();
@@ -50,10 +51,14 @@ pub struct Rpc {
     pub access: Access,
 }
 
+/// Whether a package, or what is in it, is the shop's or its operators'.
+pub fn ours(name: &str) -> bool {
+    name.starts_with("shop.") || name.starts_with("mesh.operator.")
+}
+
 /// Every RPC that somebody serves, in the order of their names.
 pub fn rpcs() -> Vec<Rpc> {
     let table = Table::from_descriptors(&[shop::DESCRIPTORS, mesh_proto::DESCRIPTORS]).unwrap();
-    let ours = |name: &str| name.starts_with("shop.") || name.starts_with("mesh.operator.");
     let services = POOL.services().filter(|service| ours(service.full_name()));
     let mut rpcs: Vec<_> = services
         .flat_map(|service| service.methods().collect::<Vec<_>>())

@@ -1,5 +1,6 @@
 //! The spans of an order's story, as trees.
 
+use meshctl::traces::{Kind, Span};
 use shop::{
     inventory::v1::inventory_service_server::InventoryServiceServer,
     orders::v1::{OrderState, PlaceOrderRequest},
@@ -145,6 +146,57 @@ async fn an_order_that_is_bought_is_one_tree_of_every_call_and_step() {
 
     let names = [("request", request.request_id.as_str()), ("order", &order)];
     assert_story(&traced, &order, &names, SUCCESS).await;
+    traced.shop.platform.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sagas_calls_are_made_by_its_service_for_the_customer_and_both_are_on_record() {
+    let traced = Traced::open().await;
+    let shop = &traced.shop;
+    let orders = format!("{}/orders", mesh_local::NAMESPACE);
+    let steps = [
+        "ReserveStock",
+        "AuthorizePayment",
+        "CreateShipment",
+        "CommitReservation",
+        "CapturePayment",
+    ];
+    let recorded = async |customer: &str, methods: &[&str]| {
+        for method in methods {
+            let answers = |span: &Span| span.kind == Kind::Server && span.name.ends_with(method);
+            let span = traced
+                .span(method, |span| answers(span) && span.attribute("enduser.id") == customer);
+            assert_eq!(span.await.attribute("mesh.peer"), orders, "{method}");
+        }
+    };
+
+    let request = order_of(shop, GOOD_CARD).await;
+    let order = place(shop, &request, OrderState::Confirmed).await;
+    recorded(&request.customer_id, &steps).await;
+    // What undoes an order is called for its customer, too, whoever wanted it undone.
+    let declined = order_of(shop, "4000000000009995").await;
+    place(shop, &declined, OrderState::Rejected).await;
+    recorded(&declined.customer_id, &["UndoPayment", "ReleaseReservation"]).await;
+    // And so is what a parcel's event leads to.
+    let shipment_id = step_key(&order, "create_shipment");
+    for state in [ShipmentState::Dispatched, ShipmentState::Lost] {
+        let (request_id, shipment_id) = (uuid(), shipment_id.clone());
+        let update = RecordCarrierUpdateRequest { request_id, shipment_id, state: state.into() };
+        shop.shipping().record_carrier_update(update).await.unwrap();
+    }
+    shop.comes_to(&order, OrderState::Lost).await;
+    recorded(&request.customer_id, &["RefundPayment"]).await;
+
+    let spans = traced.door.buffer().spans();
+    let unsaid = spans.iter().filter(|span| {
+        span.kind == Kind::Server
+            && span.attribute("mesh.peer") == orders
+            && span.attribute("enduser.id").is_empty()
+            // Of what is for everybody nobody is asked who they are.
+            && !span.name.ends_with("/BatchGetProducts")
+    });
+    let unsaid: Vec<_> = unsaid.map(|span| &span.name).collect();
+    assert!(unsaid.is_empty(), "nobody knows for whom: {unsaid:?}");
     traced.shop.platform.shutdown().await;
 }
 

@@ -144,6 +144,34 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn timers_go_on_where_passwords_are_hashed() {
+        let passwords = Passwords::new(1).unwrap();
+        let mut ticks = 0;
+        let hashed = async {
+            let password = Secret::new("correct horse");
+            let hash = passwords.hash(&password).await.unwrap();
+            for _ in 0..3 {
+                passwords.verify(&password, Some(&hash)).await.unwrap();
+            }
+        };
+        let ticking = async {
+            loop {
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+                ticks += 1;
+            }
+        };
+
+        // One thread does both: whoever hashed on it would end before the first tick.
+        tokio::select! {
+            biased;
+            () = hashed => {}
+            _ = ticking => unreachable!("it has no end"),
+        }
+
+        assert!(ticks > 0);
+    }
+
+    #[tokio::test]
     async fn so_many_wait_and_the_next_is_refused() {
         let passwords = Passwords::new(1).unwrap();
         let busy = Arc::clone(&passwords.working).acquire_owned().await.unwrap();

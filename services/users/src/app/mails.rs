@@ -9,6 +9,7 @@ use mesh_log::{
 };
 use mesh_runtime::Secret;
 use sqlx::PgConnection;
+use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::{
@@ -24,6 +25,10 @@ use crate::{
 /// For how long the token of a mail is good.
 const RESET_LIFE: Duration = Duration::from_secs(60 * 60);
 const VERIFICATION_LIFE: Duration = Duration::from_secs(3 * 24 * 60 * 60);
+
+/// No answer says sooner than this that a reset was asked for: it is longer than what is done only where
+/// there is an account, so how long it takes does not tell whether there is one.
+const RESET_ANSWER: Duration = Duration::from_millis(200);
 
 /// Asks for a mail with which a new password can be set.
 pub struct RequestReset {
@@ -67,14 +72,17 @@ pub struct ToDeliver {
 /// Makes a mail for the account with this address. If there is none, the same is done except that.
 pub async fn request_reset(app: &App, command: RequestReset) -> Result<(), Error> {
     let RequestReset { id, key, digest, email, address } = command;
+    let due = Instant::now() + RESET_ANSWER;
     // Not given back: that it succeeds is what somebody would repeat it for.
     app.brake.admit("mail", Some(email.as_str()), &address, &["email"]).await?;
     let account = store::account(app.db.pool(), &email).await?;
     let user = account.filter(|account| account.active).map(|account| account.id);
-    transact(&app.db, "request_password_reset", move |tx| {
+    let made = transact(&app.db, "request_password_reset", move |tx| {
         make(tx, (key, digest), id, user, MailKind::PasswordReset).boxed()
-    })
-    .await
+    });
+    let made = made.await;
+    sleep_until(due).await;
+    made
 }
 
 /// Makes a mail for an account whose address is not confirmed.
