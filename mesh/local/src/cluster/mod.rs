@@ -15,7 +15,7 @@ mod tools;
 
 pub use control::{Cluster, Part};
 pub use door::Door;
-pub(crate) use envoy::{known as known_envoy, on_machine as envoy_on_machine};
+pub(crate) use envoy::{find as find_envoy, known as known_envoy, on_machine as envoy_on_machine};
 pub use kubectl::Kubectl;
 pub use network::Network;
 pub use sidecar::{Sidecar, Workload};

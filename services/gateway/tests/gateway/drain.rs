@@ -5,10 +5,16 @@ use http::{Method, Request};
 use mesh_rpc::reason;
 use mesh_testkit::{browse, eventually};
 use serde_json::{Value, json};
-use shop::orders::v1::{WatchOrderRequest, orders_service_client::OrdersServiceClient};
+use shop::orders::v1::{
+    GetOrderRequest, GetOrderResponse, WatchOrderRequest,
+    orders_service_client::OrdersServiceClient,
+};
 use tonic::Code;
 
-use crate::support::{Gateway, MUG, Shop, detail, uuid};
+use crate::{
+    support::{Gateway, MUG, Shop, detail, uuid},
+    witness::Witness,
+};
 
 #[tokio::test]
 async fn a_gateway_that_is_told_to_end_does_and_takes_no_more_connections() {
@@ -23,6 +29,34 @@ async fn a_gateway_that_is_told_to_end_does_and_takes_no_more_connections() {
         browse(gateway.at, request).await.is_err()
     })
     .await;
+}
+
+#[tokio::test]
+async fn calls_that_are_under_way_are_answered_before_the_gateway_ends() {
+    let witness = Witness::held().await;
+    let gateway = Gateway::before(&[("orders", witness.at)]).await;
+    let (at, target) = (gateway.at, format!("/v1/orders/{}", uuid()));
+    let json = tokio::spawn(async move {
+        let answer = browse(at, Request::get(target).body(Bytes::new()).unwrap()).await.unwrap();
+        (answer.status.as_u16(), answer.text().await)
+    });
+    let mut orders = OrdersServiceClient::new(gateway.channel());
+    let grpc = tokio::spawn(async move { orders.get_order(GetOrderRequest::default()).await });
+    eventually("both calls to arrive", async || witness.count() == 2).await;
+
+    gateway.service.stop();
+    eventually("nobody to listen", async || {
+        let request = Request::get("/readyz").body(Bytes::new()).unwrap();
+        browse(gateway.at, request).await.is_err()
+    })
+    .await;
+    assert!(!json.is_finished() && !grpc.is_finished());
+    witness.release();
+
+    assert_eq!(json.await.unwrap(), (200, "{}".to_owned()));
+    assert_eq!(grpc.await.unwrap().unwrap().into_inner(), GetOrderResponse::default());
+    assert_eq!(witness.count(), 2, "neither was asked twice");
+    gateway.service.finish().await;
 }
 
 /// An order that nobody holds pieces for, so that it stays as it is.

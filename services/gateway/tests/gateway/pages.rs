@@ -1,13 +1,19 @@
 //! The gateway's own pages.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use mesh_policy::{Access, Owner, Table};
+use mesh_testkit::patience;
+use prost::Message as _;
 use serde_json::{Value, json};
+use tokio::time::timeout;
+use tonic::Status;
+use tonic_health::pb::{HealthCheckResponse, health_check_response::ServingStatus};
 
 use crate::{
     bindings::transcoder,
     support::{Gateway, Shop},
+    witness::Witness,
 };
 
 #[tokio::test]
@@ -147,4 +153,66 @@ async fn services_that_answer_and_services_that_do_not_are_told_apart() {
     assert_eq!(health["services"]["catalog"]["status"], "healthy", "{health}");
     assert_eq!(health["services"]["shipping"]["status"], "unhealthy", "{health}");
     assert!(health["services"]["catalog"]["response_ms"].is_u64());
+}
+
+/// Somebody who answers any call as a service that is well answers how it is.
+async fn well(witness: Witness) -> Witness {
+    let serving = HealthCheckResponse { status: ServingStatus::Serving.into() };
+    witness.tells(vec![serving.encode_to_vec()], Status::ok(""));
+    witness
+}
+
+async fn health(gateway: &Gateway) -> (u16, Value) {
+    let health = timeout(patience(), gateway.get("/health")).await.expect("an answer");
+    (health.status.as_u16(), health.json().await)
+}
+
+#[tokio::test]
+async fn a_service_that_says_nothing_has_its_limit_and_no_longer() {
+    let (silent, well) = (Witness::silent().await, well(Witness::begin().await).await);
+    let places = [("catalog", silent.at), ("orders", well.at), ("users", well.at)];
+    let gateway = Gateway::with(&places, |config| config.health_limit_seconds = 0.2).await;
+
+    let (status, health) = health(&gateway).await;
+
+    assert_eq!((status, &health["status"]), (200, &json!("degraded")), "{health}");
+    let catalog = &health["services"]["catalog"];
+    assert_eq!(catalog["status"], "unhealthy", "{health}");
+    assert_eq!(catalog["why"], "no answer in time", "{health}");
+    let took = catalog["response_ms"].as_u64().unwrap();
+    assert!((150..5_000).contains(&took), "{took} ms of 200");
+    assert_eq!(silent.count(), 1, "and it is not asked twice");
+}
+
+#[tokio::test]
+async fn a_service_that_is_late_is_degraded_and_slow() {
+    // More than half of the limit, and less than all of it.
+    let late = well(Witness::late(Duration::from_millis(2_200)).await).await;
+    let gateway = Gateway::with(&[("catalog", late.at)], |config| {
+        config.health_limit_seconds = 4.0;
+    })
+    .await;
+
+    let (status, health) = health(&gateway).await;
+
+    assert_eq!((status, &health["status"]), (200, &json!("degraded")), "{health}");
+    let catalog = &health["services"]["catalog"];
+    assert_eq!((&catalog["status"], &catalog["why"]), (&json!("degraded"), &json!("slow")));
+}
+
+#[tokio::test]
+async fn when_all_services_are_well_everything_is() {
+    let well = well(Witness::begin().await).await;
+    let services = ["catalog", "orders", "processor", "shipping", "storefront", "users"];
+    let gateway = Gateway::with(&services.map(|name| (name, well.at)), |config| {
+        config.health_limit_seconds = 20.0;
+    })
+    .await;
+
+    let (status, health) = health(&gateway).await;
+
+    assert_eq!((status, &health["status"]), (200, &json!("healthy")), "{health}");
+    let told = health["services"].as_object().unwrap();
+    assert_eq!(told.keys().collect::<Vec<_>>(), services);
+    assert!(told.values().all(|it| it["status"] == "healthy" && it.get("why").is_none()));
 }

@@ -89,13 +89,18 @@ pub struct Shop {
 
 impl Shop {
     pub async fn open() -> Self {
+        Self::open_with(|_| ()).await
+    }
+
+    pub async fn open_with(adjust: impl FnOnce(&mut gateway::Config)) -> Self {
         static SERVICES: OnceCell<[SocketAddr; 2]> = OnceCell::const_new();
         // Not the runtime of the test that comes first, which ends with it.
         static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
         let begin = || RUNTIME.block_on(services());
         let begun = SERVICES.get_or_init(|| async { spawn_blocking(begin).await.unwrap() });
         let [catalog, orders] = *begun.await;
-        Self { gateway: Gateway::before(&[("catalog", catalog), ("orders", orders)]).await }
+        let places = [("catalog", catalog), ("orders", orders)];
+        Self { gateway: Gateway::with(&places, adjust).await }
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -14,7 +15,8 @@ use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, task::JoinHandle, time::sleep};
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 /// What a call came with: path, headers, and the request's message.
@@ -34,6 +36,10 @@ enum Way {
     Echo,
     /// Says nothing.
     Silent,
+    /// Answers as the first, when it is let go.
+    Held,
+    /// Answers as the first, after so long.
+    Late(Duration),
 }
 
 /// A service that is none.
@@ -48,6 +54,7 @@ struct Notes {
     seen: Mutex<Vec<Seen>>,
     begun: AtomicUsize,
     given_up: AtomicUsize,
+    gate: CancellationToken,
     /// What it answers, if that is no empty message.
     told: Mutex<Option<Told>>,
 }
@@ -72,6 +79,14 @@ impl Witness {
         Self::of(Way::Silent).await
     }
 
+    pub async fn held() -> Self {
+        Self::of(Way::Held).await
+    }
+
+    pub async fn late(time: Duration) -> Self {
+        Self::of(Way::Late(time)).await
+    }
+
     async fn of(way: Way) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (at, notes) = (listener.local_addr().unwrap(), Arc::<Notes>::default());
@@ -92,9 +107,19 @@ impl Witness {
         *self.notes.told.lock().unwrap() = Some(Told { messages, status });
     }
 
+    /// Lets go whoever is held.
+    pub fn release(&self) {
+        self.notes.gate.cancel();
+    }
+
     /// The call that came last.
     pub fn last(&self) -> Seen {
         self.notes.seen.lock().unwrap().last().cloned().expect("nobody called")
+    }
+
+    /// How many calls have said all that they had to say.
+    pub fn heard(&self) -> usize {
+        self.notes.seen.lock().unwrap().len()
     }
 
     /// How many calls came.
@@ -152,7 +177,12 @@ async fn answer(
             pending().await
         }
         Way::Echo => body.boxed(),
-        Way::Empty => {
+        Way::Empty | Way::Held | Way::Late(_) => {
+            match way {
+                Way::Held => notes.gate.cancelled().await,
+                Way::Late(time) => sleep(time).await,
+                _ => {}
+            }
             let body = body.collect().await?.to_bytes();
             let message = body.slice(body.len().min(5)..);
             let path = head.uri.path().to_owned();
