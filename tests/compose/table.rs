@@ -222,7 +222,8 @@ fn watching(name: &str) -> Value {
 
 /// A volume for each service's keys, and the operator's.
 fn keys() -> Vec<String> {
-    let names = services::names().unwrap().into_iter().chain(["operator".to_owned()]);
+    let names: BTreeSet<_> = services::names().unwrap().into_iter().collect();
+    let names = names.into_iter().chain(["operator".to_owned()]);
     names.map(|name| format!("keys-{name}:/keys/{name}")).collect()
 }
 
