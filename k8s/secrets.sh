@@ -34,7 +34,8 @@ begin() {
     printf -- '---\napiVersion: v1\nkind: Secret\nmetadata:\n  name: %s\n  namespace: shop\nstringData:\n' "$1"
 }
 entry() { printf "  %s: '%s'\n" "$1" "$(printf %s "$2" | sed "s/'/''/g")"; }
-text() { printf '  %s: |\n' "$1" && sed 's/^/    /'; }
+# Each line ends with one, whether or not the last one of a file does.
+text() { printf '  %s: |\n' "$1" && awk '{ print "    " $0 }'; }
 
 ${MESHCTL:-cargo mesh} provision keys --keys "$folder/keys" >&2
 cp "$folder/keys/operator/users.json" "$folder/users.json"

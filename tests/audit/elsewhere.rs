@@ -34,7 +34,7 @@ async fn a_shop_that_others_started_is_audited_by_its_addresses() {
     assert_eq!(code, Some(2), "{report:#}");
     assert!(report["error"].as_str().unwrap().contains("where catalog's is"), "{report:#}");
 
-    shop.tamper("payments", "UPDATE payments SET captured = captured + 1").await;
+    shop.tamper("payments", "UPDATE payments SET captured_minor = captured_minor - 1").await;
     let (code, report) = audit(&ALL).await;
     assert_eq!((code, &report["clean"]), (Some(1), &false.into()), "{report:#}");
     shop.platform.shutdown().await;
