@@ -46,6 +46,44 @@ fn every_promise_names_tests_that_exist() {
     assert!(promises.len() > 20 && tests > 40, "{} promises, {tests} tests", promises.len());
 }
 
+/// A stand without code that takes it, a test that would notice, or a word on when it is wrong is a wish.
+#[test]
+fn every_pattern_names_code_a_test_and_when_not_to_use_it() {
+    let page = fs::read_to_string("docs/PATTERNS.md").unwrap();
+    let rows: Vec<_> = page.lines().filter(|line| line.starts_with("| **")).collect();
+    let mut faults = BTreeSet::new();
+    for row in &rows {
+        if row.contains(" | Not used: ") {
+            continue;
+        }
+        let cells: Vec<_> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [name, what, proved, not_when] = cells[..] else {
+            faults.insert(format!("{} cells instead of four: {row}", cells.len()));
+            continue;
+        };
+        let mut must = |holds: bool, fault: &str| {
+            if !holds {
+                faults.insert(format!("{name} {fault}"));
+            }
+        };
+        let paths: Vec<_> = quoted(what).filter(|word| word.contains('/')).collect();
+        let here = |word: &&str| Path::new(word).exists() && !word.contains("::");
+        must(
+            !paths.is_empty() && paths.iter().all(here),
+            "names no code, or some that is not there",
+        );
+        let tests: Vec<_> = quoted(proved).filter_map(|word| word.split_once("::")).collect();
+        let is_one = |(file, test): &(&str, &str)| is_test(Path::new(file), test);
+        must(
+            !tests.is_empty() && tests.iter().all(is_one),
+            "names no test, or one that is not there",
+        );
+        must(!not_when.is_empty(), "does not say when not to use it");
+    }
+    report(faults);
+    assert!(rows.len() > 50, "{} rows", rows.len());
+}
+
 #[test]
 fn pages_name_only_files_and_functions_that_exist() {
     let mut faults = BTreeSet::new();

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::shop::{GOOD_CARD, Shop, persist, uuid};
 
 mod corruptions;
+mod elsewhere;
 mod events;
 mod money;
 mod stock;

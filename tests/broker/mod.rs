@@ -2,6 +2,8 @@
 //! everything that there is to try, at a nats-server with the users of `up`.
 
 mod attempts;
+mod shipped;
+mod three;
 mod wire;
 
 use std::collections::BTreeSet;
@@ -21,8 +23,8 @@ async fn broker(declarations: &[Declaration]) -> IsolatedNats {
 
 /// Tries all of it over one connection; says what the broker let pass although it should not, and
 /// what it refused although it should not.
-async fn wrong(nats: &IsolatedNats, user: &str, attempts: &[Attempt]) -> Vec<String> {
-    let mut wire = Wire::connect(&nats.url_of(user)).await;
+async fn wrong(url: &str, user: &str, attempts: &[Attempt]) -> Vec<String> {
+    let mut wire = Wire::connect(url).await;
     let refused: BTreeSet<String> = wire.try_all(attempts).await;
     let mut wrong = Vec::new();
     for attempt in attempts {
@@ -47,7 +49,8 @@ async fn a_service_may_do_at_the_broker_what_it_declares_and_nothing_else() {
         let allowed = attempts.iter().filter(|it| it.allowed).count();
         assert!(allowed > 3 && allowed < attempts.len() / 10, "{}: {allowed}", me.service);
         tried += attempts.len();
-        wrong.extend(self::wrong(&nats, &me.service, &attempts).await);
+        let url = nats.url_of(&me.service);
+        wrong.extend(self::wrong(&url, &me.service, &attempts).await);
     }
 
     assert!(wrong.is_empty(), "{wrong:#?}");
@@ -89,7 +92,7 @@ async fn the_operator_makes_streams_and_reads_all_but_speaks_for_no_service() {
     let declarations = services::declarations().unwrap();
     let nats = broker(&declarations).await;
 
-    let wrong = wrong(&nats, caller::NAME, &of_operator(&declarations)).await;
+    let wrong = wrong(&nats.url_of(caller::NAME), caller::NAME, &of_operator(&declarations)).await;
 
     assert!(wrong.is_empty(), "{wrong:#?}");
 }

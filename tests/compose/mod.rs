@@ -4,6 +4,7 @@ mod dockerfile;
 mod images;
 mod lives;
 mod settings;
+mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

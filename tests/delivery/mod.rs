@@ -2,6 +2,7 @@
 //! then says.
 
 mod overlay;
+mod page;
 mod walk;
 mod workflow;
 

@@ -1,14 +1,12 @@
 //! What an overlay says of an image that runs, and of one that is tried.
 
-use std::process::Command;
-
-use mesh_testkit::{skipped, workspace};
+use mesh_testkit::workspace;
 use meshctl::delivery::{self, Delivered, Step};
 use meshctl::services;
 use serde_json::{Value, json};
 
 use super::{Copied, NEW, OLD};
-use crate::manifests::world::{documents, items};
+use crate::manifests::{kustomize::put_together, world::items};
 
 const OVERLAY: &str = "production";
 
@@ -45,15 +43,9 @@ impl Scene {
     /// What `kubectl` makes of it; nothing where there is none.
     fn built(&self) -> Option<Vec<Value>> {
         let folder = self.copied.0.join("k8s/overlays").join(OVERLAY);
-        let built = || Command::new("kubectl").arg("kustomize").arg(&folder).output();
-        let Ok(output) = built() else {
-            skipped("kubectl", "https://kubernetes.io/docs/tasks/tools");
-            return None;
-        };
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{said}");
-        assert_eq!(output.stdout, built().unwrap().stdout, "the same every time");
-        Some(documents(&String::from_utf8(output.stdout).unwrap()))
+        let built = put_together(&folder)?;
+        assert_eq!(put_together(&folder).as_ref(), Some(&built), "the same every time");
+        Some(built)
     }
 }
 

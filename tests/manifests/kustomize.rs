@@ -146,3 +146,87 @@ fn stores_are_three_in_production_one_at_home_and_none_where_somebody_else_has_t
         assert_eq!(blocks, if instances.is_none() { 2 } else { 0 }, "{overlay}");
     }
 }
+
+/// What `kubectl` makes of a folder, wherever that is; nothing where there is no `kubectl`.
+pub fn put_together(folder: &std::path::Path) -> Option<Vec<Value>> {
+    built(folder.to_str().unwrap()).map(|text| documents(&text))
+}
+
+/// Folders that every overlay consists of.
+const EVERYWHERE: [&str; 4] =
+    ["istio/generated", "k8s/base", "k8s/generated/jobs", "k8s/generated/services"];
+/// And those of one.
+const BESIDES: [(&str, &[&str]); 4] = [
+    ("local", &["k8s/generated/databases", "k8s/nats"]),
+    ("staging", &["k8s/generated/databases", "k8s/nats"]),
+    ("production", &["k8s/generated/backups", "k8s/generated/databases", "k8s/nats"]),
+    ("external", &["k8s/components/external-broker", "k8s/components/external-databases"]),
+];
+
+/// Kind, namespace and name; a generated ConfigMap's without the digest of what it says.
+pub fn identity(object: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let (kind, meta) = (text(&object["kind"]), &object["metadata"]);
+    let name = text(&meta["name"]);
+    let is_digest = |end: &str| end.len() == 10 && end.bytes().all(|it| it.is_ascii_alphanumeric());
+    let name = match name.rsplit_once('-').filter(|(_, end)| kind == "ConfigMap" && is_digest(end))
+    {
+        Some((name, _)) => name.to_owned(),
+        None => name,
+    };
+    format!("{kind} {}/{name}", text(&meta["namespace"]))
+}
+
+/// All that lies in a folder, whatever its list says, and the maps that the list makes.
+fn lying_in(folder: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for entry in std::fs::read_dir(workspace().join(folder)).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|it| it != "yaml") {
+            continue;
+        }
+        for object in documents(&std::fs::read_to_string(&path).unwrap()) {
+            if !["Kustomization", "Component"].contains(&object["kind"].as_str().unwrap()) {
+                found.insert(identity(&object));
+            }
+            let maps = items(&object["configMapGenerator"]);
+            found.extend(maps.map(|map| {
+                format!(
+                    "ConfigMap {}/{}",
+                    map["namespace"].as_str().unwrap(),
+                    map["name"].as_str().unwrap()
+                )
+            }));
+        }
+    }
+    found
+}
+
+/// What a delivery under way adds, and takes away.
+fn is_delivered(overlay: &str, identity: &str) -> bool {
+    let of_candidate = identity.ends_with("-candidate") || identity.contains("-migrate-");
+    overlay == "production" && of_candidate
+}
+
+/// What an overlay lacks of what lies in its folders, and has besides.
+fn differences(overlay: &str, objects: &[Value]) -> Vec<String> {
+    let (_, besides) = BESIDES.iter().find(|(name, _)| *name == overlay).unwrap();
+    let folders = EVERYWHERE.iter().chain(*besides);
+    let expected: BTreeSet<_> = folders.flat_map(|folder| lying_in(folder)).collect();
+    let found: BTreeSet<_> = objects.iter().map(identity).collect();
+    let all = expected.symmetric_difference(&found);
+    all.filter(|it| !is_delivered(overlay, it)).cloned().collect()
+}
+
+/// A file that a list forgets is in no cluster, and no count of objects would tell.
+#[test]
+fn every_overlay_has_all_that_lies_in_its_folders_and_nothing_else() {
+    for overlay in OVERLAYS {
+        let folder = workspace().join("k8s/overlays").join(overlay);
+        let Some(mut objects) = put_together(&folder) else { return };
+
+        assert_eq!(differences(overlay, &objects), Vec::<String>::new(), "{overlay}");
+        objects.retain(|it| identity(it) != "NetworkPolicy shop/deny-all");
+        assert_eq!(differences(overlay, &objects), ["NetworkPolicy shop/deny-all"], "{overlay}");
+    }
+}

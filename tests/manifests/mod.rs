@@ -5,12 +5,15 @@
 mod authorization;
 mod istio_rules;
 mod job_rules;
-mod kustomize;
+pub mod kustomize;
 mod mutations;
 mod network;
 mod pod_rules;
 mod relations;
 mod rules;
+mod scaling;
+pub mod secrets;
+mod way_in;
 mod workload_rules;
 pub mod world;
 

@@ -304,8 +304,12 @@ fn is_scaled(world: &World, declared: &Declaration, version: &str) -> bool {
             "target": { "averageUtilization": percent, "type": "Utilization" },
         }, "type": "ContainerResource" })
     };
+    let counted = match declared.exposure {
+        Exposure::Public => "http_server_requests_per_second",
+        _ => "rpc_server_calls_per_second",
+    };
     let calls = json!({ "pods": {
-        "metric": { "name": "rpc_server_calls_per_second" },
+        "metric": { "name": counted },
         "target": {
             "averageValue": declared.scale.calls_per_second.to_string(),
             "type": "AverageValue",

@@ -30,6 +30,7 @@ pub const RULES: &[Rule] = &[
     rule(MONITOR, "kind", Elsewhere),
     rule(MONITOR, "metadata/name", Say("services")),
     rule(MONITOR, "metadata/namespace", Say("shop")),
+    rule(MONITOR, "spec/endpoints/*/honorLabels", Be("true")),
     rule(MONITOR, "spec/endpoints/*/interval", Say("15s")),
     rule(MONITOR, "spec/endpoints/*/path", Say("/metrics")),
     rule(MONITOR, "spec/endpoints/*/port", Say("admin")),
@@ -280,6 +281,13 @@ pub const RULES: &[Rule] = &[
     rule(INGRESS, "metadata/annotations/nginx.ingress.kubernetes.io/limit-connections", Say("50")),
     rule(INGRESS, "metadata/annotations/nginx.ingress.kubernetes.io/limit-rps", Say("50")),
     rule(INGRESS, "metadata/annotations/nginx.ingress.kubernetes.io/proxy-body-size", Say("1m")),
+    rule(
+        INGRESS,
+        "metadata/annotations/nginx.ingress.kubernetes.io/proxy-next-upstream",
+        Say("off"),
+    ),
+    rule(INGRESS, PATIENCE[0], Fit(is_as_patient_as_routes)),
+    rule(INGRESS, PATIENCE[1], Fit(is_as_patient_as_routes)),
     rule(INGRESS, "metadata/annotations/nginx.ingress.kubernetes.io/service-upstream", Say("true")),
     rule(INGRESS, "spec/ingressClassName", Say("nginx")),
     rule(INGRESS, "spec/rules/*/host", Fit(is_public_host)),
@@ -300,6 +308,11 @@ const PEERS: [&str; 8] = [
     "spec/ingress/*/from/*/podSelector/matchLabels/app?",
     "spec/ingress/*/from/*/podSelector/matchLabels/cnpg.io/cluster?",
     "spec/ingress/*/from/*/podSelector/matchLabels/istio?",
+];
+
+const PATIENCE: [&str; 2] = [
+    "metadata/annotations/nginx.ingress.kubernetes.io/proxy-read-timeout",
+    "metadata/annotations/nginx.ingress.kubernetes.io/proxy-send-timeout",
 ];
 
 const PROBES: [&str; 12] = [
@@ -326,6 +339,12 @@ fn is_own_version(seen: &Seen<'_>) -> bool {
 
 fn is_public_host(seen: &Seen<'_>) -> bool {
     seen.world.ingress.hosts.iter().any(|host| seen.text() == host)
+}
+
+/// As long as Istio's route to the same service waits.
+fn is_as_patient_as_routes(seen: &Seen<'_>) -> bool {
+    let route = seen.world.find("VirtualService", &seen.service.service);
+    route.is_some_and(|it| it["spec"]["http"][0]["timeout"] == format!("{}s", seen.text()))
 }
 
 /// The pause before the end, the drain, and ten and two seconds for what comes after it; a little more,

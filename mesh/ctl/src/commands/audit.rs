@@ -1,9 +1,10 @@
 //! `audit`: are money, stock and messages right?
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use meshctl::audit::{self, Check, Options, Places, Report};
 use meshctl::services;
 use serde_json::json;
@@ -27,6 +28,12 @@ pub struct Args {
     /// Dead letters are shown, and are no finding.
     #[arg(long)]
     allow_dead_letters: bool,
+    /// A service's database, of a shop that `up` did not start: again for each of them.
+    #[arg(long = "database", value_name = "SERVICE=URL", requires = "nats_url")]
+    databases: Vec<String>,
+    /// The broker of that shop, as its operator.
+    #[arg(long, value_name = "URL", requires = "databases")]
+    nats_url: Option<String>,
     /// Print JSON and nothing else.
     #[arg(long)]
     json: bool,
@@ -54,13 +61,40 @@ pub async fn run(args: Args) -> Result<ExitCode> {
 }
 
 async fn look(args: &Args) -> Result<Report> {
-    let project = Project::find()?;
-    let places = places(&State::load(&project.home)?)?;
+    let places = match &args.nats_url {
+        Some(nats) => elsewhere(&args.databases, nats)?,
+        None => places(&State::load(&Project::find()?.home)?)?,
+    };
     let options = Options {
         dead_letters_allowed: args.allow_dead_letters,
         ..Options::new(services::declarations()?).waiting(args.wait)
     };
     Ok(audit::run(&places, options).await?)
+}
+
+/// Where everything is of a shop that others started.
+fn elsewhere(databases: &[String], nats: &str) -> Result<Places> {
+    let mut named = BTreeMap::new();
+    for given in databases {
+        let (service, url) = given.split_once('=').context("--database wants SERVICE=URL")?;
+        ensure!(named.insert(service, url).is_none(), "--database names {service} twice");
+    }
+    let mut database = |service: &str| -> Result<String> {
+        let url = named.remove(service);
+        Ok(url.with_context(|| format!("--database does not say where {service}'s is"))?.to_owned())
+    };
+    let places = Places {
+        orders: database("orders")?,
+        payments: database("payments")?,
+        processor: database("processor")?,
+        inventory: database("inventory")?,
+        shipping: database("shipping")?,
+        catalog: database("catalog")?,
+        nats: nats.to_owned(),
+    };
+    let strange: Vec<_> = named.into_keys().collect();
+    ensure!(strange.is_empty(), "an audit reads no database of {}", strange.join(", "));
+    Ok(places)
 }
 
 /// Where the auditor finds everything.
@@ -142,7 +176,23 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Duration, duration};
+    use super::{Duration, duration, elsewhere};
+
+    #[test]
+    fn of_a_shop_of_others_every_database_is_named_once() {
+        let all = ["orders", "payments", "processor", "inventory", "shipping", "catalog"];
+        let named =
+            |names: &[&str]| names.iter().map(|it| format!("{it}=postgres://{it}?a=b")).collect();
+        let of = |databases: Vec<String>| elsewhere(&databases, "nats://x");
+
+        let places = of(named(&all)).unwrap();
+        assert_eq!((&*places.catalog, &*places.nats), ("postgres://catalog?a=b", "nats://x"));
+        let refused = |names: &[&str]| of(named(names)).unwrap_err().to_string();
+        assert!(refused(&all[1..]).contains("where orders's is"));
+        assert!(refused(&[&all[..], &["orders"]].concat()).contains("orders twice"));
+        assert!(refused(&[&all[..], &["users"]].concat()).contains("no database of users"));
+        assert!(of(vec!["orders".to_owned()]).is_err());
+    }
 
     #[test]
     fn a_wait_has_a_unit() {

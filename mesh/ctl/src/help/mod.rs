@@ -136,6 +136,7 @@ pub const AUDIT: &str = "\
 Examples:
   cargo mesh audit --wait 30s    wait until orders in motion have settled
   cargo mesh audit --json | jq '.checks[] | select(.found > 0)'
+  cargo mesh audit --nats-url URL --database orders=URL --database payments=URL ...
 
 It reads every database and every stream, knows no service's code, and changes nothing.
 

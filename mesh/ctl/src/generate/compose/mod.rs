@@ -29,7 +29,7 @@ pub(super) fn file(declarations: &[Declaration]) -> Result<Vec<Page>> {
     containers.insert("provision".to_owned(), parts::provision(declarations));
     containers.insert("postgres".to_owned(), stores::postgres());
     containers.insert("nats".to_owned(), stores::nats(declarations));
-    for (name, container) in stores::observers(declarations) {
+    for (name, container) in stores::observers() {
         containers.insert(name.to_owned(), container);
     }
     let mut volumes = Map::new();

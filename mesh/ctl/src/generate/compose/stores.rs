@@ -61,13 +61,14 @@ pub(super) fn nats(declarations: &[Declaration]) -> Value {
     container
 }
 
-/// Collector, stores and dashboards.
-pub(super) fn observers(declarations: &[Declaration]) -> [(&'static str, Value); 5] {
+/// Collector, stores and dashboards. The collector's image has no program that could ask how it is, and
+/// nobody waits for it: services send when it is there.
+pub(super) fn observers() -> [(&'static str, Value); 5] {
     [
         ("collector", collector()),
         ("victorialogs", victorialogs()),
         ("jaeger", jaeger()),
-        ("prometheus", prometheus(declarations)),
+        ("prometheus", prometheus()),
         ("grafana", grafana()),
     ]
 }
@@ -84,7 +85,7 @@ fn collector() -> Value {
                 "LOGS_ENDPOINT": "http://victorialogs:9428/insert/opentelemetry/v1/logs",
             },
             "volumes": ["./observe/collector:/etc/collector:ro"],
-            "depends_on": ["jaeger", "victorialogs"],
+            "depends_on": healthy(&["jaeger", "victorialogs"]),
         }),
     )
 }
@@ -96,18 +97,19 @@ fn victorialogs() -> Value {
         json!({
             "command": ["-storageDataPath=/data", "-retentionPeriod=7d"],
             "volumes": ["logs:/data"],
+            "healthcheck": answers("http://127.0.0.1:9428/health"),
         }),
     )
 }
 
 fn jaeger() -> Value {
-    observer(json!({ "image": JAEGER }), "10001:10001", json!({}))
+    let health = json!({ "healthcheck": answers("http://127.0.0.1:16686/") });
+    observer(json!({ "image": JAEGER }), "10001:10001", health)
 }
 
-/// It scrapes, so that the alerts know who is gone.
-fn prometheus(declarations: &[Declaration]) -> Value {
+/// It scrapes, so that the alerts know who is gone; and so it waits for nobody.
+fn prometheus() -> Value {
     let rules = observe::FOLDER;
-    let depends_on: Vec<&String> = declarations.iter().map(|it| &it.service).collect();
     observer(
         json!({ "image": PROMETHEUS }),
         "65534:65534",
@@ -124,7 +126,6 @@ fn prometheus(declarations: &[Declaration]) -> Value {
                 "metrics:/prometheus",
             ],
             "healthcheck": answers("http://127.0.0.1:9090/-/ready"),
-            "depends_on": depends_on,
         }),
     )
 }
@@ -153,10 +154,16 @@ fn grafana() -> Value {
             "tmpfs": ["/tmp:uid=472,gid=472"],
             "ports": ["127.0.0.1:${GRAFANA_PORT:-3000}:3000"],
             "healthcheck": answers("http://127.0.0.1:3000/api/health"),
-            "depends_on": ["jaeger", "prometheus", "victorialogs"],
+            "depends_on": healthy(&["jaeger", "prometheus", "victorialogs"]),
             "networks": ["front", "observe"],
         }),
     )
+}
+
+/// They have to answer before.
+fn healthy(names: &[&str]) -> Map<String, Value> {
+    let condition = json!({ "condition": "service_healthy" });
+    names.iter().map(|name| ((*name).to_owned(), condition.clone())).collect()
 }
 
 fn observer(image: Value, user: &str, more: Value) -> Value {

@@ -79,7 +79,7 @@ fn routes(plan: &Plan<'_>, member: &Member<'_>) -> Result<Value> {
     let service = member.name();
     let route = plan.traffic.routes.get(service);
     let route = route.with_context(|| format!("no route for {service}"))?;
-    let longest = member.longest(plan) + MARGIN;
+    let longest = member.patience(plan);
     let subset = |version: &str| json!({ "host": host(service), "subset": version });
     let spread = route.weights.iter().filter(|(_, weight)| *weight > 0);
     let spread =
@@ -149,6 +149,11 @@ fn sidecar(member: &Member<'_>) -> Value {
 }
 
 impl Member<'_> {
+    /// How long whatever stands before it waits for the end of a call.
+    pub(in crate::generate) fn patience(&self, plan: &Plan<'_>) -> Duration {
+        self.longest(plan) + MARGIN
+    }
+
     /// The longest deadline of any call that it answers, its own RPCs' or those that it passes on.
     pub(super) fn longest(&self, plan: &Plan<'_>) -> Duration {
         let passed = plan.services.iter().filter(|_| self.is_public());

@@ -1,7 +1,10 @@
 //! What is done once: the broker's streams for each declaration, each service's migrations for each of its
 //! versions.
 
-use mesh_local::Scale;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use mesh_local::{Declaration, Scale};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -36,15 +39,28 @@ pub(super) fn streams(plan: &Plan<'_>) -> Vec<Value> {
         "backoffLimit": ATTEMPTS,
         "template": pod(STREAMS, cluster::label(STREAMS), container),
     } });
-    // Nobody can change a Job: what is declared otherwise needs another one.
-    let declared: Vec<_> = plan.services.iter().map(|it| it.declared.subjects()).collect();
-    let digest = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{declared:?}").as_bytes());
-    let name = format!("{STREAMS}-{}", &digest.simple().to_string()[..8]);
+    let name = format!("{STREAMS}-{}", digest(plan.services.iter().map(|it| it.declared)));
     vec![
         cluster::object("v1", "ServiceAccount", STREAMS, account),
         cluster::object("batch/v1", "Job", &name, job),
         network::of_streams(STREAMS),
     ]
+}
+
+/// Eight digits of what the Job makes: its streams with their subjects, its buckets with how long they keep
+/// what is in them. Nobody can change a Job, so what is declared otherwise needs another one.
+fn digest<'d>(declarations: impl Iterator<Item = &'d Declaration> + Clone) -> String {
+    let streams: Vec<_> =
+        declarations.clone().map(|it| (it.service.as_str(), it.subjects())).collect();
+    // Of several who use a bucket, whoever keeps things longest decides.
+    let mut buckets: BTreeMap<&str, Option<Duration>> = BTreeMap::new();
+    for bucket in declarations.flat_map(|it| &it.buckets) {
+        let max_age = buckets.entry(&bucket.name).or_default();
+        *max_age = bucket.max_age.max(*max_age);
+    }
+    let made = format!("{streams:?} {buckets:?}");
+    let digest = Uuid::new_v5(&Uuid::NAMESPACE_OID, made.as_bytes());
+    digest.simple().to_string()[..8].to_owned()
 }
 
 /// The Job that migrates a service's database to what the newest of its versions has, before that is
@@ -112,4 +128,43 @@ fn pod(account: &str, labels: Value, mut container: Value) -> Value {
             "serviceAccountName": account,
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use mesh_local::{Access, Bucket, Declaration};
+
+    use super::digest;
+    use crate::services;
+
+    #[test]
+    fn whatever_is_made_otherwise_is_made_by_another_job() {
+        let declared = services::declarations().unwrap();
+        let of = |change: &dyn Fn(&mut Declaration)| {
+            let mut changed = declared.clone();
+            change(changed.iter_mut().find(|it| it.service == "users").unwrap());
+            digest(changed.iter())
+        };
+        let before = digest(declared.iter());
+
+        assert_eq!(of(&|_| ()), before);
+        assert_eq!(before.len(), 8);
+        let others = [
+            of(&|it| it.publishes.push("shop.strange.v1".to_owned())),
+            of(&|it| it.publishes.clear()),
+            of(&|it| {
+                let (name, why) = ("strange".to_owned(), String::new());
+                it.buckets.push(Bucket { name, access: Access::Write, max_age: None, why });
+            }),
+            of(&|it| it.buckets.iter_mut().for_each(|it| it.name.push('x'))),
+            of(&|it| it.buckets[0].max_age = Some(Duration::from_secs(90_000_000))),
+        ];
+        for (n, other) in others.iter().enumerate() {
+            assert_ne!(*other, before, "change {n} is never made");
+        }
+        // What a service does with a bucket changes what it may, not what is made.
+        assert_eq!(of(&|it| it.buckets[0].why.push('x')), before);
+    }
 }

@@ -114,7 +114,11 @@ fn namespace() -> Value {
 /// What holds for all of them.
 fn shared(plan: &Plan<'_>) -> Vec<Value> {
     let monitor = json!({ "spec": {
-        "endpoints": [{ "interval": "15s", "path": "/metrics", "port": "admin" }],
+        // What a service says of itself is not overwritten by what Kubernetes calls it: rules and dashboards
+        // know the label `service`.
+        "endpoints": [
+            { "honorLabels": true, "interval": "15s", "path": "/metrics", "port": "admin" },
+        ],
         // The rules of `observe/` know services as jobs.
         "jobLabel": "app",
         "selector": { "matchLabels": { MONITORED: "true" } },

@@ -6,8 +6,10 @@ use serde_json::{Value, json};
 use super::MONITORED;
 use crate::generate::cluster::{self, ADMIN, GRPC, Member, Plan, label};
 
-/// What the adapter of Prometheus makes of a service's own counter.
+/// What the adapter of Prometheus makes of a service's own counter (`k8s/adapter/values.yaml`).
 const CALLS: &str = "rpc_server_calls_per_second";
+/// The same of what a door answers, which speaks more than gRPC and counts all of it alike.
+const REQUESTS: &str = "http_server_requests_per_second";
 
 /// Services, PodDisruptionBudget, and an autoscaler for each version.
 pub(super) fn of(member: &Member<'_>) -> Vec<Value> {
@@ -60,8 +62,9 @@ fn autoscaler(member: &Member<'_>, version: &str) -> Value {
         let metric = json!({ "container": member.name(), "name": resource, "target": target });
         json!({ "containerResource": metric, "type": "ContainerResource" })
     };
+    let counted = if member.is_public() { REQUESTS } else { CALLS };
     let calls = json!({ "pods": {
-        "metric": { "name": CALLS },
+        "metric": { "name": counted },
         "target": { "averageValue": calls_per_second.to_string(), "type": "AverageValue" },
     }, "type": "Pods" });
     let policy = |kind: &str, value: u32, period: u32| json!({ "periodSeconds": period, "type": kind, "value": value });
@@ -98,6 +101,7 @@ pub(super) fn ingress(plan: &Plan<'_>, door: &Member<'_>) -> Value {
     let backend = json!({ "service": { "name": door.name(), "port": { "name": "grpc" } } });
     let path = json!({ "backend": backend, "path": "/", "pathType": "Prefix" });
     let rule = |host: &String| json!({ "host": host, "http": { "paths": [path] } });
+    let patience = door.patience(plan).as_secs().to_string();
     cluster::object(
         "networking.k8s.io/v1",
         "Ingress",
@@ -109,6 +113,10 @@ pub(super) fn ingress(plan: &Plan<'_>, door: &Member<'_>) -> Value {
                 "nginx.ingress.kubernetes.io/limit-connections": "50",
                 "nginx.ingress.kubernetes.io/limit-rps": "50",
                 "nginx.ingress.kubernetes.io/proxy-body-size": "1m",
+                // Who repeats is decided behind it; streams end by their own deadlines.
+                "nginx.ingress.kubernetes.io/proxy-next-upstream": "off",
+                "nginx.ingress.kubernetes.io/proxy-read-timeout": patience,
+                "nginx.ingress.kubernetes.io/proxy-send-timeout": patience,
                 "nginx.ingress.kubernetes.io/service-upstream": "true",
             } },
             "spec": {
