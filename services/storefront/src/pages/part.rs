@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mesh_rpc::{code_name, reason};
+use mesh_rpc::{Code, Refusal, code_name, reason, refusal};
 use shop::storefront::v1::{Part, PartState};
 use tonic::{Response, Status};
 
@@ -60,9 +60,12 @@ impl<T> Shown<T> {
     }
 }
 
-/// Why an answer is not there: the callee's reason, or else its code.
+/// Why an answer is not there: the callee's reason, or else why nobody was asked, such as CIRCUIT_OPEN,
+/// or else the code.
 pub fn why(status: &Status) -> String {
-    reason(status).unwrap_or_else(|| code_name(status.code()).to_owned())
+    let unasked = || refusal(status).filter(|_| status.code() == Code::Unavailable);
+    let here = || unasked().map_or_else(|| code_name(status.code()), Refusal::as_str);
+    reason(status).unwrap_or_else(|| here().to_owned())
 }
 
 fn mark(name: &str, state: PartState, reason: &str) -> Part {
