@@ -47,7 +47,7 @@ pub(crate) async fn answer(
     let is_read = matches!(head.method, Method::GET | Method::HEAD);
     if is_read {
         let begun = Instant::now();
-        return match ask(front, crossing, head, Bytes::new(), story).await {
+        return match ask(crossing, head, Bytes::new(), story).await {
             Ok(answer) if !AWAY.contains(&answer.status) || routed.is_err() => {
                 metrics::answered(name, Answered::Legacy);
                 let response = response(answer, begun);
@@ -66,7 +66,7 @@ pub(crate) async fn answer(
         Err(failure) => return failure.response(story),
     };
     let begun = Instant::now();
-    match ask(front, crossing, head, body, story).await {
+    match ask(crossing, head, body, story).await {
         Ok(answer) => {
             metrics::answered(name, Answered::Legacy);
             response(answer, begun)
@@ -82,7 +82,6 @@ fn nobody(crossing: &Crossing, failed: Failed, story: &Story) -> Response<Body> 
 
 /// Asks the old system what the client has asked.
 pub(super) async fn ask(
-    front: &Front,
     crossing: &Crossing,
     head: &Parts,
     body: Bytes,

@@ -73,7 +73,7 @@ async fn other(
 ) -> Option<Said> {
     match crossing.side {
         Side::New => {
-            let answer = cross::ask(front, crossing, head, Bytes::new(), story).await.ok()?;
+            let answer = cross::ask(crossing, head, Bytes::new(), story).await.ok()?;
             Said { status: answer.status, bytes: answer.bytes }.good()
         }
         Side::Legacy => {

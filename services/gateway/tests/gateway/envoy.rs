@@ -59,9 +59,6 @@ const REFUSED: [(&str, &str, Body); 3] = [
     ("POST", "/v1/orders", Some((JSON, "{\"customerId\": 1}"))),
 ];
 
-/// The folder of a user's cache where `cargo mesh cluster up` keeps its Envoy.
-const CACHE: &str = "shopmesh/cluster";
-
 /// Starts Envoy before a service: the machine's, or one that is installed once for all checkouts. Where
 /// that cannot be, the test is skipped by name.
 pub async fn start(
@@ -70,8 +67,7 @@ pub async fn start(
     descriptors: &[u8],
     services: &[String],
 ) -> Option<Transcoder> {
-    let found =
-        async { Transcoder::find(&Tools::cache_of_user(CACHE)?, &mut Progress::stderr()).await };
+    let found = async { Transcoder::find(&Tools::cache_of_user()?, &mut Progress::stderr()).await };
     match found.await {
         Ok(program) => {
             let started = Transcoder::start(&program, &folder.0, behind, descriptors, services);
