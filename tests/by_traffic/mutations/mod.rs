@@ -8,8 +8,6 @@
 mod failing;
 mod notice;
 mod rules;
-mod seen;
-mod told;
 
 use std::{collections::BTreeMap, fs, panic::AssertUnwindSafe, time::Instant};
 
@@ -19,9 +17,8 @@ use serde_json::Value;
 
 use super::lab::Lab;
 use crate::manifests::world::documents;
-use notice::Ground;
+use notice::{Ground, Seen};
 use rules::{How, RULES, Shows};
-use seen::Seen;
 
 /// One change of one object.
 #[derive(Clone)]
