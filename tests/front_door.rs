@@ -11,6 +11,7 @@ use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use futures::future::join_all;
 use http::{HeaderValue, Method, Request, header};
 use mesh_testkit::{Answer, eventually};
+use meshctl::users::Who;
 use prost::Message;
 use serde_json::{Value, json};
 use shop::{
@@ -207,6 +208,64 @@ async fn an_order_is_placed_and_watched_by_json_grpc_and_grpc_web() {
     assert!(log.contains("/v1/orders/{order_id}:watch"), "the access log names templates");
     for personal in [GOOD_CARD, "Ada Lovelace", "Analytical Street"] {
         assert!(!log.contains(personal), "the log says {personal}");
+    }
+    shop.platform.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn customers_list_their_own_orders_and_every_line_of_a_call_names_its_request() {
+    let shop = open().await;
+    let sku = shop.stocked(10).await;
+    let at = &door(&shop);
+    let (mine, others) = (json_order(at, &sku).await, json_order(at, &sku).await);
+    assert_eq!(tell(at, Method::POST, "/v1/orders", &others).await.status, 200);
+    let request = Request::post("/v1/orders")
+        .header(header::CONTENT_TYPE, "application/json")
+        .header("x-request-id", "this-request")
+        .header("x-correlation-id", "this-story");
+    let placed = browse(at, request.body(mine.to_string().into()).unwrap()).await;
+    assert_eq!((placed.status.as_u16(), placed.header("x-request-id")), (200, "this-request"));
+    let placed = placed.json().await["order"].clone();
+    let settled = shop.settled(placed["orderId"].as_str().unwrap()).await;
+
+    let customer = mine["customerId"].as_str().unwrap();
+    let who = Who::Customer(customer.parse().unwrap());
+    let token = Callers::of(&shop.platform).users.header(who).unwrap();
+    let own = Door { at: at.at, token };
+    let orders = eventually("the list to have it as it is", async || {
+        let request = Request::get("/v1/orders").body(Bytes::new()).unwrap();
+        let listed = browse(&own, request).await.json().await;
+        let orders = listed["orders"].as_array().cloned().unwrap_or_default();
+        let is_as_it_is = |it: &Value| it["state"] == settled.state().as_str_name();
+        orders.iter().any(is_as_it_is).then_some(orders)
+    })
+    .await;
+    assert_eq!(orders.len(), 1, "nobody else's: {orders:?}");
+    for (name, value) in [
+        ("orderId", &placed["orderId"]),
+        ("customerId", &mine["customerId"]),
+        ("total", &placed["total"]),
+        ("lineCount", &json!(1)),
+    ] {
+        assert_eq!(&orders[0][name], value, "{name} of {orders:?}");
+    }
+    let nobodys = Request::get("/v1/orders").body(Bytes::new()).unwrap();
+    assert_eq!(mesh_testkit::browse(at.at, nobodys).await.unwrap().status, 401);
+
+    let lines = |service: &str, name: &str, value: &str| {
+        let log = shop.platform.service(service).log();
+        let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.filter(|line| line[name] == value).collect::<Vec<_>>()
+    };
+    let at_the_door = lines(GATEWAY, "correlation_id", "this-story");
+    assert!(at_the_door.iter().any(|line| line["message"] == "request"), "the access line");
+    assert!(at_the_door.iter().all(|line| line["request_id"] == "this-request"), "{at_the_door:?}");
+    let key = mine["requestId"].as_str().unwrap();
+    let of_the_call = lines("orders", "idempotency_key", key);
+    assert!(!of_the_call.is_empty(), "no line of the call");
+    for line in of_the_call {
+        let ids = (&line["request_id"], &line["correlation_id"]);
+        assert_eq!(ids, (&json!("this-request"), &json!("this-story")), "{line}");
     }
     shop.platform.shutdown().await;
 }
