@@ -37,8 +37,7 @@ const FOLDERS: [&str; 10] = [
 const OWN: [&str; 3] =
     ["k8s/overlays/here", "k8s/overlays/here/", "k8s/overlays/here/kustomization.yaml"];
 /// Kinds of objects of Kubernetes, Istio and operators, as `kubectl` is told them, beside those of the tree.
-const KINDS: [&str; 7] =
-    ["backup", "certificate", "pod", "pods", "pvc", "secret", "storageclass"];
+const KINDS: [&str; 7] = ["backup", "certificate", "pod", "pods", "pvc", "secret", "storageclass"];
 
 fn page() -> String {
     fs::read_to_string(workspace().join("docs/DEPLOY.md")).unwrap()

@@ -26,7 +26,8 @@ fn every_command_of_the_page_about_deploying_exists() {
     while let Some((before, after)) = rest.split_once("cargo mesh ") {
         // In a sentence a command may go over the end of a line.
         let is_in_sentence = before.ends_with('`');
-        let end = after.find(|c: char| c == '`' || (c == '\n' && !is_in_sentence)).unwrap_or(after.len());
+        let end =
+            after.find(|c: char| c == '`' || (c == '\n' && !is_in_sentence)).unwrap_or(after.len());
         let command = after[..end].replace('\n', " ");
         let command = command.split(" #").next().unwrap().split(" && ").next().unwrap();
         commands.insert(command.split_whitespace().collect::<Vec<_>>().join(" "));
