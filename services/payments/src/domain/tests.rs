@@ -20,7 +20,7 @@ fn what_stands_for_a_card_cannot_be_printed() {
     Payment::authorize(&mut payment, ID, &terms(), &token(), NOW).unwrap();
     let payment = payment.unwrap();
 
-    let printed = format!("{payment:?} {:?}", payment.next_call());
+    let printed = format!("{payment:?} {:?}", payment.next_call(None));
     assert!(printed.contains("CardToken(***)") && !printed.contains("of_somebody"), "{printed}");
 }
 
