@@ -25,6 +25,8 @@ pub enum Does {
     Answer,
     /// They are told UNAVAILABLE.
     Refuse,
+    /// They are told INTERNAL.
+    Fail,
 }
 
 /// A server of every contract. Ends with the value.
@@ -72,8 +74,11 @@ impl Double {
 
 async fn answer(_waiting: Counted, mut told: watch::Receiver<Does>) -> Response<Body> {
     let does = told.wait_for(|does| *does != Does::Wait).await;
-    let is_well = does.is_ok_and(|does| *does == Does::Answer);
-    let code = if is_well { Code::Ok } else { Code::Unavailable };
+    let code = match does.as_deref() {
+        Ok(Does::Answer) => Code::Ok,
+        Ok(Does::Fail) => Code::Internal,
+        _ => Code::Unavailable,
+    };
     let answer = Response::builder()
         .header(CONTENT_TYPE, "application/grpc")
         .header("grpc-status", code as i32);

@@ -1,13 +1,18 @@
 //! Services whose calls are led elsewhere: to whoever refuses, or lets callers wait.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Mutex, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::Mutex,
+    time::{Duration, Instant},
+};
 
 use futures::future::join_all;
 use mesh_testkit::{eventually, workspace};
 use serde_json::{Value, json};
 use tonic::Code;
 
-use super::notice::Seen;
+use super::seen::Seen;
 use crate::{
     by_traffic::{
         calls::{CHEAP, Line},
@@ -20,6 +25,12 @@ use crate::{
 
 /// Failures in a row after which a process is left alone.
 const IN_A_ROW: usize = 5;
+/// More than those, so that one of them is not made any more.
+const SEVERAL: usize = IN_A_ROW * 2 + 2;
+/// More calls than one connection takes.
+const MANY: usize = 150;
+/// Until one that was left alone once is asked again: its time, which may have doubled, and more.
+const AGAIN: Duration = Duration::from_secs(25);
 /// Shorter than any time-out that is shipped.
 const LONG: Duration = Duration::from_secs(2);
 
@@ -42,7 +53,8 @@ impl Doubles {
     /// Leads all calls of all services to them.
     pub async fn lead(&self, lab: &Lab, seen: Seen) {
         let does = match seen {
-            Seen::Full | Seen::Timed => Does::Wait,
+            Seen::Full | Seen::Narrow | Seen::Crowded | Seen::Timed => Does::Wait,
+            Seen::Broken => Does::Fail,
             _ => Does::Refuse,
         };
         for (name, double) in &self.all {
@@ -54,7 +66,9 @@ impl Doubles {
             match seen {
                 // Whoever is left alone shows nothing else.
                 Seen::Repeated => _ = policy.as_object_mut().unwrap().remove("outlierDetection"),
-                Seen::Ejected => rules.iter_mut().for_each(all_may_be_ejected),
+                Seen::Ejected | Seen::Broken | Seen::Long => {
+                    rules.iter_mut().for_each(all_may_be_ejected)
+                }
                 _ => {}
             }
             lab.apply(&rules).await;
@@ -87,31 +101,65 @@ impl Doubles {
                 _ = line.ask(CHEAP).await;
                 double.calls() - before > 1
             }
-            Seen::Ejected => {
-                for _ in 0..IN_A_ROW * 2 + 2 {
+            Seen::Ejected => double.reached(line).await > IN_A_ROW,
+            Seen::Broken | Seen::Spared => double.reached(line).await < SEVERAL,
+            Seen::Long => {
+                // Left alone once more, if it is not already.
+                double.reached(line).await;
+                let (begun, before) = (Instant::now(), double.calls());
+                while begun.elapsed() < AGAIN && double.calls() == before {
                     _ = line.ask(CHEAP).await;
+                    tokio::time::sleep(LONG / 8).await;
                 }
-                double.calls() - before > IN_A_ROW
+                double.calls() == before
             }
-            Seen::Full => {
-                let calls = tokio::spawn(join_all((0..8).map({
-                    let line = line.clone();
-                    move |_| {
-                        let line = line.clone();
-                        async move { line.ask(CHEAP).await }
-                    }
-                })));
-                tokio::time::sleep(LONG / 8).await;
-                double.now(Does::Answer);
-                let refused = |it: &Result<_, tonic::Status>| {
-                    it.as_ref().is_err_and(|it| it.code() == Code::Unavailable)
-                };
-                let is_full = calls.await.unwrap().iter().any(refused);
-                double.now(Does::Wait);
-                is_full
-            }
+            Seen::Full => double.held(line, 8).await.refused > 0,
+            Seen::Narrow => double.held(line, MANY).await.arrived < MANY,
+            Seen::Crowded => double.held(line, MANY).await.refused > 0,
             _ => tokio::time::timeout(LONG, line.ask(CHEAP)).await.is_ok(),
         }
+    }
+}
+
+/// What became of calls that were made at the same time.
+struct Held {
+    /// So many waited for their answers together.
+    arrived: usize,
+    refused: usize,
+}
+
+impl Double {
+    /// How many of several calls reach it.
+    async fn reached(&self, line: &Line) -> usize {
+        let before = self.calls();
+        for _ in 0..SEVERAL {
+            _ = line.ask(CHEAP).await;
+        }
+        self.calls() - before
+    }
+
+    /// Makes so many calls at the same time; they are answered when all have arrived, or some have not
+    /// for a while.
+    async fn held(&self, line: &Line, count: usize) -> Held {
+        let calls = tokio::spawn(join_all((0..count).map({
+            let line = line.clone();
+            move |_| {
+                let line = line.clone();
+                async move { line.ask(CHEAP).await }
+            }
+        })));
+        let (begun, mut arrived) = (Instant::now(), 0);
+        while begun.elapsed() < LONG && arrived < count {
+            tokio::time::sleep(LONG / 40).await;
+            arrived = self.under_way();
+        }
+        self.now(Does::Answer);
+        let is_refused = |it: &Result<_, tonic::Status>| {
+            it.as_ref().is_err_and(|it| it.code() == Code::Unavailable)
+        };
+        let refused = calls.await.unwrap().iter().filter(|it| is_refused(it)).count();
+        self.now(Does::Wait);
+        Held { arrived, refused }
     }
 }
 

@@ -8,6 +8,8 @@
 mod failing;
 mod notice;
 mod rules;
+mod seen;
+mod told;
 
 use std::{collections::BTreeMap, fs, panic::AssertUnwindSafe, time::Instant};
 
@@ -17,8 +19,9 @@ use serde_json::Value;
 
 use super::lab::Lab;
 use crate::manifests::world::documents;
-use notice::{Ground, Seen};
+use notice::Ground;
 use rules::{How, RULES, Shows};
+use seen::Seen;
 
 /// One change of one object.
 #[derive(Clone)]

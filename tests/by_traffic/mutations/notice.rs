@@ -1,15 +1,14 @@
 //! What calls show of a change.
 
-use std::{
-    collections::BTreeMap,
-    sync::Mutex,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Mutex, time::Instant};
 
+use bytes::Bytes;
 use futures::future::join_all;
+use http::{Request, StatusCode};
+use mesh_testkit::browse;
 use meshctl::{
     caller,
-    generate::cluster::{HEALTH, NAMESPACE, principal},
+    generate::cluster::{GRPC, HEALTH, NAMESPACE, host, principal},
     services,
     users::{Users, Who},
 };
@@ -21,69 +20,24 @@ use super::{
     Change,
     failing::{self, Doubles},
     next_of_each,
+    seen::{Seen, TWICE},
+    told,
 };
 use crate::by_traffic::{
     authorization::{BESIDE, DENIED, Pair, allowed, ingress},
     calls::{CHEAP, Line},
     lab::Lab,
     probe::Probe,
-    refusals::{FORGED, is_answered_in_plaintext},
+    refusals::{FORGED, PERSONAL, is_answered_in_plaintext},
 };
-
-/// Until a change that is heeded shows.
-const SOON: Duration = Duration::from_secs(10);
-/// Seen so often in a row it is no accident.
-const TWICE: u32 = 2;
-/// What needs a user.
-const PERSONAL: &str = "shop.orders.v1.OrderQueriesService/ListOrders";
-
-/// By what a change is seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Seen {
-    /// Whoever is let through should not be, or the other way around.
-    Let,
-    /// Somebody is let through to a service of which no policy says anything.
-    Unnamed,
-    /// A plaintext connection is answered.
-    Plain,
-    /// A token is believed, or not, or does not come through.
-    Known,
-    /// Calls repeat themselves.
-    Repeated,
-    /// A call comes nowhere.
-    Routed,
-    /// A service reaches somebody no longer, or is reached no longer.
-    Reached,
-    /// A failing process is not left alone.
-    Ejected,
-    /// A few calls are too many.
-    Full,
-    /// A call is ended early.
-    Timed,
-}
-
-impl Seen {
-    pub fn says(self) -> &'static str {
-        match self {
-            Self::Let => "who is let through: authorization",
-            Self::Unnamed => "who is let through where nothing is said",
-            Self::Plain => "plaintext is answered: mTLS",
-            Self::Known => "whose tokens are believed",
-            Self::Repeated => "who repeats: retries, routes",
-            Self::Routed => "where calls go: weights' routes, subsets, TLS of clients",
-            Self::Reached => "whom a sidecar knows: egress",
-            Self::Ejected => "who is left alone: outliers",
-            Self::Full => "how many calls there may be: pools",
-            Self::Timed => "how long a call may take: time-outs",
-        }
-    }
-}
 
 /// One question and whether it is let through.
 struct Asked {
     line: Line,
     path: String,
     expected: bool,
+    /// Where the same caller asks for it in vain by GET, which is nobody's way to make a call.
+    in_vain: Option<SocketAddr>,
 }
 
 /// Callers of every kind.
@@ -118,29 +72,29 @@ impl<'a> Ground<'a> {
     /// What is asked of a service: everything that is allowed, and next to each something that is not.
     fn questions(&self, service: &str, allowed: &[Pair]) -> Vec<Asked> {
         let mut all = Vec::new();
-        let mut ask = |line: Line, path: &str, expected| {
-            all.push(Asked { line, path: path.to_owned(), expected });
+        let mut ask = |line: Line, path: &str, expected: bool, in_vain: Option<SocketAddr>| {
+            all.push(Asked { line, path: path.to_owned(), expected, in_vain });
         };
         if service == services::GATEWAY {
-            ask(self.ingress.line(service), CHEAP, true);
-            ask(self.stranger.line(service), CHEAP, false);
-            ask(self.ingress.line("orders"), CHEAP, false);
+            ask(self.ingress.line(service), CHEAP, true, None);
+            ask(self.stranger.line(service), CHEAP, false, None);
+            ask(self.ingress.line("orders"), CHEAP, false, None);
             return all;
         }
         for (who, _, path) in allowed.iter().filter(|(_, callee, _)| callee == service) {
             let who = who.strip_prefix("shop/").unwrap();
             let by = self.lab.processes(who)[0].calls;
             let line = Line::to(service, by);
-            ask(line.clone(), path, true);
-            ask(line, BESIDE[0], false);
-            ask(self.stranger.line(service), path, false);
+            ask(line.clone(), path, true, Some(by));
+            ask(line, BESIDE[0], false, None);
+            ask(self.stranger.line(service), path, false, None);
             // The same, of somebody else.
             let is_other =
                 |(other, callee, _): &&Pair| other == &format!("shop/{who}") && callee != service;
             if let Some((_, other, _)) = allowed.iter().find(is_other)
                 && path != HEALTH.trim_start_matches('/')
             {
-                ask(Line::to(other, by), path, false);
+                ask(Line::to(other, by), path, false, None);
             }
         }
         all
@@ -148,7 +102,7 @@ impl<'a> Ground<'a> {
 
     /// Makes changes of one kind; which of them no call shows.
     pub async fn tried(&self, seen: Seen, mut changes: Vec<Change>) -> Vec<String> {
-        if seen == Seen::Ejected {
+        if matches!(seen, Seen::Ejected | Seen::Broken | Seen::Long) {
             for Change { shipped, changed, .. } in &mut changes {
                 failing::all_may_be_ejected(shipped);
                 changed.iter_mut().for_each(failing::all_may_be_ejected);
@@ -204,16 +158,17 @@ impl<'a> Ground<'a> {
     /// Waits for each change to be seen; those that are not.
     async fn unseen(&self, seen: Seen, round: &[Change]) -> Vec<String> {
         let (begun, mut times) = (Instant::now(), vec![0; round.len()]);
-        while times.iter().any(|times| *times < TWICE) && begun.elapsed() < SOON {
+        let enough = seen.times();
+        while times.iter().any(|times| *times < enough) && begun.elapsed() < seen.soon() {
             let looks = round.iter().zip(&times).map(async |(change, times)| {
-                *times >= TWICE || self.shows(seen, &change.service).await
+                *times >= enough || self.shows(seen, &change.service).await
             });
             let shown = join_all(looks).await;
             for (times, shows) in times.iter_mut().zip(shown) {
                 *times = if shows { *times + 1 } else { 0 };
             }
         }
-        let left = round.iter().zip(times).filter(|(_, times)| *times < TWICE);
+        let left = round.iter().zip(times).filter(|(_, times)| *times < enough);
         left.map(|(change, _)| change.says.clone()).collect()
     }
 
@@ -224,7 +179,7 @@ impl<'a> Ground<'a> {
             let looks = round.iter().map(|change| self.shows(seen, &change.service));
             let faults = join_all(looks).await;
             times = if faults.contains(&true) { 0 } else { times + 1 };
-            if begun.elapsed() > SOON * 4 {
+            if begun.elapsed() > seen.soon() * 4 {
                 let ill = round.iter().zip(faults).filter(|(_, ill)| *ill);
                 let ill: Vec<_> = ill.map(|(change, _)| &*change.says).collect();
                 let said = self.said.lock().unwrap();
@@ -247,15 +202,20 @@ impl<'a> Ground<'a> {
                 self.operator[service].ask(HEALTH.trim_start_matches('/')).await.is_err()
             }
             Seen::Reached => self.reaches(service).await,
-            Seen::Repeated | Seen::Ejected | Seen::Full | Seen::Timed => {
-                self.doubles.show(seen, service, &self.operator[service]).await
-            }
+            Seen::Told => told::badly(self.lab).await,
+            _ => self.doubles.show(seen, service, &self.operator[service]).await,
         }
     }
 
     async fn lets(&self, service: &str) -> bool {
-        let answers = self.asked[service].iter().map(async |Asked { line, path, expected }| {
+        let answers = self.asked[service].iter().map(async |asked| {
+            let Asked { line, path, expected, in_vain } = asked;
             let answer = line.ask(path).await;
+            if let Some(by) = in_vain
+                && !is_refused_by_get(*by, service, path).await
+            {
+                return Some(format!("{path} of {service} is let through by GET"));
+            }
             let is_lost = answer.as_ref().is_err_and(|it| it.code() == Code::Unavailable);
             let is_wrong = is_lost || is_denied(&answer) == *expected;
             is_wrong.then(|| format!("{path} of {service}, expected {expected}: {answer:?}"))
@@ -299,9 +259,7 @@ impl<'a> Ground<'a> {
 
     async fn set(&self, seen: Seen) {
         match seen {
-            Seen::Repeated | Seen::Ejected | Seen::Full | Seen::Timed => {
-                self.doubles.lead(self.lab, seen).await;
-            }
+            _ if seen.is_of_doubles() => self.doubles.lead(self.lab, seen).await,
             Seen::Unnamed => {
                 // A service without a policy; and the one that lets the operator's program in, which
                 // is about all services, and stands in for what a cluster does otherwise.
@@ -315,9 +273,7 @@ impl<'a> Ground<'a> {
 
     async fn unset(&self, seen: Seen) {
         match seen {
-            Seen::Repeated | Seen::Ejected | Seen::Full | Seen::Timed => {
-                self.doubles.leave(self.lab).await;
-            }
+            _ if seen.is_of_doubles() => self.doubles.leave(self.lab).await,
             Seen::Unnamed => {
                 self.lab.apply(&failing::shipped("payments", "AuthorizationPolicy")).await;
                 self.lab.apply(&[operator()]).await;
@@ -338,7 +294,16 @@ fn operator() -> Value {
     })
 }
 
-fn is_denied(answer: &Result<bytes::Bytes, Status>) -> bool {
+/// Whether the sidecar of a service refuses a request that is no gRPC call.
+async fn is_refused_by_get(by: SocketAddr, service: &str, path: &str) -> bool {
+    let named = format!("{}:{GRPC}", host(service));
+    let request = Request::get(format!("/{path}")).header("host", named);
+    let answer = browse(by, request.body(Bytes::new()).unwrap()).await;
+    let Ok(answer) = answer else { return true };
+    answer.status == StatusCode::FORBIDDEN && answer.text().await == DENIED
+}
+
+fn is_denied(answer: &Result<Bytes, Status>) -> bool {
     let denied = |it: &Status| it.code() == Code::PermissionDenied && it.message() == DENIED;
     answer.as_ref().is_err_and(denied)
 }

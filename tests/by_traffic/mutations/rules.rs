@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use super::notice::Seen::{
-    self, Ejected, Full, Known, Let, Plain, Reached, Repeated, Routed, Timed,
+use super::seen::Seen::{
+    self, Broken, Crowded, Ejected, Full, Known, Let, Long, Narrow, Plain, Reached, Repeated,
+    Routed, Spared, Timed, Told,
 };
 use crate::manifests::world::{
     AUTHORIZATION, CERTIFICATE, DESTINATION, GATEWAY, MTLS, ROUTES, SIDECAR, TELEMETRY, TOKENS,
@@ -79,8 +80,8 @@ pub const RULES: &[Rule] = &[
     shown(AUTHORIZATION, "rules/*/to/*/operation/paths", How::Gone, Let),
     shown(AUTHORIZATION, "rules/*/to/*/operation/paths/*", How::Other, Let),
     shown(AUTHORIZATION, "rules/*/to/*/operation/ports/*", How::To("\"50052\""), Let),
-    // Only gRPC calls are made here, and to one port.
-    left(AUTHORIZATION, "rules/*/to/*/operation/methods", PAIRS),
+    shown(AUTHORIZATION, "rules/*/to/*/operation/methods", How::Gone, Let),
+    // A sidecar takes calls in at one port.
     left(AUTHORIZATION, "rules/*/to/*/operation/ports", PAIRS),
     shown(TOKENS, "", How::Gone, Known),
     shown(TOKENS, "jwtRules", How::Gone, Known),
@@ -98,15 +99,22 @@ pub const RULES: &[Rule] = &[
     shown(DESTINATION, "trafficPolicy/tls/mode", How::To("\"DISABLE\""), Routed),
     shown(DESTINATION, "trafficPolicy/connectionPool/http/http2MaxRequests", How::To("4"), Full),
     left(DESTINATION, "trafficPolicy/connectionPool/http/h2UpgradePolicy", ITS_VALUE),
-    // tests/by_traffic/pools.rs shows what they do.
-    left(DESTINATION, "trafficPolicy/connectionPool/http/http1MaxPendingRequests", ITS_VALUE),
+    shown(
+        DESTINATION,
+        "trafficPolicy/connectionPool/http/http1MaxPendingRequests",
+        How::To("1"),
+        Crowded,
+    ),
+    shown(DESTINATION, "trafficPolicy/connectionPool/tcp/maxConnections", How::To("1"), Narrow),
+    // Of which connection a call goes by it shows nothing.
     left(DESTINATION, "trafficPolicy/connectionPool/http/maxConcurrentStreams", ITS_VALUE),
-    left(DESTINATION, "trafficPolicy/connectionPool/tcp/maxConnections", ITS_VALUE),
     left(DESTINATION, "trafficPolicy/connectionPool/tcp/connectTimeout", ITS_VALUE),
     left(DESTINATION, "trafficPolicy/connectionPool/tcp/tcpKeepalive/interval", ITS_VALUE),
     left(DESTINATION, "trafficPolicy/connectionPool/tcp/tcpKeepalive/probes", ITS_VALUE),
     left(DESTINATION, "trafficPolicy/connectionPool/tcp/tcpKeepalive/time", ITS_VALUE),
     left(DESTINATION, "trafficPolicy/loadBalancer/localityLbSetting/enabled", ITS_VALUE),
+    shown(DESTINATION, "trafficPolicy/loadBalancer/simple", How::To("\"PASSTHROUGH\""), Routed),
+    // Any other of them finds the only process.
     left(DESTINATION, "trafficPolicy/loadBalancer/simple", ITS_VALUE),
     shown(DESTINATION, "trafficPolicy/outlierDetection", How::Gone, Ejected),
     shown(
@@ -115,10 +123,12 @@ pub const RULES: &[Rule] = &[
         How::To("50"),
         Ejected,
     ),
-    left(DESTINATION, "trafficPolicy/outlierDetection/baseEjectionTime", ITS_VALUE),
-    left(DESTINATION, "trafficPolicy/outlierDetection/consecutive5xxErrors", ITS_VALUE),
+    shown(DESTINATION, "trafficPolicy/outlierDetection/baseEjectionTime", How::To("\"60s\""), Long),
+    shown(DESTINATION, "trafficPolicy/outlierDetection/consecutive5xxErrors", How::Gone, Broken),
+    shown(DESTINATION, "trafficPolicy/outlierDetection/consecutive5xxErrors", How::To("5"), Broken),
+    // How often Envoy looks whose time is over: within a second more or less.
     left(DESTINATION, "trafficPolicy/outlierDetection/interval", ITS_VALUE),
-    left(DESTINATION, "trafficPolicy/outlierDetection/maxEjectionPercent", ITS_VALUE),
+    shown(DESTINATION, "trafficPolicy/outlierDetection/maxEjectionPercent", How::To("100"), Spared),
     shown(ROUTES, "", How::Gone, Repeated),
     shown(ROUTES, "hosts", How::To("[\"nobody.shop.svc.cluster.local\"]"), Repeated),
     // One of a public service's is the world's, at the ingress gateway.
@@ -136,7 +146,8 @@ pub const RULES: &[Rule] = &[
     shown(SIDECAR, "egress/*/hosts/*", How::Gone, Reached),
     shown(SIDECAR, "workloadSelector/labels/app", How::Other, Reached),
     left(SIDECAR, "outboundTrafficPolicy/mode", ITS_VALUE),
-    left(TELEMETRY, "accessLogging/*/filter/expression", ITS_VALUE),
+    shown(TELEMETRY, "", How::Gone, Told),
+    shown(TELEMETRY, "accessLogging/*/filter/expression", How::To("\"true\""), Told),
     left(TELEMETRY, "accessLogging/*/providers/*/name", ITS_VALUE),
     left(TELEMETRY, "metrics/*/providers/*/name", ITS_VALUE),
     left(TELEMETRY, "tracing/*/disableSpanReporting", ITS_VALUE),
