@@ -62,8 +62,9 @@ struct Redacted {
 /// whoever prints one, on purpose or because an error holds it, tells nobody what is in it.
 fn redacted(pool: &DescriptorPool) -> Result<Vec<Redacted>, Box<dyn Error>> {
     const OPTION: &str = "mesh.v1.sensitivity";
-    let option =
-        pool.get_extension_by_name(OPTION).ok_or(format!("nothing says what {OPTION} is"))?;
+    let option = pool
+        .get_extension_by_name(OPTION)
+        .ok_or_else(|| format!("nothing says what {OPTION} is"))?;
     let mut found = Vec::new();
     for message in pool.all_messages() {
         let name = message.full_name();

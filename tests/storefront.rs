@@ -176,7 +176,7 @@ async fn the_home_page_shows_what_the_shop_features_to_who_asks_for_no_other() {
         cards.map(|card| card.product.unwrap().sku).collect::<Vec<_>>()
     };
     eventually("it to be featured", async || shown("").await == [ours.sku.clone()]).await;
-    assert_eq!(shown(&featured).await, [ours.sku.clone()]);
+    assert_eq!(shown(&featured).await, std::slice::from_ref(&ours.sku));
     let others = shown(&elsewhere).await;
     assert!(others.contains(&MUG.to_owned()) && !others.contains(&ours.sku), "{others:?}");
     shop.platform.shutdown().await;

@@ -180,6 +180,13 @@ fn watching(name: &str) -> Value {
                 ),
             )
         }
+        shows => showing(shows),
+    }
+}
+
+/// What shows figures.
+fn showing(name: &str) -> Value {
+    match name {
         "prometheus" => container(
             65534,
             &["observe"],

@@ -89,7 +89,7 @@ fn answer(binding: &Binding) -> DynamicMessage {
 }
 
 /// What ours makes of a request: the binding that it leads to, and the message.
-fn ours<'a>(shelves: &'a Transcoder, (method, target, body): Asked) -> (&'a Binding, Value) {
+fn ours(shelves: &Transcoder, (method, target, body): Asked) -> (&Binding, Value) {
     let (path, query) = target.split_once('?').map_or((target, None), |(p, q)| (p, Some(q)));
     let route = shelves.route(&method.parse().unwrap(), path).unwrap();
     let message = route.request(query, body.as_bytes());
