@@ -49,6 +49,13 @@ impl Held {
         rows.into_iter().map(|(version, _)| version).collect()
     }
 
+    /// The sessions that wait for a lock.
+    async fn waiting(&self) -> Vec<i32> {
+        let waiting = "SELECT pid FROM pg_stat_activity
+                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        sqlx::query_scalar(waiting).fetch_all(&self.watcher).await.unwrap()
+    }
+
     async fn has_table(&self, name: &str) -> bool {
         let found = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(name);
         found.fetch_one(&self.watcher).await.unwrap()
@@ -101,11 +108,16 @@ async fn a_start_outlives_a_migration_that_a_dead_process_left_hanging() {
     let platform = held.start(1).await;
     let service = platform.service(SERVICE);
     blocked(&held.watcher, 1).await;
+    let first = held.waiting().await;
 
     // The server does not know that the process is gone: its session still waits, and still holds
-    // the lock of those who migrate. The next start waits behind it.
+    // the lock of those who migrate. The next start waits behind it, or where it was if it comes so late
+    // that the server has noticed.
     service.kill().await;
-    blocked(&held.watcher, 2).await;
+    eventually("the next start to wait", async || {
+        held.waiting().await.iter().any(|session| !first.contains(session))
+    })
+    .await;
     held.let_go().await;
 
     service.ready().await;

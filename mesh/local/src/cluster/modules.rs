@@ -146,7 +146,10 @@ const CRDS: Module = Module {
         },
         Copy {
             dependency: "github.com/prometheus-operator/prometheus-operator",
-            files: &["example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml"],
+            files: &[
+                "example/prometheus-operator-crd/monitoring.coreos.com_prometheuses.yaml",
+                "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
+            ],
             to: DEFINITIONS,
         },
     ],
