@@ -59,12 +59,12 @@ pub async fn every_pair_is_let_through_if_and_only_if_it_is_declared(lab: &Lab) 
 
 /// What is answered; a connection that a busy machine does not open within a second is tried again.
 async fn answered(line: &Line, path: &str) -> Result<bytes::Bytes, Status> {
-    let mut answer = line.ask(path).await;
+    let mut answer = line.first(path).await;
     for _ in 0..20 {
         match &answer {
             Err(status) if status.code() == Code::Unavailable => {
                 tokio::time::sleep(Duration::from_millis(100)).await;
-                answer = line.ask(path).await;
+                answer = line.first(path).await;
             }
             _ => break,
         }

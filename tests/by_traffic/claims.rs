@@ -88,10 +88,14 @@ async fn what_the_manifests_say_is_what_calls_show() {
         let begun = Instant::now();
         let outcome = AssertUnwindSafe(shown(&lab)).catch_unwind().await;
         let seconds = begun.elapsed().as_secs_f64();
-        let told = outcome.unwrap_or_else(|_| {
+        if outcome.is_err() {
             failed.push(*says);
-            "NOT SHOWN".to_owned()
-        });
+            // What it has changed is none of the next one's business.
+            for service in ["catalog", "orders"] {
+                lab.as_shipped(service).await;
+            }
+        }
+        let told = outcome.unwrap_or_else(|_| "NOT SHOWN".to_owned());
         println!("  {says:<52}  {told}  ({seconds:.1} s)");
     }
     assert!(failed.is_empty(), "not shown: {failed:?}");

@@ -65,7 +65,13 @@ impl Probe {
             "port": { "name": "grpc-out", "number": GRPC, "protocol": "GRPC" },
         });
         lab.apply(&[
-            json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta(account) }),
+            json!({
+                "apiVersion": "v1",
+                "kind": "ServiceAccount",
+                "metadata": meta(account),
+                // As every account is shipped: a service's own stays as it is.
+                "automountServiceAccountToken": false,
+            }),
             json!({
                 "apiVersion": "networking.istio.io/v1",
                 "kind": "Sidecar",

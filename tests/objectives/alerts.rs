@@ -14,6 +14,7 @@ use meshctl::traces::{Door, Limits};
 use shop::catalog::v1::ListProductsRequest;
 use shop::orders::v1::OrderState;
 use shop::shipping::v1::{RecordCarrierUpdateRequest, ShipmentState};
+use shop::users::v1::{GetKeysRequest, sessions_service_client::SessionsServiceClient};
 use sqlx::{Connection as _, PgConnection};
 
 use super::prometheus::{Firing, Watch};
@@ -151,9 +152,12 @@ async fn every_panel_shows_something(watch: &Watch) {
     assert!(panels > 40, "{panels} panels");
 }
 
-/// Customers order all the while, and carriers take their parcels along.
+/// Customers order all the while, carriers take their parcels along, and whoever verifies tokens asks for
+/// the keys.
 async fn buy(shop: &Shop) {
+    let mut sessions = SessionsServiceClient::new(shop.channel("users"));
     loop {
+        sessions.get_keys(GetKeysRequest {}).await.unwrap();
         let order = shop.simple_order().await;
         let order = shop.comes_to(&order.order_id, OrderState::Confirmed).await;
         shop.rests(&order.order_id).await;

@@ -27,6 +27,7 @@ const ASK: u32 = 20;
 const DOUBT: u32 = 4;
 /// How long to wait before a bucket that cannot be watched is tried again.
 const PAUSE: Duration = Duration::from_millis(250);
+const AWAY: &str = "the broker is away";
 
 /// Who hears what is in a bucket.
 pub trait Listener: Send {
@@ -56,7 +57,7 @@ pub async fn follow(
     listener: &mut impl Listener,
 ) -> Infallible {
     loop {
-        let why = match Watched::begin(jetstream, name, listener).await {
+        let why = match Watched::begin(client, jetstream, name, listener).await {
             Ok(watched) => watched.hear(client, jetstream, name, listener).await,
             Err(why) => why,
         };
@@ -80,11 +81,12 @@ struct Watched {
 
 impl Watched {
     async fn begin(
+        client: &Client,
         jetstream: &jetstream::Context,
         name: &str,
         listener: &mut impl Listener,
     ) -> Result<Self, &'static str> {
-        let bucket = jetstream.get_key_value(name).await.map_err(|_| "there is no bucket")?;
+        let bucket = jetstream.get_key_value(name).await.map_err(|_| absent(client))?;
         let (made, messages, heard) = state(&bucket);
         let watching = bucket.watch_with_history(">").await;
         let entries = watching.map_err(|_| "the bucket cannot be watched")?;
@@ -115,7 +117,7 @@ impl Watched {
                 }
                 _ = look.tick() => {
                     if client.connection_state() != State::Connected {
-                        return "the broker is away";
+                        return AWAY;
                     }
                     looks += 1;
                     looks >= ASK
@@ -164,6 +166,14 @@ impl Watched {
         }
         self.put = put;
         Ok(())
+    }
+}
+
+/// Why a bucket is not to be had.
+fn absent(client: &Client) -> &'static str {
+    match client.connection_state() {
+        State::Connected => "there is no bucket",
+        _ => AWAY,
     }
 }
 

@@ -193,7 +193,7 @@ impl<'a> Ground<'a> {
         match seen {
             Seen::Let => self.lets(service).await,
             Seen::Unnamed => {
-                let answer = self.stranger.line("payments").ask(BESIDE[0]).await;
+                let answer = self.stranger.line("payments").first(BESIDE[0]).await;
                 !is_denied(&answer)
             }
             Seen::Plain => is_answered_in_plaintext(&self.lab.processes("payments")[0]).await,
@@ -210,7 +210,7 @@ impl<'a> Ground<'a> {
     async fn lets(&self, service: &str) -> bool {
         let answers = self.asked[service].iter().map(async |asked| {
             let Asked { line, path, expected, in_vain } = asked;
-            let answer = line.ask(path).await;
+            let answer = line.first(path).await;
             if let Some(by) = in_vain
                 && !is_refused_by_get(*by, service, path).await
             {

@@ -47,6 +47,24 @@ pub struct Places {
     pub nats: String,
 }
 
+impl Places {
+    /// With a service's database where `database` says.
+    ///
+    /// # Errors
+    /// What `database` does not say.
+    pub fn of<E>(nats: String, mut database: impl FnMut(&str) -> Result<String, E>) -> Result<Self, E> {
+        Ok(Self {
+            orders: database("orders")?,
+            payments: database("payments")?,
+            processor: database("processor")?,
+            inventory: database("inventory")?,
+            shipping: database("shipping")?,
+            catalog: database("catalog")?,
+            nats,
+        })
+    }
+}
+
 /// What is asked of an audit.
 #[derive(Clone, Debug)]
 pub struct Options {

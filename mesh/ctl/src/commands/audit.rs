@@ -79,19 +79,11 @@ fn elsewhere(databases: &[String], nats: &str) -> Result<Places> {
         let (service, url) = given.split_once('=').context("--database wants SERVICE=URL")?;
         ensure!(named.insert(service, url).is_none(), "--database names {service} twice");
     }
-    let mut database = |service: &str| -> Result<String> {
+    let places = Places::of(nats.to_owned(), |service| {
         let url = named.remove(service);
-        Ok(url.with_context(|| format!("--database does not say where {service}'s is"))?.to_owned())
-    };
-    let places = Places {
-        orders: database("orders")?,
-        payments: database("payments")?,
-        processor: database("processor")?,
-        inventory: database("inventory")?,
-        shipping: database("shipping")?,
-        catalog: database("catalog")?,
-        nats: nats.to_owned(),
-    };
+        url.map(str::to_owned)
+            .with_context(|| format!("--database does not say where {service}'s is"))
+    })?;
     let strange: Vec<_> = named.into_keys().collect();
     ensure!(strange.is_empty(), "an audit reads no database of {}", strange.join(", "));
     Ok(places)
@@ -99,21 +91,12 @@ fn elsewhere(databases: &[String], nats: &str) -> Result<Places> {
 
 /// Where the auditor finds everything.
 pub(super) fn places(state: &State) -> Result<Places> {
-    let database = |service: &str| -> Result<String> {
+    Places::of(state.nats.url.clone(), |service| {
         let first = state.services.get(service).and_then(|instances| instances.first());
         let first = first.with_context(|| {
             format!("{service} is not up: run `{} up --detach`", output::program())
         })?;
         Ok(first.database_url.clone())
-    };
-    Ok(Places {
-        orders: database("orders")?,
-        payments: database("payments")?,
-        processor: database("processor")?,
-        inventory: database("inventory")?,
-        shipping: database("shipping")?,
-        catalog: database("catalog")?,
-        nats: state.nats.url.clone(),
     })
 }
 

@@ -17,7 +17,6 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::applicable;
 use super::specs::Place;
 use super::stand_in::{self, Member, PORT, PROCESS};
 use crate::output;
@@ -69,12 +68,12 @@ impl Mesh {
         Ok(Mesh { cluster, members, traffic })
     }
 
-    /// Applies the manifests below `root` as they are shipped, and what stands in for pods.
+    /// Applies the manifests below `root` as they are shipped, and what stands in for pods. Whether they
+    /// should be applied was asked before anything of the shop was started.
     ///
     /// # Errors
-    /// The checkout is none that should be applied, or the API server or istiod refuses something.
+    /// The API server or istiod refuses something.
     pub(super) async fn apply(&self, root: &Path) -> Result<()> {
-        applicable(root)?;
         let overlay = root.join(OVERLAY);
         let kubectl = self.cluster.kubectl();
         let before = stand_in::before(&self.traffic.ingress);
@@ -125,12 +124,12 @@ impl Mesh {
         for sidecar in prepared {
             running.push(launch(home, sidecar)?);
         }
-        for (process, admin) in &running {
-            is_ready(process, *admin).await?;
-        }
         // The door is an Envoy itself.
         for (process, _) in running.iter().take(self.members.len()) {
             note_envoys(home, process)?;
+        }
+        for (process, admin) in &running {
+            is_ready(process, *admin).await?;
         }
         Ok(running)
     }
@@ -170,11 +169,11 @@ impl Mesh {
         let sidecar = kubectl.get(&name).await?;
         kubectl.apply(&stand_in::one(member, Some(&sidecar))).await?;
         let (process, admin) = launch(home, self.prepare(member).await?)?;
+        note_envoys(home, &process)?;
         if let Err(error) = is_ready(&process, admin).await {
             self.dismiss(member, &process).await?;
             return Err(error);
         }
-        note_envoys(home, &process)?;
         Ok((process, admin))
     }
 

@@ -10,15 +10,16 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use http::{HeaderMap, HeaderName};
 use mesh_runtime::{correlation, trace};
 
-use crate::grpc_timeout::GRPC_TIMEOUT;
+use crate::{carried::REQUEST_ID, grpc_timeout::GRPC_TIMEOUT};
 
 /// None of them is a secret.
 const CHANGING: [HeaderName; COUNT] = [
     HeaderName::from_static(trace::TRACEPARENT),
     GRPC_TIMEOUT,
     HeaderName::from_static(correlation::NAME),
+    REQUEST_ID,
 ];
-const COUNT: usize = 3;
+const COUNT: usize = 4;
 const ALL: u8 = (1 << COUNT) - 1;
 
 /// The names that were told, a bit for each.
@@ -66,7 +67,9 @@ mod tests {
         assert_eq!(kept(&names, &["grpc-timeout", "authorization"]), ["grpc-timeout"]);
         assert_eq!(kept(&names, &["traceparent", "grpc-timeout"]), ["traceparent"]);
         assert_eq!(kept(&names, &["authorization", "x-correlation-id"]), ["x-correlation-id"]);
-        assert!(kept(&names, &["traceparent", "grpc-timeout", "x-correlation-id"]).is_empty());
+        assert_eq!(kept(&names, &["x-mesh-request-id"]), ["x-mesh-request-id"]);
+        let all = ["traceparent", "grpc-timeout", "x-correlation-id", "x-mesh-request-id"];
+        assert!(kept(&names, &all).is_empty());
         assert_eq!(kept(&Names::default(), &["traceparent"]), ["traceparent"]);
     }
 }
