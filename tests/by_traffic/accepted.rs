@@ -1,6 +1,6 @@
 //! What is shipped, before an API server and istiod's validation.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use mesh_local::cluster::Kubectl;
 use mesh_testkit::workspace;
@@ -21,29 +21,62 @@ use crate::{
 const OVERLAYS: [&str; 4] = ["local", "staging", "production", "external"];
 /// To which images are delivered.
 const TRIED: &str = "production";
+/// Somebody's own overlay, as docs/DEPLOY.md has it.
+const BEHIND: &str = "behind-an-ingress";
 
-/// What else can be applied, by the folder: the way in without Istio's gateway, and what observes.
-const BESIDE: [&str; 2] = ["k8s/generated/ingress", "observe"];
-/// Each says more than this many objects.
-const OBJECTS: [usize; 7] = [90, 90, 90, 90, 0, 10, 90];
+/// What else can be applied, by the folder, and more objects than how many: Istio's way in, the way in
+/// without it, and what observes.
+const BESIDE: [(&str, usize); 3] =
+    [("k8s/ingress-gateway", 6), ("k8s/generated/ingress", 0), ("observe", 10)];
+/// Than so many an overlay has more.
+const OBJECTS: usize = 90;
 
-/// Everything that can be applied, and where it lies; an overlay in which a new image is tried comes last.
-fn folders(tried: &Copied) -> Vec<(String, PathBuf)> {
-    let overlays = OVERLAYS.map(|name| format!("k8s/overlays/{name}"));
-    let beside = BESIDE.map(str::to_owned);
-    let shipped =
-        overlays.into_iter().chain(beside).map(|name| (name.clone(), workspace().join(name)));
-    let tried = ("a candidate of orders".to_owned(), tried.0.join("k8s/overlays").join(TRIED));
-    shipped.chain([tried]).collect()
+/// Something that can be applied.
+struct Folder {
+    name: String,
+    path: PathBuf,
+    /// It has more objects.
+    least: usize,
 }
 
-/// A copy in which a new image of orders is tried.
+impl Folder {
+    fn overlay(name: &str, path: PathBuf) -> Self {
+        Self { name: name.to_owned(), path, least: OBJECTS }
+    }
+
+    fn is_overlay(&self) -> bool {
+        self.least == OBJECTS
+    }
+}
+
+/// Everything that can be applied: what is shipped, and what somebody makes of it.
+fn folders(tried: &Copied) -> Vec<Folder> {
+    let shipped = OVERLAYS.map(|name| format!("k8s/overlays/{name}"));
+    let mut all: Vec<_> =
+        shipped.into_iter().map(|name| Folder::overlay(&name, workspace().join(&name))).collect();
+    all.extend(BESIDE.map(|(name, least)| {
+        let path = workspace().join(name);
+        Folder { name: name.to_owned(), path, least }
+    }));
+    let made = tried.0.join("k8s/overlays");
+    all.push(Folder::overlay("a candidate of orders", made.join(TRIED)));
+    all.push(Folder::overlay("behind an Ingress", made.join(BEHIND)));
+    all
+}
+
+/// A copy in which a new image of orders is tried, and in which an Ingress is the way in.
 fn candidate() -> Copied {
     let copied = Copied::of(&["k8s", "istio"]);
     let mut delivered = Delivered::read(&copied.0, TRIED).unwrap();
     delivered.step("orders", Step::Try(OLD.parse().unwrap(), 5)).unwrap();
     let pages = delivered.pages(TRIED, &services::declarations().unwrap()).unwrap();
     delivery::write(&copied.0, TRIED, &pages).unwrap();
+    let own = copied.0.join("k8s/overlays").join(BEHIND);
+    std::fs::create_dir(&own).unwrap();
+    let text = "resources: [../production]\ncomponents: [../../components/ingress]\n";
+    std::fs::write(own.join("kustomization.yaml"), text).unwrap();
+    let page = std::fs::read_to_string(workspace().join("docs/DEPLOY.md")).unwrap();
+    assert!(page.contains(&format!("```\n{text}```")));
     copied
 }
 
@@ -60,8 +93,8 @@ async fn every_manifest_is_accepted_by_the_api_server_and_by_istio() {
     }
     let (tried, mut count) = (candidate(), 0);
     let folders = folders(&tried);
-    for ((name, folder), least) in folders.iter().zip(OBJECTS) {
-        let folder = folder.display().to_string();
+    for Folder { name, path, least } in &folders {
+        let folder = path.display().to_string();
         let once = kubectl.run(&["kustomize", &folder]).await.unwrap();
         assert_eq!(once, kubectl.run(&["kustomize", &folder]).await.unwrap(), "{name}");
 
@@ -70,12 +103,12 @@ async fn every_manifest_is_accepted_by_the_api_server_and_by_istio() {
         let objects =
             said.lines().filter(|line| line.ends_with("serverside-applied (server dry run)"));
         let objects = objects.count();
-        assert!(objects > least && objects == documents(&once).len(), "{name}: {said}");
+        assert!(objects > *least && objects == documents(&once).len(), "{name}: {said}");
         count += objects;
     }
     refused(&kubectl).await;
-    for (name, folder) in &folders {
-        analyzed(&lab, name, folder).await;
+    for folder in &folders {
+        analyzed(&lab, folder).await;
     }
     conform(&lab, &folders).await;
     let by = "the API server, istiod, istioctl analyze and kubeconform";
@@ -88,14 +121,14 @@ async fn every_manifest_is_accepted_by_the_api_server_and_by_istio() {
 
 /// Each object, of every folder, is what its schema says and has nothing besides; by a program that asks
 /// no server.
-async fn conform(lab: &Lab, folders: &[(String, PathBuf)]) {
+async fn conform(lab: &Lab, folders: &[Folder]) {
     let kubectl = lab.kubectl();
     let described = kubectl.run(&["get", "--raw", "/openapi/v2"]).await.unwrap();
     let schemas = Schemas::of(&serde_json::from_str(&described).unwrap());
     let schemata = lab.home.path("schemas");
     schemas.write(&schemata);
-    for (name, folder) in folders {
-        let text = kubectl.run(&["kustomize", &folder.display().to_string()]).await.unwrap();
+    for Folder { name, path, .. } in folders {
+        let text = kubectl.run(&["kustomize", &path.display().to_string()]).await.unwrap();
         let count = documents(&text).len();
 
         let said = schemas::validated(lab, &schemata, &text);
@@ -147,16 +180,16 @@ async fn refused(kubectl: &Kubectl) {
 }
 
 /// Istio's own analysis of everything together has nothing to say above `info`.
-async fn analyzed(lab: &Lab, name: &str, folder: &Path) {
-    let folder = folder.display().to_string();
-    let shipped = documents(&lab.kubectl().run(&["kustomize", &folder]).await.unwrap());
+async fn analyzed(lab: &Lab, folder: &Folder) {
+    let (name, path) = (&folder.name, folder.path.display().to_string());
+    let shipped = documents(&lab.kubectl().run(&["kustomize", &path]).await.unwrap());
     let made = by_controllers(&shipped);
     let all: Vec<_> = shipped.iter().chain(&made).map(ToString::to_string).collect();
     let text = all.join("\n---\n");
     let said = analysis(lab, &text).await;
     assert!(said.is_empty(), "{name}\n{}\n", said.join("\n"));
 
-    if BESIDE.contains(&name) {
+    if !folder.is_overlay() {
         return;
     }
     assert!(made.len() > 7, "{name}: {} objects", made.len());

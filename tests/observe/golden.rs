@@ -161,18 +161,23 @@ async fn a_sagas_calls_are_made_by_its_service_for_the_customer_and_both_are_on_
         "CommitReservation",
         "CapturePayment",
     ];
-    let recorded = async |customer: &str, methods: &[&str]| {
+    let payments = format!("{}/payments", mesh_local::NAMESPACE);
+    let made = async |customer: &str, peer: &str, methods: &[&str]| {
         for method in methods {
             let answers = |span: &Span| span.kind == Kind::Server && span.name.ends_with(method);
             let span = traced
                 .span(method, |span| answers(span) && span.attribute("enduser.id") == customer);
-            assert_eq!(span.await.attribute("mesh.peer"), orders, "{method}");
+            assert_eq!(span.await.attribute("mesh.peer"), peer, "{method}");
         }
     };
+    let recorded = async |customer: &str, methods| made(customer, &orders, methods).await;
 
     let request = order_of(shop, GOOD_CARD).await;
     let order = place(shop, &request, OrderState::Confirmed).await;
     recorded(&request.customer_id, &steps).await;
+    // Whoever is called for it says so to whom it calls.
+    let charged = ["/AuthorizeCharge", "/CaptureCharge"];
+    made(&request.customer_id, &payments, &charged).await;
     // What undoes an order is called for its customer, too, whoever wanted it undone.
     let declined = order_of(shop, "4000000000009995").await;
     place(shop, &declined, OrderState::Rejected).await;

@@ -1,6 +1,6 @@
 //! Loopback ports for servers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 use std::net::{Ipv4Addr, TcpListener};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -70,9 +70,9 @@ impl Given {
         if port == block || !is_free(port) {
             return false;
         }
-        if !self.signs.contains_key(&block) {
+        if let Entry::Vacant(entry) = self.signs.entry(block) {
             let Ok(sign) = listen(block) else { return false };
-            self.signs.insert(block, sign);
+            entry.insert(sign);
         }
         self.ports.insert(port)
     }

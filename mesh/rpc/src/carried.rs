@@ -7,13 +7,13 @@
 //! token of its user, so that whoever is called next can see for itself on whose behalf, and the part
 //! of all users that the gateway has put that one into ([`USER_BUCKET`]), so that sidecars lead a user
 //! to one version of every service: calls that no user waits for, such as a saga's, are made outside of
-//! any call and carry none. Likewise the id of the client's request ([`REQUEST_ID`]), so that it is on
+//! any call and carry none, but the name of whom a service says that it works for. Likewise the id of the client's request ([`REQUEST_ID`]), so that it is on
 //! the log lines of every service that works for it.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 use mesh_runtime::{correlation, trace};
 
-use crate::guard;
+use crate::{access, guard};
 
 /// In which of a hundred parts of all users the user of a call is: `00` to `99`. The gateway says it of
 /// users whose tokens it has verified; from outside it does not come in.
@@ -22,6 +22,7 @@ pub const USER_BUCKET: HeaderName = HeaderName::from_static("x-user-bucket");
 /// `x-request-id`: proxies make one of their own where none is, and write into those that they meet.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-mesh-request-id");
 const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
+const SUBJECT: HeaderName = HeaderName::from_static(access::SUBJECT);
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// Bytes of all entries together, and how many there may be.
 const MAX_BAGGAGE: usize = 8_192;
@@ -35,6 +36,7 @@ pub(crate) struct Carried {
     baggage: Option<HeaderValue>,
     tracestate: Option<HeaderValue>,
     authorization: Option<HeaderValue>,
+    subject: Option<HeaderValue>,
     bucket: Option<HeaderValue>,
     request_id: Option<HeaderValue>,
 }
@@ -54,6 +56,8 @@ impl Carried {
             token.set_sensitive(true);
             token
         });
+        // A user's token says who it is, and a user is not believed to be another.
+        let subject = headers.get(&SUBJECT).filter(|_| authorization.is_none()).cloned();
         let tracestate = tracestate.and_then(|state| state.parse().ok());
         let is_bucket = |it: &&HeaderValue| matches!(it.as_bytes(), [b'0'..=b'9', b'0'..=b'9']);
         let bucket = headers.get(USER_BUCKET).filter(is_bucket).cloned();
@@ -63,7 +67,7 @@ impl Carried {
             id.set_sensitive(true);
             id
         });
-        Self { baggage, tracestate, authorization, bucket, request_id }
+        Self { baggage, tracestate, authorization, subject, bucket, request_id }
     }
 
     /// The id of the client's request that the call is made for, if it came with one.
@@ -77,14 +81,16 @@ impl Carried {
 pub(crate) fn inject(headers: &mut HeaderMap) {
     correlation::inject(headers);
     let carried = guard::carried(Clone::clone);
-    let Some(Carried { baggage, tracestate, authorization, bucket, request_id }) = carried else {
-        return;
-    };
+    let Some(carried) = carried else { return };
+    let Carried { baggage, tracestate, authorization, subject, bucket, request_id } = carried;
     if let Some(request_id) = request_id {
         headers.entry(REQUEST_ID).or_insert(request_id);
     }
     if let Some(token) = authorization {
         headers.entry(AUTHORIZATION).or_insert(token);
+    }
+    if let Some(subject) = subject {
+        headers.entry(SUBJECT).or_insert(subject);
     }
     if let Some(bucket) = bucket {
         headers.entry(USER_BUCKET).or_insert(bucket);
@@ -182,6 +188,15 @@ mod tests {
 
         assert_eq!(sent["authorization"], "Bearer t");
         assert!(sent["authorization"].is_sensitive());
+    }
+
+    #[test]
+    fn whom_a_service_works_for_goes_on_unless_a_user_says_it() {
+        let said = ("x-mesh-subject", "00000000-0000-0000-0000-000000000007");
+
+        assert_eq!(goes_on(&[said], &[])["x-mesh-subject"], said.1);
+        let sent = goes_on(&[said, ("authorization", "Bearer t")], &[]);
+        assert!(!sent.contains_key("x-mesh-subject"));
     }
 
     #[test]

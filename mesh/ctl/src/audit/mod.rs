@@ -52,7 +52,10 @@ impl Places {
     ///
     /// # Errors
     /// What `database` does not say.
-    pub fn of<E>(nats: String, mut database: impl FnMut(&str) -> Result<String, E>) -> Result<Self, E> {
+    pub fn of<E>(
+        nats: String,
+        mut database: impl FnMut(&str) -> Result<String, E>,
+    ) -> Result<Self, E> {
         Ok(Self {
             orders: database("orders")?,
             payments: database("payments")?,

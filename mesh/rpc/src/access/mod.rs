@@ -55,7 +55,7 @@ pub use rule::Rule;
 use rule::Verdict;
 
 /// For whom a service calls. Believed of services alone.
-const SUBJECT: &str = "x-mesh-subject";
+pub(crate) const SUBJECT: &str = "x-mesh-subject";
 
 /// What a server needs to know to check its contracts' rules. Cheap to clone.
 ///
