@@ -6,6 +6,7 @@
 //! that are seen by what these words say.
 
 mod failing;
+mod given;
 mod notice;
 mod rules;
 mod seen;

@@ -19,6 +19,7 @@ use uuid::Uuid;
 use super::{
     Change,
     failing::{self, Doubles},
+    given::given,
     next_of_each,
     seen::{Seen, TWICE},
     told,
@@ -48,6 +49,8 @@ pub struct Ground<'a> {
     stranger: Probe,
     ingress: Probe,
     asked: BTreeMap<String, Vec<Asked>>,
+    /// What a caller's Envoy holds to with each service, as it is shipped.
+    given: Mutex<BTreeMap<String, Value>>,
     /// What was wrong the last time, for whoever reads that something does not become well.
     said: Mutex<Vec<String>>,
 }
@@ -61,8 +64,8 @@ impl<'a> Ground<'a> {
         let operator = names.iter().map(|name| (name.clone(), Line::to(name, lab.door())));
         let doubles = Doubles::start(&names).await;
         let (operator, asked) = (operator.collect(), BTreeMap::new());
-        let said = Mutex::default();
-        let mut ground = Self { lab, operator, doubles, stranger, ingress, asked, said };
+        let (given, said) = (Mutex::default(), Mutex::default());
+        let mut ground = Self { lab, operator, doubles, stranger, ingress, asked, given, said };
         let allowed: Vec<Pair> = allowed().into_iter().collect();
         ground.asked =
             names.iter().map(|name| (name.clone(), ground.questions(name, &allowed))).collect();
@@ -203,6 +206,10 @@ impl<'a> Ground<'a> {
             }
             Seen::Reached => self.reaches(service).await,
             Seen::Told => told::badly(self.lab).await,
+            Seen::Given => {
+                let now = given(self.stranger.admin, service).await;
+                self.given.lock().unwrap()[service] != now
+            }
             _ => self.doubles.show(seen, service, &self.operator[service]).await,
         }
     }
@@ -266,6 +273,12 @@ impl<'a> Ground<'a> {
                 let gone = ["delete", "authorizationpolicy", "payments", caller::NAME];
                 let gone = [&gone[..], &["--namespace", "shop"]].concat();
                 self.lab.kubectl().run(&gone).await.unwrap();
+            }
+            Seen::Given => {
+                for service in self.operator.keys() {
+                    let shipped = given(self.stranger.admin, service).await;
+                    self.given.lock().unwrap().insert(service.clone(), shipped);
+                }
             }
             _ => {}
         }

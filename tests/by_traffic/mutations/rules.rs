@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::seen::Seen::{
-    self, Broken, Crowded, Ejected, Full, Known, Let, Long, Narrow, Plain, Reached, Repeated,
-    Routed, Spared, Timed, Told,
+    self, Broken, Crowded, Ejected, Full, Given, Known, Let, Long, Narrow, Plain, Reached,
+    Repeated, Routed, Spared, Timed, Told,
 };
 use crate::manifests::world::{
     AUTHORIZATION, CERTIFICATE, DESTINATION, GATEWAY, MTLS, ROUTES, SIDECAR, TELEMETRY, TOKENS,
@@ -63,6 +63,11 @@ const fn left(kind: &'static str, place: &'static str, to: &'static str) -> Rule
     Rule { kind, place, how: How::Gone, shows: Shows::Elsewhere(to) }
 }
 
+/// Of how a service is called: whoever calls is given something else.
+const fn given(place: &'static str, how: How) -> Rule {
+    shown(DESTINATION, place, how, Given)
+}
+
 pub const RULES: &[Rule] = &[
     shown(MTLS, "", How::Gone, Plain),
     shown(MTLS, "mtls", How::Gone, Plain),
@@ -106,16 +111,16 @@ pub const RULES: &[Rule] = &[
         Crowded,
     ),
     shown(DESTINATION, "trafficPolicy/connectionPool/tcp/maxConnections", How::To("1"), Narrow),
-    // Of which connection a call goes by it shows nothing.
-    left(DESTINATION, "trafficPolicy/connectionPool/http/maxConcurrentStreams", ITS_VALUE),
-    left(DESTINATION, "trafficPolicy/connectionPool/tcp/connectTimeout", ITS_VALUE),
-    left(DESTINATION, "trafficPolicy/connectionPool/tcp/tcpKeepalive/interval", ITS_VALUE),
-    left(DESTINATION, "trafficPolicy/connectionPool/tcp/tcpKeepalive/probes", ITS_VALUE),
-    left(DESTINATION, "trafficPolicy/connectionPool/tcp/tcpKeepalive/time", ITS_VALUE),
+    given("trafficPolicy/connectionPool/http/maxConcurrentStreams", How::Gone),
+    given("trafficPolicy/connectionPool/tcp/connectTimeout", How::Gone),
+    given("trafficPolicy/connectionPool/tcp/tcpKeepalive", How::Gone),
+    given("trafficPolicy/connectionPool/tcp/tcpKeepalive/interval", How::Gone),
+    given("trafficPolicy/connectionPool/tcp/tcpKeepalive/probes", How::Gone),
+    given("trafficPolicy/connectionPool/tcp/tcpKeepalive/time", How::Gone),
     left(DESTINATION, "trafficPolicy/loadBalancer/localityLbSetting/enabled", ITS_VALUE),
     shown(DESTINATION, "trafficPolicy/loadBalancer/simple", How::To("\"PASSTHROUGH\""), Routed),
-    // Any other of them finds the only process.
-    left(DESTINATION, "trafficPolicy/loadBalancer/simple", ITS_VALUE),
+    given("trafficPolicy/loadBalancer/simple", How::To("\"ROUND_ROBIN\"")),
+    given("trafficPolicy/loadBalancer/simple", How::To("\"RANDOM\"")),
     shown(DESTINATION, "trafficPolicy/outlierDetection", How::Gone, Ejected),
     shown(
         DESTINATION,
@@ -126,15 +131,14 @@ pub const RULES: &[Rule] = &[
     shown(DESTINATION, "trafficPolicy/outlierDetection/baseEjectionTime", How::To("\"60s\""), Long),
     shown(DESTINATION, "trafficPolicy/outlierDetection/consecutive5xxErrors", How::Gone, Broken),
     shown(DESTINATION, "trafficPolicy/outlierDetection/consecutive5xxErrors", How::To("5"), Broken),
-    // How often Envoy looks whose time is over: within a second more or less.
-    left(DESTINATION, "trafficPolicy/outlierDetection/interval", ITS_VALUE),
+    given("trafficPolicy/outlierDetection/interval", How::Gone),
     shown(DESTINATION, "trafficPolicy/outlierDetection/maxEjectionPercent", How::To("100"), Spared),
     shown(ROUTES, "", How::Gone, Repeated),
     shown(ROUTES, "hosts", How::To("[\"nobody.shop.svc.cluster.local\"]"), Repeated),
     // One of a public service's is the world's, at the ingress gateway.
     left(ROUTES, "hosts/*", TOGETHER),
     left(ROUTES, "gateways/*", TOGETHER),
-    left(ROUTES, "http/*/name", ITS_VALUE),
+    shown(ROUTES, "http/*/name", How::Other, Given),
     shown(ROUTES, "http/*/retries", How::Gone, Repeated),
     shown(ROUTES, "http/*/retries/attempts", How::To("2"), Repeated),
     shown(ROUTES, "http/*/route/*/destination/host", How::Other, Routed),

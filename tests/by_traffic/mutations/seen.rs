@@ -42,6 +42,8 @@ pub enum Seen {
     Told,
     /// A call is ended early.
     Timed,
+    /// A caller's Envoy holds to something else.
+    Given,
 }
 
 impl Seen {
@@ -85,6 +87,7 @@ impl Seen {
             Self::Crowded => "how many calls may wait for a connection: pools",
             Self::Told => "of which calls lines are written: telemetry",
             Self::Timed => "how long a call may take: time-outs",
+            Self::Given => "what a caller's Envoy holds to: connections, balancing",
         }
     }
 }
