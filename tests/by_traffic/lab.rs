@@ -13,7 +13,10 @@ use meshctl::{
     services,
 };
 use serde_json::Value;
-use tokio::process::Command;
+use tokio::{
+    process::Command,
+    sync::{Mutex, MutexGuard},
+};
 
 use crate::manifests::world::documents;
 
@@ -25,7 +28,12 @@ pub struct Lab {
     end: Ended,
     /// What `state.json` says; null without a shop.
     state: Value,
+    /// Let go at last, when nothing of it runs any more.
+    _alone: MutexGuard<'static, ()>,
 }
+
+/// Two clusters want more than one machine has: what is timed in one would tell of the other.
+static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// One process of a service.
 #[derive(Clone, Debug)]
@@ -47,6 +55,7 @@ impl Lab {
             skipped(&what, "`cargo mesh cluster up` builds it, once");
             return None;
         }
+        let alone = ALONE.lock().await;
         let program = program("meshctl").await;
         let root = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("cluster-{name}"));
         let home = Home::at(&root).unwrap();
@@ -59,7 +68,7 @@ impl Lab {
         end.now();
         mesh(&home, &program, &["cluster", "up"]).await;
         let cluster = Cluster::find(&home).unwrap().unwrap();
-        Some(Self { home, cluster, end, state: Value::Null })
+        Some(Self { home, cluster, end, state: Value::Null, _alone: alone })
     }
 
     /// The same with a shop.

@@ -1,5 +1,6 @@
-//! What Istio is told, taken away or changed one rule at a time while the shop runs: calls show each.
-//! What they cannot show is named with the test that does (`rules.rs`).
+//! What Istio is told, taken away or changed one rule at a time while the shop runs: calls show each, or the
+//! Envoy of whoever calls, which holds to it. What neither can show is named with the test that does
+//! (`rules.rs`).
 //!
 //! A change of one service's objects shows in calls of that service, so that one of each service is made
 //! at a time; then all is as it was, and calls show that as well. `CLAIMS=retries,mTLS` makes those only

@@ -117,7 +117,9 @@ fn selection(suite: Suite, filter: Option<&str>) -> Vec<String> {
         if filter.is_some() {
             words.push("--".to_owned());
         }
-        words.push("--nocapture".to_owned());
+        // One after the other: what is timed in one cluster is not to be what another one leaves of the
+        // processors.
+        words.extend(["--nocapture", "--test-threads=1"].map(str::to_owned));
         words
     };
     match suite {
@@ -147,9 +149,11 @@ mod tests {
     fn a_suite_is_its_own_tests_and_rust_all_others() {
         assert_eq!(selection(Suite::All, None), [""; 0]);
         assert_eq!(selection(Suite::Collector, None), ["--", "observe::collector::"]);
-        let cluster = ["--", "by_traffic::", "releases::", "--nocapture"];
+        let alone = ["--nocapture", "--test-threads=1"];
+        let cluster = [&["--", "by_traffic::", "releases::"][..], &alone].concat();
         assert_eq!(selection(Suite::Cluster, None), cluster);
-        assert_eq!(selection(Suite::Cluster, Some("claims")), ["claims", "--", "--nocapture"]);
+        let claims = [&["claims", "--"][..], &alone].concat();
+        assert_eq!(selection(Suite::Cluster, Some("claims")), claims);
         assert_eq!(selection(Suite::Fuzz, None), ["--", "fuzz::"]);
         assert_eq!(selection(Suite::Images, None), ["--", "compose::images::"]);
         assert_eq!(selection(Suite::Polyglot, None), ["--", "polyglot::"]);
