@@ -27,8 +27,8 @@ use super::{
 const SERVICE: &str = "catalog";
 /// The next version: the second is there already, and has no calls.
 const NEW: &str = "v3";
-/// So many ask at a time.
-const CALLERS: usize = 8;
+/// So many ask at a time: more of them wait for a processor as long as for an answer.
+const CALLERS: usize = 4;
 
 /// What callers saw.
 #[derive(Debug, Default)]
