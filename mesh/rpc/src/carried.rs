@@ -7,8 +7,9 @@
 //! token of its user, so that whoever is called next can see for itself on whose behalf, and the part
 //! of all users that the gateway has put that one into ([`USER_BUCKET`]), so that sidecars lead a user
 //! to one version of every service: calls that no user waits for, such as a saga's, are made outside of
-//! any call and carry none, but the name of whom a service says that it works for. Likewise the id of the client's request ([`REQUEST_ID`]), so that it is on
-//! the log lines of every service that works for it.
+//! any call and carry neither. Where a service says in its place for whom it works, that goes on. Likewise
+//! the id of the client's request ([`REQUEST_ID`]), so that it is on the log lines of every service that
+//! works for it.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 use mesh_runtime::{correlation, trace};
