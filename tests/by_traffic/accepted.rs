@@ -15,14 +15,12 @@ use super::lab::Lab;
 use super::schemas::{self, Schemas};
 use crate::{
     delivery::{Copied, OLD},
-    manifests::world::documents,
+    manifests::{way_in, world::documents},
 };
 
 const OVERLAYS: [&str; 4] = ["local", "staging", "production", "external"];
 /// To which images are delivered.
 const TRIED: &str = "production";
-/// Somebody's own overlay, as docs/DEPLOY.md has it.
-const BEHIND: &str = "behind-an-ingress";
 
 /// What else can be applied, by the folder, and more objects than how many: Istio's way in, the way in
 /// without it, and what observes.
@@ -37,15 +35,17 @@ struct Folder {
     path: PathBuf,
     /// It has more objects.
     least: usize,
+    /// The whole shop.
+    is_overlay: bool,
 }
 
 impl Folder {
     fn overlay(name: &str, path: PathBuf) -> Self {
-        Self { name: name.to_owned(), path, least: OBJECTS }
+        Self { name: name.to_owned(), path, least: OBJECTS, is_overlay: true }
     }
 
-    fn is_overlay(&self) -> bool {
-        self.least == OBJECTS
+    fn beside(name: &str, least: usize) -> Self {
+        Self { name: name.to_owned(), path: workspace().join(name), least, is_overlay: false }
     }
 }
 
@@ -54,29 +54,20 @@ fn folders(tried: &Copied) -> Vec<Folder> {
     let shipped = OVERLAYS.map(|name| format!("k8s/overlays/{name}"));
     let mut all: Vec<_> =
         shipped.into_iter().map(|name| Folder::overlay(&name, workspace().join(&name))).collect();
-    all.extend(BESIDE.map(|(name, least)| {
-        let path = workspace().join(name);
-        Folder { name: name.to_owned(), path, least }
-    }));
-    let made = tried.0.join("k8s/overlays");
-    all.push(Folder::overlay("a candidate of orders", made.join(TRIED)));
-    all.push(Folder::overlay("behind an Ingress", made.join(BEHIND)));
+    all.extend(BESIDE.map(|(name, least)| Folder::beside(name, least)));
+    let candidate = tried.0.join("k8s/overlays").join(TRIED);
+    all.push(Folder::overlay("a candidate of orders", candidate));
+    all.push(Folder::overlay("behind an Ingress", way_in::behind_an_ingress(tried)));
     all
 }
 
-/// A copy in which a new image of orders is tried, and in which an Ingress is the way in.
+/// A copy in which a new image of orders is tried.
 fn candidate() -> Copied {
     let copied = Copied::of(&["k8s", "istio"]);
     let mut delivered = Delivered::read(&copied.0, TRIED).unwrap();
     delivered.step("orders", Step::Try(OLD.parse().unwrap(), 5)).unwrap();
     let pages = delivered.pages(TRIED, &services::declarations().unwrap()).unwrap();
     delivery::write(&copied.0, TRIED, &pages).unwrap();
-    let own = copied.0.join("k8s/overlays").join(BEHIND);
-    std::fs::create_dir(&own).unwrap();
-    let text = "resources: [../production]\ncomponents: [../../components/ingress]\n";
-    std::fs::write(own.join("kustomization.yaml"), text).unwrap();
-    let page = std::fs::read_to_string(workspace().join("docs/DEPLOY.md")).unwrap();
-    assert!(page.contains(&format!("```\n{text}```")));
     copied
 }
 
@@ -93,7 +84,7 @@ async fn every_manifest_is_accepted_by_the_api_server_and_by_istio() {
     }
     let (tried, mut count) = (candidate(), 0);
     let folders = folders(&tried);
-    for Folder { name, path, least } in &folders {
+    for Folder { name, path, least, .. } in &folders {
         let folder = path.display().to_string();
         let once = kubectl.run(&["kustomize", &folder]).await.unwrap();
         assert_eq!(once, kubectl.run(&["kustomize", &folder]).await.unwrap(), "{name}");
@@ -189,7 +180,7 @@ async fn analyzed(lab: &Lab, folder: &Folder) {
     let said = analysis(lab, &text).await;
     assert!(said.is_empty(), "{name}\n{}\n", said.join("\n"));
 
-    if !folder.is_overlay() {
+    if !folder.is_overlay {
         return;
     }
     assert!(made.len() > 7, "{name}: {} objects", made.len());

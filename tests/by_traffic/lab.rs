@@ -2,14 +2,19 @@
 
 use std::{net::SocketAddr, path::PathBuf, process::Output};
 
+use futures::future::join_all;
 use mesh_local::{
     Home,
     cluster::{Cluster, Kubectl, Tools},
+    http,
 };
-use mesh_testkit::{program, skipped, workspace};
+use mesh_testkit::{eventually, program, skipped, workspace};
 use meshctl::{
     caller::{Caller, Evidence},
-    generate::{cluster::Traffic, istio},
+    generate::{
+        cluster::{Traffic, host},
+        istio,
+    },
     services,
 };
 use serde_json::Value;
@@ -97,8 +102,12 @@ impl Lab {
 
     /// The processes of a service as `state.json` has them now.
     pub fn processes_now(&self, service: &str) -> Vec<Process> {
+        processes(&self.state_now(), service)
+    }
+
+    fn state_now(&self) -> Value {
         let text = std::fs::read_to_string(self.home.path("state.json")).unwrap();
-        processes(&serde_json::from_str(&text).unwrap(), service)
+        serde_json::from_str(&text).unwrap()
     }
 
     pub fn kubectl(&self) -> Kubectl {
@@ -151,10 +160,34 @@ impl Lab {
         self.apply(&traffic_of(&page.unwrap().text)).await;
     }
 
-    /// Applies a service's traffic as it is shipped.
+    /// Applies a service's traffic as it is shipped. First to the version that takes all calls then, and
+    /// only when no sidecar leads calls elsewhere the other one is left out: a route to what is not there
+    /// any more leads nowhere.
     pub async fn as_shipped(&self, service: &str) {
+        self.route(service, "weights = { v1 = 100 }").await;
+        let only_first = format!("calls of {service} to be led to its first version");
+        eventually(&only_first, async || !self.is_led_to(service, "v2").await).await;
         let file = workspace().join(format!("istio/generated/{service}.yaml"));
         self.apply(&traffic_of(&std::fs::read_to_string(file).unwrap())).await;
+    }
+
+    /// Whether some process's sidecar, or the operator's, has a route to a version of a service.
+    async fn is_led_to(&self, service: &str, version: &str) -> bool {
+        let state = self.state_now();
+        let processes = state["services"].as_object().unwrap().values();
+        let sidecars = processes.flat_map(|all| all.as_array().unwrap()).map(|it| &it["sidecar"]);
+        let admins = sidecars.map(|it| &it["admin"]).chain([&state["operator"]]);
+        let subset = format!("|{version}|{}", host(service));
+        let asked = admins.map(async |at| {
+            let at = at.as_str().unwrap().parse().unwrap();
+            let routes = "/config_dump?resource=dynamic_route_configs";
+            // Who does not answer may lead calls anywhere.
+            http::request(at, "GET", routes)
+                .await
+                .ok()
+                .is_none_or(|(_, page)| page.contains(&subset))
+        });
+        join_all(asked).await.contains(&true)
     }
 }
 

@@ -33,15 +33,6 @@ async fn in_force(lab: &Lab, fits: impl Fn(u64) -> bool) {
     eventually("the routes to be in force", async || fits(spread(lab, 50, &[]).await.1)).await;
 }
 
-/// Leads all calls to the first version, and only then leaves the second one out: a route to what is not
-/// there any more leads nowhere.
-async fn as_shipped(lab: &Lab) {
-    lab.route("catalog", "weights = { v1 = 100 }").await;
-    in_force(lab, |second| second == 0).await;
-    lab.as_shipped("catalog").await;
-    in_force(lab, |second| second == 0).await;
-}
-
 pub async fn weights_and_the_header_choose_the_version(lab: &Lab) -> String {
     lab.route("catalog", "weights = { v1 = 80, v2 = 20 }\ncanary = \"v2\"").await;
     in_force(lab, |second| second > 0).await;
@@ -53,7 +44,7 @@ pub async fn weights_and_the_header_choose_the_version(lab: &Lab) -> String {
     let chosen = spread(lab, 500, &[("x-canary", "true")]).await;
     assert_eq!(chosen, (0, 500), "the header");
 
-    as_shipped(lab).await;
+    lab.as_shipped("catalog").await;
     format!("{share:.1} % of {CALLS} to v2, 100 % with the header")
 }
 
@@ -110,7 +101,7 @@ pub async fn a_changed_weight_is_in_force_at_once_and_no_call_fails(lab: &Lab) -
     assert_eq!(failed, 0, "of {calls} calls");
     assert!(calls > 100 && took < SOON, "{took:?}, {calls} calls");
 
-    as_shipped(lab).await;
+    lab.as_shipped("catalog").await;
     format!("{} ms, 0 of {calls} calls failed", took.as_millis())
 }
 

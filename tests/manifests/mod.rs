@@ -13,7 +13,7 @@ mod relations;
 mod rules;
 mod scaling;
 pub mod secrets;
-mod way_in;
+pub mod way_in;
 mod workload_rules;
 pub mod world;
 

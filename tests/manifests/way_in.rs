@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::PathBuf;
 
 use mesh_testkit::workspace;
 use serde_json::{Value, json};
@@ -10,21 +11,29 @@ use super::kustomize::{identity, put_together};
 use super::world::{World, documents, items};
 use crate::delivery::Copied;
 
+/// Somebody's own overlay.
 const ALTERNATIVE: &str = "\
-apiVersion: kustomize.config.k8s.io/v1beta1
-kind: Kustomization
 resources: [../production]
 components: [../../components/ingress]
 ";
 
+/// Writes somebody's own overlay, as docs/DEPLOY.md has it, into a copy of `k8s`, and says where.
+pub fn behind_an_ingress(copied: &Copied) -> PathBuf {
+    let page = fs::read_to_string(workspace().join("docs/DEPLOY.md")).unwrap();
+    assert!(page.contains(&format!("```\n{ALTERNATIVE}```")), "docs/DEPLOY.md says otherwise");
+    let folder = copied.0.join("k8s/overlays/behind-an-ingress");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("kustomization.yaml"), ALTERNATIVE).unwrap();
+    folder
+}
+
 #[test]
 fn the_component_of_ingress_changes_who_comes_in_and_nothing_else() {
     let copied = Copied::of(&["k8s", "istio"]);
-    let overlays = copied.0.join("k8s/overlays");
-    fs::create_dir(overlays.join("mine")).unwrap();
-    fs::write(overlays.join("mine/kustomization.yaml"), ALTERNATIVE).unwrap();
-    let Some(before) = put_together(&overlays.join("production")) else { return };
-    let after = put_together(&overlays.join("mine")).unwrap();
+    let own = behind_an_ingress(&copied);
+    let production = copied.0.join("k8s/overlays/production");
+    let Some(before) = put_together(&production) else { return };
+    let after = put_together(&own).unwrap();
 
     let lacks = |object: &&Value, others: &[Value]| !others.contains(object);
     let changed = before.iter().filter(|it| lacks(it, &after));

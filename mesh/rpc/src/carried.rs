@@ -58,7 +58,8 @@ impl Carried {
             token
         });
         // A user's token says who it is, and a user is not believed to be another.
-        let subject = headers.get(&SUBJECT).filter(|_| authorization.is_none()).cloned();
+        let is_said = authorization.is_none() && access::subject(headers).is_some();
+        let subject = headers.get(&SUBJECT).filter(|_| is_said).cloned();
         let tracestate = tracestate.and_then(|state| state.parse().ok());
         let is_bucket = |it: &&HeaderValue| matches!(it.as_bytes(), [b'0'..=b'9', b'0'..=b'9']);
         let bucket = headers.get(USER_BUCKET).filter(is_bucket).cloned();
@@ -198,6 +199,7 @@ mod tests {
         assert_eq!(goes_on(&[said], &[])["x-mesh-subject"], said.1);
         let sent = goes_on(&[said, ("authorization", "Bearer t")], &[]);
         assert!(!sent.contains_key("x-mesh-subject"));
+        assert!(goes_on(&[("x-mesh-subject", "ada")], &[]).is_empty(), "it is nobody");
     }
 
     #[test]

@@ -259,7 +259,7 @@ pub fn on_behalf_of<T>(request: &mut tonic::Request<T>, user: Uuid) {
 }
 
 /// The user for whom a service says that it calls.
-fn subject(headers: &HeaderMap) -> Option<Uuid> {
+pub(crate) fn subject(headers: &HeaderMap) -> Option<Uuid> {
     headers.get(SUBJECT).and_then(|value| Uuid::try_parse_ascii(value.as_bytes()).ok())
 }
 
