@@ -107,6 +107,39 @@ async fn a_watcher_hears_of_a_change_that_another_process_made() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_watcher_hears_what_its_process_did_without_asking_the_database() {
+    let lab = Lab::start().await;
+    let (here, there) = (lab.node().await, lab.node().await);
+    let streams: Streams = Streams::start(&here.db, &here.service);
+    let elsewhere: Streams = Streams::start(&there.db, &there.service);
+    let key = Uuid::now_v7();
+    streams.commit(change(key, 0, 1)).await.unwrap();
+    let mut followed = streams.watch(key);
+    elsewhere.commit(change(key, 1, 1)).await.unwrap();
+    streams.commit(change(key, 2, 2)).await.unwrap();
+    followed.past(3).await;
+
+    let all = streams.events(key, 0).await.unwrap();
+    for after in 0..=4 {
+        let heard = streams.followed_events(&followed, after as i32).await.unwrap();
+        assert_eq!(heard, all[after..], "after {after}");
+    }
+    // Now nobody can read.
+    let mut held = lab.database.pool().await.begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE log").execute(&mut *held).await.unwrap();
+    let hearing = streams.followed_events(&followed, 2);
+    let heard = tokio::time::timeout(mesh_testkit::patience(), hearing).await.unwrap().unwrap();
+    assert_eq!(heard, all[2..]);
+    held.rollback().await.unwrap();
+
+    // What others do is read.
+    elsewhere.commit(change(key, 4, 1)).await.unwrap();
+    followed.past(4).await;
+    let heard = streams.followed_events(&followed, 3).await.unwrap();
+    assert_eq!(heard.iter().map(|it| it.version).collect::<Vec<_>>(), [4, 5]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn those_who_read_at_the_same_time_are_each_told_of_their_own_stream() {
     let lab = Lab::start().await;
     let node = lab.node().await;

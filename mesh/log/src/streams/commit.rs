@@ -11,7 +11,7 @@ use sqlx::{Arguments as _, AssertSqlSafe, PgConnection, postgres::PgArguments};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Awake, Change, Companion, Outcome, Watchers};
+use super::{Awake, Change, Companion, Outcome, Recorded, Watchers};
 use crate::{Event, gather::Work, returned};
 
 /// Commits batches of changes.
@@ -71,16 +71,24 @@ impl<C: Companion> Work for Commit<C> {
 
     fn committed(&self, changes: &[Change<C>], outcomes: &[Outcome]) {
         for (change, outcome) in changes.iter().zip(outcomes) {
-            if !matches!(outcome, Outcome::Accepted(_) | Outcome::Already(_)) {
-                continue;
-            }
+            let (Outcome::Accepted(at) | Outcome::Already(at)) = outcome else { continue };
             change.companion.committed();
-            if change.events.iter().any(|event| event.public) {
-                let version = change.expected + count(&change.events);
-                self.watchers.notify(change.key, version);
-            }
+            self.watchers.committed(change.key, recorded(change, *at));
         }
     }
+}
+
+/// The events of a change as [`Streams::events`](super::Streams::events) reads them.
+fn recorded<C>(change: &Change<C>, at: OffsetDateTime) -> impl Iterator<Item = Recorded> {
+    (change.expected + 1..).zip(&change.events).map(move |(version, event)| Recorded {
+        version,
+        id: event.id,
+        kind: event.kind.to_string(),
+        public: event.public,
+        body: event.body.clone(),
+        meta: event.meta.clone(),
+        at,
+    })
 }
 
 type Row = (String, Option<String>, Option<OffsetDateTime>);

@@ -34,7 +34,7 @@ pub struct Stored {
 }
 
 /// One event of a stream, as it was recorded.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Recorded {
     /// Version of the stream after the event.
     pub version: i32,

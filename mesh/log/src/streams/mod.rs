@@ -6,6 +6,7 @@
 
 mod change;
 mod commit;
+mod fresh;
 mod load;
 mod watch;
 
@@ -103,6 +104,19 @@ impl<C: Companion> Streams<C> {
     /// The events of a stream after a version, oldest first. Costs what [`load`](Self::load) costs.
     pub async fn events(&self, id: Uuid, after: i32) -> Result<Vec<Recorded>, SubmitError> {
         self.load_events.submit((id, after)).await
+    }
+
+    /// The events after a version of a stream that is followed. What this process has committed since it
+    /// is followed costs nothing; else it costs what [`events`](Self::events) costs.
+    pub async fn followed_events(
+        &self,
+        stream: &Subscription,
+        after: i32,
+    ) -> Result<Vec<Recorded>, SubmitError> {
+        match stream.fresh(after) {
+            Some(events) => Ok(events),
+            None => self.events(stream.id(), after).await,
+        }
     }
 
     /// Follows a stream's version: tells of every public event soon, of others perhaps.

@@ -10,6 +10,7 @@ use mesh_runtime::Service;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::{Recorded, fresh::Fresh};
 use crate::Pool;
 
 /// How soon a change that another process made is noticed.
@@ -21,7 +22,25 @@ pub(crate) const STREAMS: &str = "
     FROM unnest($1::uuid[]) AS w(id), LATERAL
          (SELECT version FROM log WHERE key = w.id AND public ORDER BY version DESC LIMIT 1) l";
 
-type Map = HashMap<Uuid, watch::Sender<i32>>;
+type Map = HashMap<Uuid, Followed>;
+
+/// What is known of a stream that somebody follows.
+#[derive(Debug)]
+struct Followed {
+    version: watch::Sender<i32>,
+    /// What this process has done to it lately.
+    fresh: Fresh,
+}
+
+impl Followed {
+    fn notify(&self, version: i32) {
+        self.version.send_if_modified(|seen| {
+            let newer = version > *seen;
+            *seen = version.max(*seen);
+            newer
+        });
+    }
+}
 
 /// Everyone who follows a stream of one database, or whatever else has versions that grow. Cheap to
 /// clone.
@@ -57,18 +76,28 @@ impl Watchers {
     /// Follows the version of one thing.
     pub fn subscribe(&self, id: Uuid) -> Subscription {
         let mut streams = self.lock();
-        let sender = streams.entry(id).or_insert_with(|| watch::Sender::new(0));
-        Subscription { id, versions: sender.subscribe(), watchers: self.clone() }
+        let followed = streams.entry(id).or_insert_with(|| Followed {
+            version: watch::Sender::new(0),
+            fresh: Fresh::default(),
+        });
+        Subscription { id, versions: followed.version.subscribe(), watchers: self.clone() }
     }
 
     /// Tells those who follow the thing that it has come to `version`.
     pub fn notify(&self, id: Uuid, version: i32) {
-        if let Some(sender) = self.lock().get(&id) {
-            sender.send_if_modified(|seen| {
-                let newer = version > *seen;
-                *seen = version.max(*seen);
-                newer
-            });
+        if let Some(followed) = self.lock().get(&id) {
+            followed.notify(version);
+        }
+    }
+
+    /// Keeps what this process has committed to a stream for those who follow it, and tells them if any
+    /// of it is public. Nothing is made of it where nobody does.
+    pub(super) fn committed(&self, id: Uuid, events: impl Iterator<Item = Recorded>) {
+        if let Some(followed) = self.lock().get_mut(&id) {
+            let public = followed.fresh.add(events);
+            if let Some(version) = public {
+                followed.notify(version);
+            }
         }
     }
 
@@ -93,7 +122,7 @@ impl Watchers {
     /// each take the other for one that stays.
     fn followed(&self) -> Vec<Uuid> {
         let mut streams = self.lock();
-        streams.retain(|_, sender| sender.receiver_count() > 0);
+        streams.retain(|_, followed| followed.version.receiver_count() > 0);
         streams.keys().copied().collect()
     }
 
@@ -108,13 +137,24 @@ impl Subscription {
         // The sender lives as long as this subscription keeps its entry.
         let _ = self.versions.wait_for(|seen| *seen > version).await;
     }
+
+    /// Which stream, or other thing, it is.
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// The stream's events after a version, if this process knows all that were told of.
+    pub(super) fn fresh(&self, after: i32) -> Option<Vec<Recorded>> {
+        let seen = *self.versions.borrow();
+        self.watchers.lock().get(&self.id)?.fresh.after(after, seen)
+    }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
         let mut streams = self.watchers.lock();
         // One receiver left means: only this one.
-        if streams.get(&self.id).is_some_and(|sender| sender.receiver_count() <= 1) {
+        if streams.get(&self.id).is_some_and(|followed| followed.version.receiver_count() <= 1) {
             streams.remove(&self.id);
         }
     }

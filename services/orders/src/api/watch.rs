@@ -72,6 +72,6 @@ async fn tell(
             return Ok(());
         }
         subscription.past(story.version()).await;
-        chapters = story.go_on(orders).await?;
+        chapters = story.follow(orders, &subscription).await?;
     }
 }

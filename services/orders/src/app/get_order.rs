@@ -1,6 +1,6 @@
 //! Orders as they are, and as they were.
 
-use mesh_log::Recorded;
+use mesh_log::{Recorded, Subscription};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -102,6 +102,21 @@ impl Story {
     /// Reads what has happened since the last time.
     pub async fn go_on(&mut self, orders: &Orders) -> Result<Vec<Chapter>, Error> {
         let recorded = orders.engine.streams().events(self.wanted.order, self.version()).await?;
+        self.told(recorded)
+    }
+
+    /// The same of an order that is followed, which costs less.
+    pub async fn follow(
+        &mut self,
+        orders: &Orders,
+        stream: &Subscription,
+    ) -> Result<Vec<Chapter>, Error> {
+        let streams = orders.engine.streams();
+        let recorded = streams.followed_events(stream, self.version()).await?;
+        self.told(recorded)
+    }
+
+    fn told(&mut self, recorded: Vec<Recorded>) -> Result<Vec<Chapter>, Error> {
         let chapters = recorded.into_iter().map(|row| self.turn(row)).collect();
         self.now.as_ref().map_or(Ok(()), |shown| self.wanted.check(&shown.order))?;
         chapters
