@@ -3,6 +3,7 @@
 mod dockerfile;
 mod images;
 mod lives;
+mod observed;
 mod settings;
 mod table;
 
@@ -44,16 +45,17 @@ fn names(value: &Value) -> BTreeSet<String> {
     }
 }
 
-#[test]
-fn it_is_what_the_specification_allows() {
+/// What the specification does not allow.
+fn faults(file: &Value) -> Vec<String> {
     let schema = fs::read_to_string(workspace().join("tests/compose/compose-spec.json")).unwrap();
     let schema: Value = serde_json::from_str(&schema).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
-    let faults = |file: &Value| {
-        let errors = validator.iter_errors(file);
-        errors.map(|error| format!("{}: {error}", error.instance_path())).collect::<Vec<_>>()
-    };
+    let errors = validator.iter_errors(file);
+    errors.map(|error| format!("{}: {error}", error.instance_path())).collect()
+}
 
+#[test]
+fn it_is_what_the_specification_allows() {
     assert_eq!(faults(&file()), Vec::<String>::new());
     let mut wrong = file();
     wrong["services"]["orders"]["restarts"] = "always".into();

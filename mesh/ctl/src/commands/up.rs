@@ -1,5 +1,8 @@
 //! `up`: from nothing to a shop that takes orders.
 
+mod already;
+
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
@@ -15,7 +18,9 @@ use tokio::process::{Child, Command};
 
 use super::{Ending, audit::duration, supervise};
 use crate::output::{self, Tone};
-use crate::platform::{Claim, Plan, Running, applicable, replacements, wait_believed, wait_ready};
+use crate::platform::{
+    Claim, Plan, Replacement, Running, applicable, replacements, wait_believed, wait_ready,
+};
 use crate::project::Project;
 use crate::seed::{self, Customer, Shop};
 use crate::services;
@@ -82,14 +87,7 @@ pub async fn run(args: Args) -> Result<ExitCode> {
         bail!("no cluster is up: `{} cluster up` first", output::program());
     }
     let replaced = replacements(&args.replace, &std::env::current_dir()?)?;
-    let in_process = match &args.in_process {
-        None => Vec::new(),
-        Some(names) if *names == ["all"] => {
-            let own = services::names()?.into_iter().filter(|name| !replaced.contains_key(name));
-            own.collect()
-        }
-        Some(names) => names.clone(),
-    };
+    let in_process = in_process(&args, &replaced)?;
     let replicas = services::replicas(&args.replicas)?;
     let plan = Plan::make(&project, replicas, in_process, replaced, args.release).await?;
     let plan = plan.with_mtls(args.mtls).with_untraced(args.untraced);
@@ -107,6 +105,18 @@ pub async fn run(args: Args) -> Result<ExitCode> {
         detached(&project, &plan, &args, &mut progress).await
     } else {
         attached(&project, claim, &plan, args.wait, &mut progress).await
+    }
+}
+
+/// The services that share a process: those that are named, or all that have no other program.
+fn in_process(args: &Args, replaced: &BTreeMap<String, Replacement>) -> Result<Vec<String>> {
+    match &args.in_process {
+        None => Ok(Vec::new()),
+        Some(names) if *names == ["all"] => {
+            let own = services::names()?.into_iter().filter(|name| !replaced.contains_key(name));
+            Ok(own.collect())
+        }
+        Some(names) => Ok(names.clone()),
     }
 }
 
@@ -242,32 +252,23 @@ fn supervisor(project: &Project, program: &Path, log: &Path) -> Result<Child> {
     command.spawn().context("cannot start the supervisor")
 }
 
+/// Says what is up; refuses what the shop that is up is without.
 async fn already_up(project: &Project, args: &Args) -> Result<ExitCode> {
     let begun = Instant::now();
     let replaced = replacements(&args.replace, &std::env::current_dir()?)?;
     loop {
         if let Some(state) = State::find(&project.home)? {
             let program = output::program();
-            if args.mtls && !state.caller.is_certified() {
-                bail!("the shop is up without --mtls: `{program} down` first");
-            }
-            if args.istio && !state.caller.is_behind_sidecar() {
-                bail!("the shop is up without --istio: `{program} down` first");
-            }
-            let runs =
-                |plan: &Plan| replaced.iter().all(|(name, it)| plan.replaced.get(name) == Some(it));
-            if !replaced.is_empty() && !Plan::load(&project.home).is_ok_and(|plan| runs(&plan)) {
-                bail!("the shop is up without that --replace: `{program} down` first");
-            }
-            if args.observe && state.prometheus.is_none() {
-                bail!("the shop is up without Prometheus: `{program} down` first");
+            let plan = Plan::load(&project.home).ok();
+            let missing = already::missing(args, &replaced, &state, plan.as_ref())?;
+            if !missing.is_empty() {
+                bail!("the shop is up without {}: `{program} down` first", missing.join(", "));
             }
             if args.json {
                 print_json(&state, None)?;
                 return Ok(ExitCode::SUCCESS);
             }
-            let older = Plan::load(&project.home).map(|plan| plan.outdated(&project.home));
-            let older = older.unwrap_or_default();
+            let older = plan.map(|plan| plan.outdated(&project.home)).unwrap_or_default();
             println!("\n  the shop is up already{}\n", with_older(&older));
             addresses(&state);
             println!("\n  `{program} down` ends it.");

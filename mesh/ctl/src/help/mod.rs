@@ -45,7 +45,7 @@ Examples:
 
 The first time it downloads the servers that the machine lacks (32 MB at most) and builds the
 services (some minutes). What is killed is started again. A second `up` changes nothing and
-says where everything is.
+says where everything is; what it asks for besides is refused: `down` first.
 
 With --istio: what was edited by hand though `gen` makes it, and what does not fit together, is
 refused with its file and line before anything is applied.
@@ -138,7 +138,8 @@ Examples:
   cargo mesh audit --json | jq '.checks[] | select(.found > 0)'
   cargo mesh audit --nats-url URL --database orders=URL --database payments=URL ...
 
-It reads every database and every stream, knows no service's code, and changes nothing.
+It reads every stream, and every database but that of users, knows no service's code, and
+changes nothing.
 
 Exit codes: 0 no rule is broken, 1 findings, 2 something cannot be read.";
 
