@@ -148,6 +148,10 @@ fn has_settings(world: &World, declared: &Declaration) -> bool {
         ("SIDECAR_ADDR", "127.0.0.6".to_owned()),
         ("SPIFFE_ID", format!("spiffe://cluster.local/ns/shop/sa/{service}")),
     ];
+    // Whoever comes in through Istio's gateway is known by its address, and everybody by another.
+    if declared.exposure == Exposure::Public {
+        expected.push(("TRUSTED_HOPS", "127.0.0.6/32".to_owned()));
+    }
     // What services sign and believe is what sidecars believe.
     let Some(tokens) = world.of("RequestAuthentication").next() else { return false };
     let own = &tokens["spec"]["jwtRules"][0];

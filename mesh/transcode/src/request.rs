@@ -140,7 +140,8 @@ impl<'a> Route<'a> {
         Ok(path)
     }
 
-    /// A PATCH changes what it speaks of, unless it says otherwise. What a body speaks of that is the
+    /// A PATCH changes what it speaks of, unless it says otherwise, and is refused where it speaks of
+    /// nothing: a mask that names nothing means everything (AIP-134). What a body speaks of that is the
     /// whole request, is what shall be changed, and not which thing, nor how.
     fn fill_mask(&self, json: &[u8], message: &mut DynamicMessage) -> Result<(), Refusal> {
         let Some(field) = message.descriptor().get_field_by_name(UPDATE_MASK) else {
@@ -167,6 +168,9 @@ impl<'a> Route<'a> {
                 paths
             }
         };
+        if paths.is_empty() {
+            return Err(Refusal::field("body", "BODY_EMPTY", "must name a field to change"));
+        }
         let mut given = DynamicMessage::new(mask);
         let paths = paths.into_iter().map(Value::String).collect();
         given.set_field_by_name("paths", Value::List(paths));

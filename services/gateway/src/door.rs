@@ -14,6 +14,7 @@ use tracing::{Instrument as _, Span, field::Empty};
 use crate::{
     Config,
     access::{self, Access, Kind},
+    bodies::Bodies,
     challenge,
     edge::{Edge, Way},
     json::{self, Failure},
@@ -37,6 +38,7 @@ pub(crate) struct Front {
     pub(crate) routes: Routes,
     pub(crate) transcoder: Transcoder,
     pub(crate) own: Own,
+    pub(crate) bodies: Bodies,
     pub(crate) pages: Pages,
     pub(crate) edge: Edge,
     /// None if no old system answers anything.

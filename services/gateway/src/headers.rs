@@ -1,7 +1,7 @@
 //! Headers of HTTP that are fields of a request or an answer: `idempotency-key` is its `request_id`,
 //! `if-match` and `etag` are its `etag`.
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use mesh_rpc::{Invalid, Violation};
 use mesh_transcode::Refusal;
 use prost_reflect::{DynamicMessage, Kind, ReflectMessage as _, Value};
@@ -10,8 +10,13 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REQUEST_ID: &str = "request_id";
 const ETAG: &str = "etag";
 
-/// Fills fields that the request has and leaves empty.
-pub(crate) fn fill(message: &mut DynamicMessage, headers: &HeaderMap) -> Result<(), Refusal> {
+/// Fills fields that the request has and leaves empty. What changes something on a condition that it has no
+/// field for is refused: nobody would look at it (RFC 9110 §13.2.1).
+pub(crate) fn fill(
+    message: &mut DynamicMessage,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<(), Refusal> {
     if let Some(key) = headers.get(IDEMPOTENCY_KEY) {
         let key =
             key.to_str().map_err(|_| refuse(REQUEST_ID, "VALUE_MALFORMED", "must be text"))?;
@@ -26,7 +31,12 @@ pub(crate) fn fill(message: &mut DynamicMessage, headers: &HeaderMap) -> Result<
         }
         let strong = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
         match strong.filter(|tag| !tag.is_empty() && !tag.contains('"')) {
-            Some(tag) if matches.next().is_none() => set(message, ETAG, tag)?,
+            Some(tag) if matches.next().is_none() => {
+                if !method.is_safe() && message.descriptor().get_field_by_name(ETAG).is_none() {
+                    return Err(refuse(ETAG, "ETAG_UNKNOWN", "must not be there: it has none"));
+                }
+                set(message, ETAG, tag)?;
+            }
             _ => {
                 return Err(refuse(
                     ETAG,
@@ -89,7 +99,7 @@ mod tests {
     fn filled(header: HeaderName, value: &'static str) -> Result<DynamicMessage, Refusal> {
         let mut request = message("shop.orders.v1.ClearCartRequest");
         let headers = HeaderMap::from_iter([(header, HeaderValue::from_static(value))]);
-        fill(&mut request, &headers).map(|()| request)
+        fill(&mut request, &Method::POST, &headers).map(|()| request)
     }
 
     #[test]
@@ -111,11 +121,21 @@ mod tests {
         request.set_field_by_name(REQUEST_ID, Value::String("k".to_owned()));
         let key = |key| HeaderMap::from_iter([(IDEMPOTENCY_KEY, HeaderValue::from_static(key))]);
 
-        assert!(fill(&mut request, &key("k")).is_ok());
-        let refused = fill(&mut request, &key("other")).unwrap_err();
+        assert!(fill(&mut request, &Method::POST, &key("k")).is_ok());
+        let refused = fill(&mut request, &Method::POST, &key("other")).unwrap_err();
         assert!(refused.to_string().contains("request_id must be the same"), "{refused}");
         let mut question = message("shop.orders.v1.GetOrderRequest");
-        assert!(fill(&mut question, &key("k")).is_ok(), "it has no such field");
+        assert!(fill(&mut question, &Method::GET, &key("k")).is_ok(), "it has no such field");
+    }
+
+    #[test]
+    fn a_condition_that_nobody_looks_at_is_refused() {
+        let headers = HeaderMap::from_iter([(header::IF_MATCH, HeaderValue::from_static("\"1\""))]);
+        let asked = |name: &str, method| fill(&mut message(name), &method, &headers);
+
+        let refused = asked("shop.users.v1.ChangePasswordRequest", Method::POST).unwrap_err();
+        assert!(refused.to_string().contains("etag must not be there"), "{refused}");
+        assert!(asked("shop.orders.v1.GetOrderRequest", Method::GET).is_ok());
     }
 
     #[test]

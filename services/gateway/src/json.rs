@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
 use http_body::{Body as _, Frame};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited, StreamBody};
+use http_body_util::StreamBody;
 use hyper::body::Incoming;
 use mesh_rpc::{
     Channel,
@@ -17,6 +17,7 @@ use prost_reflect::DynamicMessage;
 use tonic::{Request, Status, Streaming, body::Body, client::Grpc, metadata::MetadataMap};
 
 use crate::{
+    bodies::Held,
     challenge,
     codec::Dynamic,
     door::Front,
@@ -67,7 +68,7 @@ impl Failure {
             }
             Self::Refused(refused) => {
                 let mut response = refused::json(&refused.status(), refused.http_status(), story);
-                if let Refused::RateLimited(early) = refused {
+                if let Refused::RateLimited(early) | Refused::BodiesTooLarge(early) = refused {
                     let seconds = HeaderValue::from(edge::seconds(early));
                     response.headers_mut().insert(header::RETRY_AFTER, seconds);
                 }
@@ -91,7 +92,7 @@ pub(crate) async fn answer(
     story: &Story,
 ) -> Result<Response<Body>, Failure> {
     let json = read(front, route, head, body).await?;
-    call(front, route, (head, &json), story, None).await
+    call(front, route, (head, &json.bytes), story, None).await
 }
 
 /// Asks again what was asked without a body, so that a service that is pressed leaves it first.
@@ -113,7 +114,7 @@ async fn call(
 ) -> Result<Response<Body>, Failure> {
     let binding = route.binding();
     let mut message = route.request(head.uri.query(), json)?;
-    headers::fill(&mut message, &head.headers)?;
+    headers::fill(&mut message, &head.method, &head.headers)?;
     let rpc = front.routes.of(binding.rpc()).ok_or(Refused::RpcUnknown)?;
 
     let mut request = Request::new(message);
@@ -141,31 +142,14 @@ async fn read(
     route: &Route<'_>,
     head: &Parts,
     body: Incoming,
-) -> Result<Bytes, Failure> {
+) -> Result<Held, Failure> {
     if body.is_end_stream() {
-        return Ok(Bytes::new());
+        return Ok(Held::default());
     }
     if route.binding().takes_body() {
         route.check_type(&head.headers)?;
     }
-    collect(front, body).await
-}
-
-/// Reads a body to its end, if that comes in time and within the bound.
-pub(crate) async fn collect(front: &Front, body: Incoming) -> Result<Bytes, Failure> {
-    let max = front.config.max_body_bytes;
-    let length = body.size_hint().lower();
-    if usize::try_from(length).is_ok_and(|length| length > max) {
-        return Err(Refused::BodyTooLarge(max).into());
-    }
-    let collected =
-        tokio::time::timeout(front.config.body_limit(), Limited::new(body, max).collect());
-    match collected.await {
-        Ok(Ok(whole)) => Ok(whole.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refused::BodyTooLarge(max).into()),
-        Ok(Err(_)) => Err(Refused::BodyBroken.into()),
-        Err(_) => Err(Refused::BodyTooSlow.into()),
-    }
+    Ok(front.bodies.read(&front.config, body).await?)
 }
 
 async fn unary(

@@ -6,6 +6,7 @@
 //! holds whatever a request speaks; `legacy` is what an old system still answers.
 
 mod access;
+mod bodies;
 mod challenge;
 mod codec;
 mod config;
@@ -46,6 +47,7 @@ use tokio_util::sync::CancellationToken;
 pub use config::Config;
 pub use edge::{Origin, Owner, Subject};
 
+use bodies::Bodies;
 use door::Front;
 use edge::{Edge, Places};
 use health::Health;
@@ -91,6 +93,7 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
         edge,
         legacy,
         own: Own::new(&service, &rpcs, &closing)?,
+        bodies: Bodies::default(),
         routes,
         transcoder,
         pages: Pages::new(&page, health),

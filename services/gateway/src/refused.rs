@@ -37,6 +37,8 @@ pub(crate) enum Refused {
     BodyTooSlow,
     #[error("the body could not be read")]
     BodyBroken,
+    #[error("so much is being sent that there is no room for more; ask again in {} ms", .0.as_millis())]
+    BodiesTooLarge(Duration),
     #[error("the gateway ends; ask again")]
     Stopping,
     #[error("a message cannot be read, or said in JSON")]
@@ -81,7 +83,9 @@ impl Fault for Refused {
             Self::OriginUnknown => Code::PermissionDenied,
             Self::BodyTooSlow | Self::LegacySlow => Code::DeadlineExceeded,
             Self::BodyBroken | Self::PathTooLong(_) => Code::InvalidArgument,
-            Self::Stopping | Self::LegacyAway | Self::LegacyBroken => Code::Unavailable,
+            Self::BodiesTooLarge(_) | Self::Stopping | Self::LegacyAway | Self::LegacyBroken => {
+                Code::Unavailable
+            }
             Self::MessageUnreadable => Code::Internal,
         }
     }
@@ -97,6 +101,7 @@ impl Fault for Refused {
             Self::BodyTooLarge(_) => "BODY_TOO_LARGE",
             Self::BodyTooSlow => "BODY_TOO_SLOW",
             Self::BodyBroken => "BODY_BROKEN",
+            Self::BodiesTooLarge(_) => "BODIES_TOO_LARGE",
             Self::Stopping => "SERVICE_STOPPING",
             Self::MessageUnreadable => "MESSAGE_UNREADABLE",
             Self::LegacyAway => "LEGACY_AWAY",
@@ -106,7 +111,7 @@ impl Fault for Refused {
     }
 
     fn describe(&self, details: &mut ErrorDetails) {
-        if let Self::RateLimited(early) = self {
+        if let Self::RateLimited(early) | Self::BodiesTooLarge(early) = self {
             details.set_retry_info(Some(*early));
         }
     }

@@ -236,6 +236,8 @@ impl Mesh {
             ("DISCOVERY", discovery.join(";")),
             // Its sidecar is a process of this machine like any other, and connects from here.
             ("SIDECAR_ADDR", "127.0.0.1".to_owned()),
+            // Heeded by who is called by the world: who calls it says from where.
+            ("TRUSTED_HOPS", "127.0.0.1/32".to_owned()),
             ("SPIFFE_ID", format!("spiffe://{}", principal(NAMESPACE, &workload.account))),
             ("SERVICE_VERSION", member.version().to_owned()),
             ("USER_AUDIENCE", terms.audience),

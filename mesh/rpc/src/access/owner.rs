@@ -41,32 +41,42 @@ pub(super) async fn read(
     Ok((Request::from_parts(head, body), owner))
 }
 
-/// Takes the first message out of a body, with what stands before it, and whatever came along.
+/// Takes the first message out of a body, with what stands before it, and whatever came along. Most come
+/// in one piece, which is not copied; of the others each byte is copied a few times at most, however small
+/// their pieces are.
 async fn first_message(body: &mut Body) -> Result<Bytes, Status> {
-    let mut read = Bytes::new();
-    loop {
-        if let Some(missing) = missing(&read)? {
-            let frame = match body.frame().await {
-                Some(Ok(frame)) => frame,
-                Some(Err(status)) => return Err(status),
-                // It breaks off: the prefix counts more bytes than there are.
-                None if read.is_empty() => return Ok(read),
-                None => return Err(refused(Refusal::MessageMalformed)),
-            };
-            if let Ok(data) = frame.into_data() {
-                read = joined(read, data, missing);
-            }
-        } else {
-            return Ok(read);
+    let first = loop {
+        match data(body).await? {
+            None => return Ok(Bytes::new()),
+            Some(data) if data.is_empty() => {}
+            Some(data) => break data,
         }
+    };
+    if is_whole(&first)? {
+        return Ok(first);
     }
+    let mut read = BytesMut::from(&first[..]);
+    while !is_whole(&read)? {
+        // If it breaks off, the prefix counts more bytes than there are.
+        let more = data(body).await?.ok_or_else(|| refused(Refusal::MessageMalformed))?;
+        read.extend_from_slice(&more);
+    }
+    Ok(read.freeze())
 }
 
-/// How many bytes are missing at least until the message is whole; none if it is.
-fn missing(read: &[u8]) -> Result<Option<usize>, Status> {
-    let Some((prefix, message)) = read.split_at_checked(PREFIX) else {
-        return Ok(Some(PREFIX - read.len()));
-    };
+/// The next bytes of a body; none at its end.
+async fn data(body: &mut Body) -> Result<Option<Bytes>, Status> {
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame?.into_data() {
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether what was read holds a message.
+fn is_whole(read: &[u8]) -> Result<bool, Status> {
+    let Some((prefix, message)) = read.split_at_checked(PREFIX) else { return Ok(false) };
     let mut length = &prefix[1..];
     let length = length.get_u32() as usize;
     if length > LARGEST {
@@ -76,18 +86,7 @@ fn missing(read: &[u8]) -> Result<Option<usize>, Status> {
     if prefix[0] != 0 {
         return Err(refused(Refusal::MessageMalformed));
     }
-    Ok(length.checked_sub(message.len()).filter(|missing| *missing > 0))
-}
-
-/// Most messages come in one piece, which is not copied.
-fn joined(read: Bytes, data: Bytes, missing: usize) -> Bytes {
-    if read.is_empty() {
-        return data;
-    }
-    let mut whole = BytesMut::with_capacity(read.len() + data.len().max(missing));
-    whole.extend_from_slice(&read);
-    whole.extend_from_slice(&data);
-    whole.freeze()
+    Ok(message.len() >= length)
 }
 
 /// Bytes that are no message.
@@ -198,6 +197,16 @@ mod tests {
                 assert_eq!(owner, Some(ADA), "{spelling}");
                 assert_eq!(after, bytes);
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_largest_message_in_the_smallest_pieces_goes_on_whole() {
+        let long = Asked { request_id: "x".repeat(LARGEST - 100), ..asked(ADA) };
+        let bytes = framed(&long.encode_to_vec());
+        for piece in [16, bytes.len() - 1] {
+            let (owner, after) = through(&bytes, piece).await.unwrap();
+            assert!(owner == Some(ADA) && after == bytes, "in pieces of {piece}");
         }
     }
 

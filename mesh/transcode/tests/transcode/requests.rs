@@ -128,7 +128,10 @@ fn a_patch_whose_body_is_the_request_changes_what_else_it_speaks_of() {
     let bound = mask("/v1/owners/Ada/shelf", within);
     assert_eq!(bound, ["notes", "owner.familyName"], "whose it is, is in the path");
     assert_eq!(mask(SHELF, r#"{"lit": true, "updateMask": "label"}"#), ["label"], "it says so");
-    assert_eq!(mask(SHELF, r#"{"requestId": "r"}"#), [""], "it speaks of nothing");
+    for nothing in [r#"{"requestId": "r"}"#, "{}", ""] {
+        let refused = blamed(Method::PATCH, SHELF, nothing);
+        assert_eq!(refused, ("body".to_owned(), "BODY_EMPTY"), "{nothing}");
+    }
 }
 
 #[test]

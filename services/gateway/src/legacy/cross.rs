@@ -61,12 +61,12 @@ pub(crate) async fn answer(
             }
         };
     }
-    let body = match json::collect(front, body).await {
-        Ok(body) => body,
-        Err(failure) => return failure.response(story),
+    let held = match front.bodies.read(&front.config, body).await {
+        Ok(held) => held,
+        Err(refused) => return json::Failure::from(refused).response(story),
     };
     let begun = Instant::now();
-    match ask(crossing, head, body, story).await {
+    match ask(crossing, head, held.bytes.clone(), story).await {
         Ok(answer) => {
             metrics::answered(name, Answered::Legacy);
             response(answer, begun)

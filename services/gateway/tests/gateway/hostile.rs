@@ -12,7 +12,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::{future::poll_fn, stream};
+use futures::{
+    FutureExt as _, StreamExt as _,
+    future::poll_fn,
+    stream::{self, FuturesUnordered},
+};
 use http::{Request, header};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::BoxBody};
@@ -152,6 +156,39 @@ async fn whatever_strangers_send_is_refused_and_the_next_one_is_answered() {
 
     let grown = resident().saturating_sub(before);
     assert!(grown < MOST, "{} MiB more", grown >> 20);
+}
+
+/// All but the last byte of the largest bodies, more of them than there is room for together.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_that_do_not_end_take_no_more_room_than_there_is() {
+    const ROOM: usize = 64;
+    let shop = Shop::open_with(|_| ()).await;
+    let gateway = &shop.gateway;
+    let sender = h2(gateway.at).await;
+    let cut = Bytes::from(vec![b' '; (1 << 20) - 1]);
+    let mut answers: FuturesUnordered<_> = (0..ROOM + 20)
+        .map(|_| {
+            let begun = stream::iter([Ok::<_, hyper::Error>(Frame::data(cut.clone()))]);
+            let body = StreamBody::new(begun.chain(stream::pending())).boxed();
+            let request = post("/v1/orders", "application/json").body(body).unwrap();
+            let mut sender = sender.clone();
+            async move { sender.send_request(request).await.unwrap() }
+        })
+        .collect();
+
+    for _ in 0..20 {
+        let refused = timeout(patience(), answers.next()).await.expect("there is no more room");
+        let refused = refused.unwrap();
+        assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (503, &*"1"));
+        let told = refused.into_body().collect().await.unwrap().to_bytes();
+        assert!(String::from_utf8_lossy(&told).contains("BODIES_TOO_LARGE"), "{told:?}");
+    }
+    assert!(answers.next().now_or_never().is_none(), "the others are waited for");
+    others_are_answered(gateway, "so many bodies").await;
+
+    drop((answers, sender));
+    let ordered = || gateway.tell(http::Method::POST, "/v1/orders", "{}");
+    eventually("room for others", async || ordered().await.status != 503).await;
 }
 
 /// Bytes of this process in memory.

@@ -140,6 +140,8 @@ async fn set(
         // Somebody changed it since it was verified.
         return Err(Refusal::PasswordWrong.into());
     }
+    // What a mail lets somebody do about the last password ends with that.
+    store::spend_mails(tx, user, MailKind::PasswordReset).await?;
     let mut happened = vec![UserEvent::PasswordChanged];
     happened.extend(end_sessions(tx, user, (None, keep), SessionEnd::PasswordChanged).await?);
     announce(tx, user, happened).await?;

@@ -19,6 +19,10 @@ use crate::{
     store,
 };
 
+/// How long before its beginning a token is given, where one role after the other was taken: less than
+/// verifiers' clocks may differ by.
+const AHEAD: Duration = Duration::from_secs(2);
+
 /// A session with its tokens.
 pub struct Signed {
     pub session: Session,
@@ -41,12 +45,16 @@ pub struct SignOut {
 /// are the same.
 pub(super) async fn sign(app: &App, session: Session) -> Result<Signed, Error> {
     let granted = store::permitted(app.db.pool(), session.user).await?;
-    // What was signed in the second of a revocation is revoked: so this begins in the next.
+    // What was signed in the second of a revocation is revoked: so this begins in the next. A session
+    // that has ended gives the tokens that it gave, and no other.
     let begin = match granted.after {
-        Some(after) => session.refreshed.max(after + Duration::from_secs(1)),
-        None => session.refreshed,
+        Some(after) if !session.ended => session.refreshed.max(after + Duration::from_secs(1)),
+        _ => session.refreshed,
     };
     let begin = begin.replace_nanosecond(0).unwrap_or(begin);
+    // Nobody believes a token long before it begins.
+    let ahead = begin - OffsetDateTime::now_utc();
+    tokio::time::sleep(Duration::try_from(ahead).unwrap_or_default().saturating_sub(AHEAD)).await;
     let grant = Grant::new(session.user, session.id);
     let grant = grant.roles(granted.roles).permissions(granted.permissions);
     let access = app.keys.signer().sign_at(&grant, SystemTime::from(begin))?;

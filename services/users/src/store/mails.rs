@@ -35,6 +35,20 @@ pub async fn insert_mail(tx: &mut PgConnection, mail: &Mail) -> sqlx::Result<()>
     Ok(())
 }
 
+/// Ends the tokens of a kind that an account's mails have.
+pub async fn spend_mails(tx: &mut PgConnection, user: Uuid, kind: MailKind) -> sqlx::Result<()> {
+    sqlx::query(
+        "UPDATE mails SET used_at = clock_timestamp()
+         WHERE user_id = $1 AND kind = $2 AND used_at IS NULL",
+    )
+    .bind(user)
+    .bind(kind.as_str())
+    .execute(tx)
+    .traced("UPDATE mails")
+    .await?;
+    Ok(())
+}
+
 /// Returns the mail with this id, unless its token was used or has expired.
 pub async fn mail(db: &Pool, id: Uuid) -> sqlx::Result<Option<Mail>> {
     let row = sqlx::query(

@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 
 pub use attempts::{Admission, admit, give_back, settle};
 pub use keys::{StoredKey, drop_keys, insert_key, lock_keys, secret};
-pub use mails::{Mail, insert_mail, mail, use_mail};
+pub use mails::{Mail, insert_mail, mail, spend_mails, use_mail};
 pub use revocations::{Revocation, live_revocations, revoke_session, revoke_tokens, tell, untold};
 pub use roles::{
     grant, granted, has_role, permissions, permitted, revoke, role_permissions, roles,

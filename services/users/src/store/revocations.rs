@@ -38,10 +38,15 @@ pub async fn revoke_session(
 }
 
 /// Ends all access tokens that an account was given until now. They live for `life` seconds.
+///
+/// A token that was given since the last time begins in the second after that one
+/// ([`sign`](crate::app)), which may still be to come: so this reaches a second beyond the last time.
 pub async fn revoke_tokens(tx: &mut PgConnection, user: Uuid, life: f64) -> sqlx::Result<()> {
     sqlx::query(
         "WITH given AS (
-           UPDATE users SET tokens_after = clock_timestamp() WHERE user_id = $1
+           UPDATE users
+           SET tokens_after = greatest(clock_timestamp(), tokens_after + interval '1 second')
+           WHERE user_id = $1
            RETURNING user_id, tokens_after
          )
          INSERT INTO revocations (kind, id, revoked_at, expires_at)

@@ -11,13 +11,16 @@ use crate::{
     domain::MailKind,
 };
 
+/// Whatever asks for a mail gives the mail its id: one `request_id` asks for one mail, by whichever RPC.
+/// Otherwise the id that is taken already would tell whether a mail was made.
+const ASKED: &str = "shop.users.v1.UsersService/RequestPasswordReset";
+
 pub fn request_reset(
     request: &proto::RequestPasswordResetRequest,
     address: String,
 ) -> Result<RequestReset, Invalid> {
     let mut fields = Fields::default();
-    let method = "shop.users.v1.UsersService/RequestPasswordReset";
-    let key = key(&mut fields, method, &request.request_id);
+    let key = key(&mut fields, ASKED, &request.request_id);
     let id = request.request_id.parse().unwrap_or_default();
     let email = email(&mut fields, &request.email);
     let email = finish(fields, email)?;
@@ -29,8 +32,7 @@ pub fn request_verification(
     address: String,
 ) -> Result<RequestVerification, Invalid> {
     let mut fields = Fields::default();
-    let method = "shop.users.v1.UsersService/RequestEmailVerification";
-    let key = key(&mut fields, method, &request.request_id);
+    let key = key(&mut fields, ASKED, &request.request_id);
     let id = request.request_id.parse().unwrap_or_default();
     let user = fields.uuid("user_id", &request.user_id);
     fields.finish(RequestVerification { id, key, digest: digest(request), user, address })

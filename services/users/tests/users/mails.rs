@@ -1,7 +1,7 @@
 //! Mails with tokens: announced, given to whoever delivers, good once.
 
 use shop::users::v1::{
-    ConfirmEmailVerificationRequest, ConfirmPasswordResetRequest, MailKind,
+    ChangePasswordRequest, ConfirmEmailVerificationRequest, ConfirmPasswordResetRequest, MailKind,
     RequestEmailVerificationRequest, RequestPasswordResetRequest,
 };
 use tonic::{Code, Status};
@@ -62,6 +62,39 @@ async fn only_the_latest_token_is_good_and_only_for_an_hour() {
     refused(&status, Code::FailedPrecondition, "MAIL_TOKEN_REFUSED", &["token"]);
     let status = confirm_reset(&users, "no such thing").await.unwrap_err();
     refused(&status, Code::FailedPrecondition, "MAIL_TOKEN_REFUSED", &["token"]);
+}
+
+#[tokio::test]
+async fn another_password_ends_what_a_mail_allowed_about_the_last_one() {
+    let users = Users::start().await;
+    let ada = users.person().await;
+    let mail = users.mail(&request_reset(&users, &ada.email).await).await.unwrap();
+    let change = ChangePasswordRequest {
+        request_id: uuid(),
+        user_id: ada.user_id,
+        current_password: sign_in(&ada.email).password,
+        new_password: "another one of hers".to_owned(),
+        keep_session_id: String::new(),
+    };
+    users.accounts.clone().change_password(change).await.unwrap();
+
+    let status = confirm_reset(&users, &mail.token).await.unwrap_err();
+    refused(&status, Code::FailedPrecondition, "MAIL_TOKEN_REFUSED", &["token"]);
+}
+
+/// The id of a mail that there is already tells nobody whether another one would have been made.
+#[tokio::test]
+async fn one_request_id_asks_for_one_mail_whoever_has_an_account() {
+    let users = Users::start().await;
+    let (ada, eve) = (users.person().await, users.person().await);
+    let request = RequestEmailVerificationRequest { request_id: uuid(), user_id: eve.user_id };
+    users.accounts.clone().request_email_verification(request.clone()).await.unwrap();
+
+    for email in [ada.email, "nobody@example.com".to_owned()] {
+        let reset = RequestPasswordResetRequest { request_id: request.request_id.clone(), email };
+        let status = users.accounts.clone().request_password_reset(reset).await.unwrap_err();
+        refused(&status, Code::FailedPrecondition, "REQUEST_CONTENT_DIFFERS", &["request_id"]);
+    }
 }
 
 #[tokio::test]

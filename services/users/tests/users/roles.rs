@@ -6,7 +6,7 @@ use mesh_policy::Table;
 use shop::users::v1::{ListRoleGrantsRequest, ListRolesRequest, RevokeRoleRequest, RoleGrant};
 use tonic::Code;
 
-use crate::support::{Users, refused, uuid};
+use crate::support::{Users, refused, sign_in, uuid};
 
 /// Of whoever delivers mails with tokens.
 const MAILS: &str = "mails.deliver";
@@ -56,6 +56,57 @@ async fn the_next_token_carries_what_a_role_permits_until_the_role_is_revoked() 
     assert!(shown.issued() <= revoked && after.issued() > revoked);
     let told = ["UserRegistered", "RoleGranted", "RoleRevoked"];
     assert_eq!(users.events(&ada.user_id).await, told);
+}
+
+/// Until when what an account was given is revoked, as every verifier reads it: to the second.
+async fn revoked(users: &Users) -> time::OffsetDateTime {
+    let last = "SELECT max(revoked_at) FROM revocations WHERE kind = 'SUBJECT'";
+    let last: time::OffsetDateTime = sqlx::query_scalar(last).fetch_one(&users.pool).await.unwrap();
+    last.replace_nanosecond(0).unwrap()
+}
+
+async fn revoke(users: &Users, user_id: &str, role: &str) {
+    let (user_id, role) = (user_id.to_owned(), role.to_owned());
+    let request = RevokeRoleRequest { request_id: uuid(), user_id, role };
+    users.roles.clone().revoke_role(request).await.unwrap();
+}
+
+/// However quickly one follows the other, and however quickly a token is asked for in between.
+#[tokio::test]
+async fn of_roles_that_are_taken_one_after_the_other_none_lives_on_in_a_token() {
+    let users = Users::start().await;
+    let ada = users.person().await;
+    let mut tokens = users.session(&ada).await.tokens.unwrap();
+    for role in ["merchant", "support"] {
+        users.grant(&ada.user_id, role).await.unwrap();
+    }
+
+    for (role, left) in [("merchant", 1), ("support", 0)] {
+        let before = users.shown(&tokens.access_token).await.unwrap();
+        revoke(&users, &ada.user_id, role).await;
+        assert!(before.issued() <= revoked(&users).await, "what carries {role} has ended");
+
+        tokens = users.refresh(&tokens.refresh_token).await.unwrap().tokens.unwrap();
+        let shown = users.shown(&tokens.access_token).await.unwrap();
+        assert_eq!(shown.roles().count(), left);
+        assert!(shown.issued() > revoked(&users).await, "what does not is good");
+    }
+}
+
+#[tokio::test]
+async fn a_sign_in_that_is_sent_again_begins_no_token_anew_once_the_session_has_ended() {
+    let users = Users::start().await;
+    let ada = users.person().await;
+    users.grant(&ada.user_id, "merchant").await.unwrap();
+    let request = sign_in(&ada.email);
+    let signed = users.sign_in(request.clone()).await.unwrap();
+    users.sign_out(&ada.user_id, &signed.session.unwrap().session_id).await.unwrap();
+    revoke(&users, &ada.user_id, "merchant").await;
+
+    let again = users.sign_in(request).await.unwrap().tokens.unwrap();
+
+    let shown = users.shown(&again.access_token).await.unwrap();
+    assert!(shown.issued() <= revoked(&users).await, "it ends when the first would have");
 }
 
 #[tokio::test]

@@ -56,6 +56,10 @@ pub(super) fn shared<'m>(plan: &Plan<'_>, member: &Member<'m>) -> Result<Vec<(&'
         ("SPIFFE_ID", format!("spiffe://{}", principal(NAMESPACE, service))),
         ("USER_KEYS", format!("{POLICY_FOLDER}/users.json")),
     ];
+    // What the world comes in by says from where; the sidecar between adds nothing.
+    if member.is_public() {
+        settings.push(("TRUSTED_HOPS", format!("{SIDECAR}/32")));
+    }
     // Sidecars believe no others.
     if let Some(own) = plan.traffic.own_issuer() {
         settings.push(("USER_AUDIENCE", own.audience().to_owned()));
