@@ -78,9 +78,10 @@ impl From<tonic::Status> for HandleError {
 
 /// True if the error says that the database is away or busy, and nothing about the statement.
 fn is_away(error: &sqlx::Error) -> bool {
-    // 40 serialization and deadlock, 53 resources, 55P03 lock, 25P0x a session that was ended
-    // inside its transaction.
-    let is_busy = |code: &str| ["40", "53", "55P03", "25P"].iter().any(|c| code.starts_with(c));
+    // 40 serialization and deadlock, 53 resources, 55P03 lock, 57014 a statement that took too long,
+    // most often for a lock, 25P0x a session that was ended inside its transaction.
+    let busy = ["40", "53", "55P03", "57014", "25P"];
+    let is_busy = |code: &str| busy.iter().any(|it| code.starts_with(it));
     let code = error.as_database_error().and_then(|error| error.code());
     mesh_log::is_connection_lost(error) || code.is_some_and(|code| is_busy(&code))
 }

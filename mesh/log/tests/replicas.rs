@@ -28,6 +28,41 @@ async fn streams_of_a_replica_that_ended_are_taken_over() {
     assert_eq!(mine.awake(me).await.unwrap().len(), 1);
 }
 
+/// More than are taken over at a time, and one that somebody holds.
+#[tokio::test]
+async fn however_many_streams_a_replica_had_all_are_taken_over() {
+    const MANY: usize = 1_200;
+    let lab = Lab::start().await;
+    let (gone, left) = (lab.node().await, lab.node().await);
+    let (dead, me) = (gone.db.replica().id().unwrap(), left.db.replica().id().unwrap());
+    let streams: Streams = Streams::start(&gone.db, &gone.service);
+    let keys: Vec<Uuid> = (0..MANY).map(|_| Uuid::now_v7()).collect();
+    let written = keys.iter().map(|key| streams.commit(awake(&gone, *key)));
+    futures::future::try_join_all(written).await.unwrap();
+    let pool = lab.database.pool().await;
+    let mut holder = pool.begin().await.unwrap();
+    let hold = "SELECT FROM streams WHERE id = $1 FOR UPDATE";
+    sqlx::query(hold).bind(keys[700]).execute(&mut *holder).await.unwrap();
+
+    gone.stop().await;
+
+    let count = |sql: &'static str, id: Uuid| sqlx::query_scalar::<_, i64>(sql).bind(id);
+    let owned = "SELECT count(*) FROM streams WHERE owner = $1";
+    mesh_testkit::eventually("all but one to be taken over", async || {
+        count(owned, me).fetch_one(&pool).await.unwrap() == MANY as i64 - 1
+    })
+    .await;
+    let known = "SELECT count(*) FROM replicas WHERE id = $1";
+    assert_eq!(count(known, dead).fetch_one(&pool).await.unwrap(), 1, "one is left");
+    holder.rollback().await.unwrap();
+    mesh_testkit::eventually("the last one to be taken over", async || {
+        count(owned, me).fetch_one(&pool).await.unwrap() == MANY as i64
+            && count(known, dead).fetch_one(&pool).await.unwrap() == 0
+    })
+    .await;
+    assert_eq!(left.db.replica().id(), Some(me), "whoever takes over keeps its session");
+}
+
 #[tokio::test]
 async fn a_replica_that_keeps_silent_loses_its_sessions_and_comes_back_under_a_new_id() {
     let lab = Lab::start().await;

@@ -10,6 +10,9 @@ use uuid::Uuid;
 
 use crate::{Answer, Next, Patience, Saga, Verdict, backoff::Backoff, engine::Inner};
 
+/// For which part of its patience this process has tried a step itself before it is given up.
+const AT_LEAST: u32 = 10;
+
 /// One saga on its way.
 pub(crate) struct Driver<S: Saga> {
     state: S::State,
@@ -100,7 +103,7 @@ impl<S: Saga> Driver<S> {
                 known => return Tried::Verdict(self.judge(inner, id, label, started, known)),
             };
             tracing::debug!(saga_id = %id, step = label, error = %unknown, "saga step unknown");
-            if let Some(verdict) = self.out_of_time(patience, unknown) {
+            if let Some(verdict) = self.out_of_time(patience, started, unknown) {
                 inner.metrics.step(label, "out_of_time", started.elapsed().as_secs_f64());
                 return Tried::Verdict(verdict);
             }
@@ -149,12 +152,17 @@ impl<S: Saga> Driver<S> {
         verdict
     }
 
-    fn out_of_time(&self, patience: Patience, error: String) -> Option<Verdict> {
+    /// The verdict on a step that was tried for long enough, if it was. Time in which nobody could try,
+    /// because all replicas were down, is not all that counts: one call into a shop that is just coming up
+    /// tells little.
+    fn out_of_time(&self, patience: Patience, tried: Instant, error: String) -> Option<Verdict> {
+        let is_over =
+            |since: Instant, limit| since.elapsed() >= limit && tried.elapsed() >= limit / AT_LEAST;
         match patience {
-            Patience::Limited(limit) if self.due_since.elapsed() >= limit => {
+            Patience::Limited(limit) if is_over(self.due_since, limit) => {
                 Some(Verdict::TimedOut(error))
             }
-            Patience::UntilOverdue(limit) if self.awake_since.elapsed() >= limit => {
+            Patience::UntilOverdue(limit) if is_over(self.awake_since, limit) => {
                 Some(Verdict::Overdue(error))
             }
             _ => None,

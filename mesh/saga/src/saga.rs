@@ -77,9 +77,11 @@ pub enum Next<S> {
 /// How long a step is repeated whose outcome is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Patience {
-    /// So long since the step became due; then the verdict is [`Verdict::TimedOut`].
+    /// So long since the step became due, and a tenth of it by the process that drives the saga now; then
+    /// the verdict is [`Verdict::TimedOut`].
     Limited(Duration),
-    /// So long since the saga was awake at first; then the verdict is [`Verdict::Overdue`].
+    /// So long since the saga was awake at first, and a tenth of it likewise; then the verdict is
+    /// [`Verdict::Overdue`].
     UntilOverdue(Duration),
     /// For ever.
     Endless,

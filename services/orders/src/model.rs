@@ -189,10 +189,11 @@ fn check_at_rest(order: &Order, world: &World) {
 /// Applies an event: whatever it changes of what is shown, others are told of, and can tell from the
 /// event alone.
 fn check_told(order: &mut Order, event: &OrderEvent) {
-    let (before, parked) = (order.standing(), order.parked.is_some());
+    let (before, parked, was) = (order.standing(), order.parked.is_some(), order.state);
     let state = event.state().unwrap_or(order.state);
     order.apply(event);
 
+    assert!(was != State::Delivered || order.state != State::Shipped, "after {event:?}");
     let shown = Standing::new(state, event.parks().unwrap_or(parked));
     assert_eq!(order.standing(), shown, "after {event:?}");
     let is_told = events::public_name(event).is_some();

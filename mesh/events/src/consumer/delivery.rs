@@ -136,16 +136,24 @@ impl Lanes {
         let (envelope, reason) = (letter.envelope, letter.reason);
         match dead_letters::bury(&self.work.db, &letter).await {
             Ok(true) => self.buried(envelope, reason),
-            // It had taken effect, or was a dead letter, before: only the acknowledgement was lost.
-            Ok(false) => Attempt::Settled,
+            // It had taken effect, or was a dead letter, before: only the acknowledgement was lost, or the
+            // answer to this. If it is one, others wait behind it; who comes next finds out.
+            Ok(false) => {
+                self.block(envelope);
+                Attempt::Settled
+            }
             Err(error) => Attempt::Unavailable(error.to_string()),
         }
     }
 
-    fn buried(&self, envelope: &Envelope, reason: Reason) -> Attempt {
+    fn block(&self, envelope: &Envelope) {
         if !envelope.key().is_empty() {
             self.work.blocked().insert(envelope.key().to_owned());
         }
+    }
+
+    fn buried(&self, envelope: &Envelope, reason: Reason) -> Attempt {
+        self.block(envelope);
         self.work.gauges.buried();
         tracing::warn!(event = %envelope.id(), key = envelope.key(), reason = reason.as_str(),
             "event is a dead letter");

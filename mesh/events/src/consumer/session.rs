@@ -23,7 +23,7 @@ use super::{
     durable::PULL_EXPIRY,
     recovery::{Inquiry, Recovery},
 };
-use crate::envelope::Envelope;
+use crate::{dead_letters, envelope::Envelope};
 
 /// How often the broker must show during a pull that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -113,7 +113,9 @@ impl Session {
     ) -> String {
         let mut progress = tokio::time::interval(self.work.options.ack_wait / 3);
         progress.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        self.recover(None);
+        if let Err(why) = self.recover(None).await {
+            return why;
+        }
         let (nats, connection) = (self.work.nats.clone(), self.connection);
         loop {
             let done = tokio::select! {
@@ -127,11 +129,14 @@ impl Session {
                 },
                 _ = progress.tick() => { self.tell_all(AckKind::Progress).await; Ok(()) }
                 message = next(&mut self.messages) => match message {
-                    Some(Ok(message)) => self.received(message),
+                    Some(Ok(message)) => self.received(message).await,
                     Some(Err(error)) => Err(error.to_string()),
                     None => Err("the pull ended".to_owned()),
                 },
-                info = self.inquiry.next() => info.map(|info| self.informed(&info)),
+                info = self.inquiry.next() => match info {
+                    Ok(info) => self.informed(&info).await,
+                    Err(error) => Err(error),
+                },
             };
             if let Err(why) = done {
                 return why;
@@ -139,7 +144,7 @@ impl Session {
         }
     }
 
-    fn received(&mut self, message: Message) -> Result<(), String> {
+    async fn received(&mut self, message: Message) -> Result<(), String> {
         let info = message.info().map_err(|error| error.to_string())?;
         if info.consumer_sequence != self.delivered + 1 {
             return Err(format!(
@@ -164,29 +169,33 @@ impl Session {
         };
         let lane = (!envelope.key().is_empty()).then(|| envelope.key().to_owned());
         self.held.insert(sequence, Held { reply: message.reply, envelope, deliveries, lane });
-        match self.recovery {
-            Some(_) => self.recover(None),
-            None => self.enqueue(sequence),
+        if self.recovery.is_some() {
+            return self.recover(None).await;
         }
+        self.enqueue(sequence);
         Ok(())
     }
 
-    fn informed(&mut self, info: &Info) {
+    async fn informed(&mut self, info: &Info) -> Result<(), String> {
         let unacknowledged = u64::try_from(info.num_ack_pending).unwrap_or(u64::MAX);
         self.work.gauges.lag(info.num_pending.saturating_add(unacknowledged));
-        self.recover(Some(info));
+        self.recover(Some(info)).await
     }
 
     /// Begins to handle once everything older has come back.
-    fn recover(&mut self, latest: Option<&Info>) {
+    async fn recover(&mut self, latest: Option<&Info>) -> Result<(), String> {
         let held = |last| self.held.range(..=last).count();
         if self.recovery.as_ref().is_some_and(|recovery| recovery.is_done(held, latest)) {
             self.recovery = None;
+            // Whoever led before may have set events aside since the first look.
+            let keys = dead_letters::keys(&self.work.db, self.work.stream).await;
+            *self.work.blocked() = keys.map_err(|error| error.to_string())?;
             self.inquiry = Inquiry::every(INQUIRY.1, &self.consumer);
             for sequence in self.held.keys().copied().collect::<Vec<_>>() {
                 self.enqueue(sequence);
             }
         }
+        Ok(())
     }
 
     fn enqueue(&mut self, sequence: u64) {

@@ -219,17 +219,18 @@ struct OwnedLetter {
 impl OwnedLetter {
     fn new(letter: &Letter<'_>) -> Self {
         let envelope = letter.envelope;
+        // PostgreSQL's texts hold no NUL, and what has one must be set aside all the same.
+        let text = |sent: &str| sent.replace('\0', " ");
         Self {
             consumer: envelope.stream.clone(),
             sequence: i64::try_from(envelope.sequence).unwrap_or(i64::MAX),
             event_id: envelope.id(),
-            subject: envelope.subject.clone(),
-            key: envelope.key().to_owned(),
+            subject: text(&envelope.subject),
+            key: text(envelope.key()),
             reason: letter.reason,
-            // PostgreSQL's texts hold no NUL.
-            error: letter.error.replace('\0', " "),
+            error: text(&letter.error),
             attempts: i32::try_from(letter.attempts).unwrap_or(i32::MAX),
-            headers: envelope::headers_to_text(&envelope.headers),
+            headers: text(&envelope::headers_to_text(&envelope.headers)),
             body: envelope.body.clone(),
         }
     }

@@ -13,6 +13,9 @@ use uuid::Uuid;
 /// How long the session may keep silent before it counts as lost.
 const SILENCE_LIMIT: Duration = Duration::from_secs(3);
 
+/// How many streams of a dead replica are taken over at a time.
+const PART: i64 = 500;
+
 /// What holders of leases ask of the session.
 #[derive(Debug)]
 pub(super) enum Request {
@@ -89,17 +92,34 @@ impl Session {
         within(end.execute(&mut self.connection)).await.map(drop)
     }
 
+    /// Makes the streams of a dead replica ours, part by part, however many there are: each part is a
+    /// commit of its own, and whoever does this shows life in between. What somebody holds at the moment
+    /// is left for the next time, and so is the dead one's row, which goes last. True if any became ours.
     async fn take_over(&mut self, other: Uuid) -> sqlx::Result<bool> {
-        let take = sqlx::query(
-            "WITH gone AS (DELETE FROM replicas WHERE id = $2 RETURNING id)
-             UPDATE streams SET owner = $1
-             WHERE awake_since IS NOT NULL AND owner IN (SELECT id FROM gone)",
-        )
-        .bind(self.id)
-        .bind(other);
-        let streams = within(take.execute(&mut self.connection)).await?.rows_affected();
-        tracing::info!(replica = %self.id, dead = %other, streams, "replica taken over");
-        Ok(true)
+        let mut streams = 0;
+        loop {
+            let take = sqlx::query(
+                "WITH part AS MATERIALIZED (
+                   SELECT id FROM streams WHERE awake_since IS NOT NULL AND owner = $2
+                   LIMIT $3 FOR UPDATE SKIP LOCKED
+                 )
+                 UPDATE streams s SET owner = $1 FROM part WHERE s.id = part.id",
+            );
+            let take = take.bind(self.id).bind(other).bind(PART);
+            match within(take.execute(&mut self.connection)).await?.rows_affected() {
+                0 => break,
+                taken => streams += taken,
+            }
+            self.show_life().await?;
+        }
+        let gone = sqlx::query(
+            "DELETE FROM replicas WHERE id = $1
+             AND NOT EXISTS (SELECT FROM streams WHERE awake_since IS NOT NULL AND owner = $1)",
+        );
+        let gone =
+            within(gone.bind(other).execute(&mut self.connection)).await?.rows_affected() > 0;
+        tracing::info!(replica = %self.id, dead = %other, streams, gone, "replica taken over");
+        Ok(gone || streams > 0)
     }
 
     /// Serves one request; gives it back if somebody else holds the lease.

@@ -180,9 +180,11 @@ impl Order {
         (self.is_parked_in_motion()).then_some(OrderEvent::Resumed)
     }
 
-    /// Has a parked order undone. A loss is only ever refunded.
+    /// Has a parked order undone, unless its parcel has left: then the customer sends it back, and what is
+    /// lost is refunded.
     pub fn compensate(&self) -> Option<OrderEvent> {
-        let has_a_way_back = self.progress != Progress::Refunding;
+        let has_a_way_back =
+            matches!(self.state, State::Pending | State::Confirmed | State::Cancelling);
         (self.is_parked_in_motion() && has_a_way_back).then_some(OrderEvent::CompensationOrdered)
     }
 
