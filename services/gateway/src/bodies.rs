@@ -23,7 +23,7 @@ pub(crate) struct Bodies(Arc<Semaphore>);
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     pub(crate) bytes: Bytes,
-    room: Option<OwnedSemaphorePermit>,
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 impl Default for Bodies {
@@ -62,7 +62,7 @@ impl Bodies {
             }
         }
         let bytes = if read.is_empty() { first } else { read.freeze() };
-        Ok(Held { bytes, room })
+        Ok(Held { bytes, _room: room })
     }
 
     /// Takes more room, if there is any.

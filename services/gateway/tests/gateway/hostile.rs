@@ -12,11 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::{
-    FutureExt as _, StreamExt as _,
-    future::poll_fn,
-    stream::{self, FuturesUnordered},
-};
+use futures::{future::poll_fn, stream};
 use http::{Request, header};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::BoxBody};
@@ -26,6 +22,7 @@ use mesh_testkit::{eventually, patience};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
+    task::JoinSet,
     time::{sleep, timeout},
 };
 
@@ -162,29 +159,32 @@ async fn whatever_strangers_send_is_refused_and_the_next_one_is_answered() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bodies_that_do_not_end_take_no_more_room_than_there_is() {
     const ROOM: usize = 64;
-    let shop = Shop::open_with(|_| ()).await;
+    let shop = Shop::open().await;
     let gateway = &shop.gateway;
     let sender = h2(gateway.at).await;
     let cut = Bytes::from(vec![b' '; (1 << 20) - 1]);
-    let mut answers: FuturesUnordered<_> = (0..ROOM + 20)
-        .map(|_| {
-            let begun = stream::iter([Ok::<_, hyper::Error>(Frame::data(cut.clone()))]);
-            let body = StreamBody::new(begun.chain(stream::pending())).boxed();
-            let request = post("/v1/orders", "application/json").body(body).unwrap();
-            let mut sender = sender.clone();
-            async move { sender.send_request(request).await.unwrap() }
-        })
-        .collect();
+    let mut answers = JoinSet::new();
+    for _ in 0..ROOM + 20 {
+        let begun = stream::iter([Ok::<_, hyper::Error>(Frame::data(cut.clone()))]);
+        let body = StreamBody::new(futures::StreamExt::chain(begun, stream::pending())).boxed();
+        let request = post("/v1/orders", "application/json").body(body).unwrap();
+        let mut sender = sender.clone();
+        answers.spawn(async move { sender.send_request(request).await });
+    }
 
     for _ in 0..20 {
-        let refused = timeout(patience(), answers.next()).await.expect("there is no more room");
-        let refused = refused.unwrap();
-        assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (503, &*"1"));
+        let refused = timeout(patience(), answers.join_next()).await.expect("there is no room");
+        let refused = refused.unwrap().unwrap().unwrap();
+        assert_eq!(refused.status(), 503);
+        assert_eq!(refused.headers()["retry-after"], "1");
         let told = refused.into_body().collect().await.unwrap().to_bytes();
         assert!(String::from_utf8_lossy(&told).contains("BODIES_TOO_LARGE"), "{told:?}");
     }
-    assert!(answers.next().now_or_never().is_none(), "the others are waited for");
     others_are_answered(gateway, "so many bodies").await;
+    assert!(
+        futures::FutureExt::now_or_never(answers.join_next()).is_none(),
+        "the others are waited for"
+    );
 
     drop((answers, sender));
     let ordered = || gateway.tell(http::Method::POST, "/v1/orders", "{}");
