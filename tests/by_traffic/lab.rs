@@ -15,6 +15,7 @@ use meshctl::{
         cluster::{Traffic, host},
         istio,
     },
+    rollout::cluster,
     services,
 };
 use serde_json::Value;
@@ -148,7 +149,8 @@ impl Lab {
     }
 
     /// Applies what would be shipped of a service's traffic if `istio/traffic.toml` said this besides, and
-    /// if all that are named there were declared versions.
+    /// if both versions that are named there were declared. First where they are, and only when every
+    /// sidecar knows it the routes: one to what is not known yet leads nowhere.
     pub async fn route(&self, service: &str, written: &str) {
         let mut all = services::declarations().unwrap();
         let declared = all.iter_mut().find(|it| it.service == service).unwrap();
@@ -157,7 +159,13 @@ impl Lab {
         let traffic = Traffic::parse(&text, &all).unwrap();
         let pages = istio::pages_with(&all, traffic).unwrap();
         let page = pages.iter().find(|it| it.path.ends_with(&format!("/{service}.yaml")));
-        self.apply(&traffic_of(&page.unwrap().text)).await;
+        let (places, routes): (Vec<_>, Vec<_>) = traffic_of(&page.unwrap().text)
+            .into_iter()
+            .partition(|it| it["kind"] == "DestinationRule");
+        self.apply(&places).await;
+        let known = format!("every sidecar to know where {service} v2 is");
+        eventually(&known, async || self.is_known(service, "v2").await).await;
+        self.apply(&routes).await;
     }
 
     /// Applies a service's traffic as it is shipped. First to the version that takes all calls then, and
@@ -171,23 +179,37 @@ impl Lab {
         self.apply(&traffic_of(&std::fs::read_to_string(file).unwrap())).await;
     }
 
-    /// Whether some process's sidecar, or the operator's, has a route to a version of a service.
+    /// Whether every sidecar that knows a service's first version knows where another one is.
+    async fn is_known(&self, service: &str, version: &str) -> bool {
+        let [first, other] = ["v1", version].map(|it| format!("{}::", cluster(service, it)));
+        let has = |page: &str, begin: &str, what: &str| {
+            page.lines().any(|line| line.starts_with(begin) && line.contains(what))
+        };
+        let pages = self.pages("/clusters").await;
+        pages.iter().all(|page| {
+            let page = page.as_deref().unwrap_or(&first);
+            !has(page, &first, "") || has(page, &other, "::health_flags::")
+        })
+    }
+
+    /// Whether some sidecar has a route to a version of a service. Who does not answer may have one.
     async fn is_led_to(&self, service: &str, version: &str) -> bool {
+        let subset = format!("|{version}|{}", host(service));
+        let pages = self.pages("/config_dump?resource=dynamic_route_configs").await;
+        pages.iter().any(|page| page.as_deref().is_none_or(|page| page.contains(&subset)))
+    }
+
+    /// A page of every process's sidecar, and of the operator's; none of who does not answer.
+    async fn pages(&self, path: &str) -> Vec<Option<String>> {
         let state = self.state_now();
         let processes = state["services"].as_object().unwrap().values();
         let sidecars = processes.flat_map(|all| all.as_array().unwrap()).map(|it| &it["sidecar"]);
         let admins = sidecars.map(|it| &it["admin"]).chain([&state["operator"]]);
-        let subset = format!("|{version}|{}", host(service));
         let asked = admins.map(async |at| {
             let at = at.as_str().unwrap().parse().unwrap();
-            let routes = "/config_dump?resource=dynamic_route_configs";
-            // Who does not answer may lead calls anywhere.
-            http::request(at, "GET", routes)
-                .await
-                .ok()
-                .is_none_or(|(_, page)| page.contains(&subset))
+            http::request(at, "GET", path).await.ok().map(|(_, page)| page)
         });
-        join_all(asked).await.contains(&true)
+        join_all(asked).await
     }
 }
 
