@@ -15,18 +15,19 @@ async fn who_shows_no_token_or_anothers_is_refused_as_openapi_says() {
     let shop = Shop::with_gateway(|options| options).await;
     let door = shop.platform.grpc("gateway");
     let somebody = Forger::of(&shop.platform).token(&uuid(), &[]);
-    let page = ask(door, "get", "/openapi.json", None).await.1;
+    let page = ask(door, "get", "/openapi.json", None, None).await.1;
     let (mut problems, mut asked) = (Vec::new(), 0);
     for (path, operations) in page["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
             let is_open = operation["security"].as_array().unwrap().is_empty();
             let is_barred = operation["responses"]["403"].is_object();
-            let target = filled(path);
+            let (target, body) = (filled(path), body(operation));
             for (token, expected) in [
                 (None, (!is_open).then_some((401, "TOKEN_MISSING"))),
                 (Some(&somebody), is_barred.then_some((403, "ACCESS_DENIED"))),
             ] {
-                let told = refused(&ask(door, method, &target, token.map(String::as_str)).await);
+                let token = token.map(String::as_str);
+                let told = refused(&ask(door, method, &target, token, body.clone()).await);
                 if told.as_ref().map(|(status, why)| (*status, why.as_str())) != expected {
                     problems.push(format!("{method} {path}: {expected:?}, but {told:?}"));
                 }
@@ -49,17 +50,31 @@ fn filled(path: &str) -> String {
     })
 }
 
-async fn ask(door: SocketAddr, method: &str, target: &str, token: Option<&str>) -> (u16, Value) {
-    let body = if ["get", "delete"].contains(&method) { "" } else { "{}" };
+/// A body that speaks of all that may be said and says nothing of it, for a change of nothing is
+/// refused before anybody asks who wants it. None where none is taken.
+fn body(operation: &Value) -> Option<String> {
+    let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+    let fields = schema["properties"].as_object();
+    let said = fields.into_iter().flatten().map(|(name, _)| (name.clone(), Value::Null));
+    schema.is_object().then(|| Value::Object(said.collect()).to_string())
+}
+
+async fn ask(
+    door: SocketAddr,
+    method: &str,
+    target: &str,
+    token: Option<&str>,
+    body: Option<String>,
+) -> (u16, Value) {
     let mut request = Request::builder().method(method.to_ascii_uppercase().as_str()).uri(target);
-    if !body.is_empty() {
+    if body.is_some() {
         request = request.header(header::CONTENT_TYPE, "application/json");
     }
     if let Some(token) = token {
         let token = HeaderValue::try_from(format!("Bearer {token}")).unwrap();
         request = request.header(header::AUTHORIZATION, token);
     }
-    let answer = browse(door, request.body(Bytes::from_static(body.as_bytes())).unwrap()).await;
+    let answer = browse(door, request.body(Bytes::from(body.unwrap_or_default())).unwrap()).await;
     let answer = answer.unwrap();
     (answer.status.as_u16(), answer.json().await)
 }

@@ -48,7 +48,7 @@ struct Link {
 /// down, because a service that can still answer goes on answering. User and password come from
 /// the address, and answers to the user's own inboxes, `_INBOX.<user>.>`. What the broker refuses
 /// the user is an error in the log, a count on `/metrics`, and a reason to be degraded until the
-/// connection is made anew.
+/// connection is made anew. A client that ended by itself is one until the process is started anew.
 pub async fn connect(service: &Service, config: &ServiceConfig) -> anyhow::Result<Nats> {
     let url = config.nats_url.as_ref().context("NATS_URL is not set")?;
     let condition = service.health().condition("broker");
@@ -70,6 +70,11 @@ pub async fn connect(service: &Service, config: &ServiceConfig) -> anyhow::Resul
                     (None, false) => condition.degraded("away"),
                 }
                 if link.changed().await.is_err() {
+                    // What the client cannot read ends it, such as a lone CR in a message's header.
+                    tracing::error!(
+                        "the broker's client has ended: look for a panic above, and restart"
+                    );
+                    condition.degraded("the client has ended: restart this process");
                     return;
                 }
             }

@@ -15,3 +15,5 @@ mod refused;
 mod relay;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod unreadable;

@@ -141,8 +141,14 @@ pub(crate) fn reserve_stock(request: &proto::ReserveStockRequest) -> Result<Comm
     let order_id = fields.uuid("order_id", &request.order_id);
     let lines = lines_in(&mut fields, &request.lines);
     let hold = hold(&mut fields, request.hold.as_ref());
-    let digest = requests::digest(request);
+    let digest = requests::digest(&what_is_reserved(request));
     finish(fields, lines.map(|lines| Command::Reserve { id, digest, order_id, lines, hold }))
+}
+
+/// A request without how long its pieces are held: a caller whose settings have changed since asks for
+/// the same reservation.
+fn what_is_reserved(request: &proto::ReserveStockRequest) -> proto::ReserveStockRequest {
+    proto::ReserveStockRequest { hold: None, ..request.clone() }
 }
 
 pub(crate) fn get_stock(request: &proto::GetStockRequest) -> Result<Sku, Invalid> {

@@ -18,20 +18,15 @@ pub struct Mail {
 
 /// Saves a mail; from now on the tokens of earlier ones of its kind are refused.
 pub async fn insert_mail(tx: &mut PgConnection, mail: &Mail) -> sqlx::Result<()> {
-    sqlx::query(
-        "WITH former AS (
-           UPDATE mails SET used_at = clock_timestamp()
-           WHERE user_id = $2 AND kind = $3 AND used_at IS NULL
-         )
-         INSERT INTO mails (mail_id, user_id, kind, expires_at) VALUES ($1, $2, $3, $4)",
-    )
-    .bind(mail.id)
-    .bind(mail.user)
-    .bind(mail.kind.as_str())
-    .bind(mail.expires)
-    .execute(tx)
-    .traced("INSERT mails")
-    .await?;
+    spend_mails(&mut *tx, mail.user, mail.kind).await?;
+    sqlx::query("INSERT INTO mails (mail_id, user_id, kind, expires_at) VALUES ($1, $2, $3, $4)")
+        .bind(mail.id)
+        .bind(mail.user)
+        .bind(mail.kind.as_str())
+        .bind(mail.expires)
+        .execute(tx)
+        .traced("INSERT mails")
+        .await?;
     Ok(())
 }
 

@@ -4,11 +4,10 @@ use std::time::{Duration, Instant};
 
 use mesh_auth::Refused;
 use mesh_testkit::{eventually, isolated_nats};
-use shop::users::v1::RevokeRoleRequest;
 
 use crate::{
     elsewhere::{Elsewhere, with_broker},
-    support::{Users, uuid},
+    support::Users,
 };
 
 /// The bound of the promise.
@@ -43,9 +42,7 @@ async fn tokens_with_a_role_that_was_revoked_are_refused_and_the_next_one_is_not
     let elsewhere = Elsewhere::start(&users, &broker.url()).await;
     assert_eq!(elsewhere.refuses(&tokens.access_token), None);
 
-    let (request_id, user_id) = (uuid(), ada.user_id.clone());
-    let request = RevokeRoleRequest { request_id, user_id, role: "support".to_owned() };
-    users.roles.clone().revoke_role(request).await.unwrap();
+    users.revoke(&ada.user_id, "support").await.unwrap();
 
     elsewhere.hears(&tokens.access_token, Refused::Revoked).await;
     let next = users.refresh(&tokens.refresh_token).await.unwrap().tokens.unwrap();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use mesh_policy::Table;
-use shop::users::v1::{ListRoleGrantsRequest, ListRolesRequest, RevokeRoleRequest, RoleGrant};
+use shop::users::v1::{ListRoleGrantsRequest, ListRolesRequest, RoleGrant};
 use tonic::Code;
 
 use crate::support::{Users, refused, sign_in, uuid};
@@ -33,13 +33,8 @@ async fn the_next_token_carries_what_a_role_permits_until_the_role_is_revoked() 
     let grant = RoleGrant { user_id: ada.user_id.clone(), role: "merchant".to_owned() };
     assert_eq!(grants(&users, &ada.user_id).await, [grant]);
 
-    let request = RevokeRoleRequest {
-        request_id: uuid(),
-        user_id: ada.user_id.clone(),
-        role: "merchant".to_owned(),
-    };
     for _ in 0..2 {
-        users.roles.clone().revoke_role(request.clone()).await.unwrap();
+        users.revoke(&ada.user_id, "merchant").await.unwrap();
     }
 
     assert_eq!(grants(&users, &ada.user_id).await, []);
@@ -47,12 +42,7 @@ async fn the_next_token_carries_what_a_role_permits_until_the_role_is_revoked() 
     let after = users.shown(&third.access_token).await.unwrap();
     assert_eq!(after.roles().count() + after.permissions().count(), 0);
     // What every verifier is told ends the tokens of before, and not this one.
-    let revoked: time::OffsetDateTime =
-        sqlx::query_scalar("SELECT revoked_at FROM revocations WHERE kind = 'SUBJECT'")
-            .fetch_one(&users.pool)
-            .await
-            .unwrap();
-    let revoked = revoked.replace_nanosecond(0).unwrap();
+    let revoked = revoked(&users).await;
     assert!(shown.issued() <= revoked && after.issued() > revoked);
     let told = ["UserRegistered", "RoleGranted", "RoleRevoked"];
     assert_eq!(users.events(&ada.user_id).await, told);
@@ -63,12 +53,6 @@ async fn revoked(users: &Users) -> time::OffsetDateTime {
     let last = "SELECT max(revoked_at) FROM revocations WHERE kind = 'SUBJECT'";
     let last: time::OffsetDateTime = sqlx::query_scalar(last).fetch_one(&users.pool).await.unwrap();
     last.replace_nanosecond(0).unwrap()
-}
-
-async fn revoke(users: &Users, user_id: &str, role: &str) {
-    let (user_id, role) = (user_id.to_owned(), role.to_owned());
-    let request = RevokeRoleRequest { request_id: uuid(), user_id, role };
-    users.roles.clone().revoke_role(request).await.unwrap();
 }
 
 /// However quickly one follows the other, and however quickly a token is asked for in between.
@@ -83,7 +67,7 @@ async fn of_roles_that_are_taken_one_after_the_other_none_lives_on_in_a_token() 
 
     for (role, left) in [("merchant", 1), ("support", 0)] {
         let before = users.shown(&tokens.access_token).await.unwrap();
-        revoke(&users, &ada.user_id, role).await;
+        users.revoke(&ada.user_id, role).await.unwrap();
         assert!(before.issued() <= revoked(&users).await, "what carries {role} has ended");
 
         tokens = users.refresh(&tokens.refresh_token).await.unwrap().tokens.unwrap();
@@ -101,7 +85,7 @@ async fn a_sign_in_that_is_sent_again_begins_no_token_anew_once_the_session_has_
     let request = sign_in(&ada.email);
     let signed = users.sign_in(request.clone()).await.unwrap();
     users.sign_out(&ada.user_id, &signed.session.unwrap().session_id).await.unwrap();
-    revoke(&users, &ada.user_id, "merchant").await;
+    users.revoke(&ada.user_id, "merchant").await.unwrap();
 
     let again = users.sign_in(request).await.unwrap().tokens.unwrap();
 

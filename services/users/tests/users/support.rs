@@ -11,9 +11,9 @@ use mesh_runtime::{Secret, Service, ServiceConfig};
 use mesh_testkit::Database;
 use shop::users::v1::{
     GetKeysRequest, GetMailRequest, GetUserRequest, GrantRoleRequest, Mail, RefreshSessionRequest,
-    RefreshSessionResponse, RegisterUserRequest, SignInRequest, SignInResponse, SignOutRequest,
-    User, roles_service_client::RolesServiceClient, sessions_service_client::SessionsServiceClient,
-    users_service_client::UsersServiceClient,
+    RefreshSessionResponse, RegisterUserRequest, RevokeRoleRequest, SignInRequest, SignInResponse,
+    SignOutRequest, User, roles_service_client::RolesServiceClient,
+    sessions_service_client::SessionsServiceClient, users_service_client::UsersServiceClient,
 };
 use sqlx::PgPool;
 use tonic::{Code, Status};
@@ -117,6 +117,12 @@ impl Users {
         let (user_id, role) = (user_id.to_owned(), role.to_owned());
         let request = GrantRoleRequest { request_id: uuid(), user_id, role };
         self.roles.clone().grant_role(request).await.map(drop)
+    }
+
+    pub async fn revoke(&self, user_id: &str, role: &str) -> Result<(), Status> {
+        let (user_id, role) = (user_id.to_owned(), role.to_owned());
+        let request = RevokeRoleRequest { request_id: uuid(), user_id, role };
+        self.roles.clone().revoke_role(request).await.map(drop)
     }
 
     pub async fn mail(&self, mail_id: &str) -> Result<Mail, Status> {
