@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -26,6 +27,8 @@ struct Here {
     file: Value,
     folder: PathBuf,
     postgres: IsolatedPostgres,
+    /// Where services answer, and call from.
+    address: IpAddr,
     /// Where the broker and each service answer.
     ports: BTreeMap<String, u16>,
     running: Vec<Supervised>,
@@ -41,7 +44,7 @@ impl Here {
             ports.insert(name, free_port().unwrap());
         }
         let postgres = isolated_postgres().await;
-        Here { file: file(), folder, postgres, ports, running: Vec::new() }
+        Here { file: file(), folder, postgres, address: address(), ports, running: Vec::new() }
     }
 
     /// A container's variables, with addresses and folders of this machine.
@@ -59,14 +62,15 @@ impl Here {
                 .replace("@nats:4222", &format!("@127.0.0.1:{}", self.ports["nats"]));
             for (service, port) in &self.ports {
                 let (there, here) =
-                    (format!("dns:{service}:7000"), format!("static:127.0.0.1:{port}"));
+                    (format!("dns:{service}:7000"), format!("static:{}:{port}", self.address));
                 value = value.replace(&there, &here);
             }
             if let Some(file) = value.strip_prefix("/keys") {
                 value = format!("{}{file}", keys.display());
             }
             let value = match variable.as_str() {
-                "LISTEN_ADDR" => format!("127.0.0.1:{}", self.ports[container]),
+                "LISTEN_ADDR" => format!("{}:{}", self.address, self.ports[container]),
+                "SERVICE_TOKENS_FROM" => format!("{value},{}/32", self.address),
                 "ADMIN_ADDR" => "127.0.0.1:0".to_owned(),
                 "POSTGRES_URL" => superuser.clone(),
                 // Nobody takes signals here.
@@ -139,6 +143,15 @@ impl Drop for Here {
     }
 }
 
+/// An address of this machine by which calls are not from loopback, as between containers; loopback if
+/// it has none.
+fn address() -> IpAddr {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    // Nothing is sent: it tells by which of its addresses this machine would.
+    let route = socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9));
+    route.and_then(|()| socket.local_addr()).map_or(Ipv4Addr::LOCALHOST.into(), |here| here.ip())
+}
+
 /// Of digits alone, as a random one may be: nats-server would take it for a number.
 fn password(variable: &str) -> String {
     variable.bytes().map(|byte| byte.to_string()).collect()
@@ -168,7 +181,7 @@ async fn what_compose_gives_to_each_container_makes_it_run() {
         .await;
     }
 
-    let gateway = ([127, 0, 0, 1], here.ports["gateway"]).into();
+    let gateway = (here.address, here.ports["gateway"]).into();
     eventually("the gateway to find all of them", async || {
         let (_, page) = http::request(gateway, "GET", "/health").await.ok()?;
         let report: Value = serde_json::from_str(&page).unwrap();
@@ -177,6 +190,9 @@ async fn what_compose_gives_to_each_container_makes_it_run() {
         all.values().all(|service| service["status"] == "healthy").then_some(())
     })
     .await;
+    // One container calls another, which knows it by its token.
+    let (status, page) = http::request(gateway, "GET", "/v1/products").await.unwrap();
+    assert_eq!(status, 200, "{page}");
     while let Some(process) = here.running.pop() {
         process.stop(ENDING).await;
         let (name, end) = (&process.spec().name, process.status().last_end);

@@ -9,6 +9,7 @@ use shop::{
 
 use super::{Traced, fails_once::FailsOnce, tree::assert_story};
 use crate::{
+    callers::Callers,
     evidence::step_key,
     shop::{GOOD_CARD, Shop, uuid},
 };
@@ -73,6 +74,7 @@ trace 1
     orders: saga saga_id=order
       orders: saga step step=reserve saga_id=order
         orders: client ReserveStock
+          orders: client attempt attempt=1 status=UNAVAILABLE
           orders: client attempt attempt=2
             inventory: server ReserveStock
       orders: saga step step=authorize saga_id=order
@@ -149,6 +151,39 @@ async fn an_order_that_is_bought_is_one_tree_of_every_call_and_step() {
     traced.shop.platform.shutdown().await;
 }
 
+/// The first request is the customer's, and what it is called for is below it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_is_bought_at_the_front_door_is_one_tree_from_the_first_request_on() {
+    let traced = Traced::with_gateway().await;
+    let shop = &traced.shop;
+    let request = order_of(shop, GOOD_CARD).await;
+    let address = request.address.clone().unwrap();
+    let body = serde_json::json!({
+        "requestId": request.request_id, "customerId": request.customer_id,
+        "cartEtag": request.cart_etag, "cardToken": request.card_token,
+        "address": { "recipient": address.recipient, "lines": address.lines,
+                     "city": address.city, "postalCode": address.postal_code,
+                     "countryCode": address.country_code },
+    });
+    let asked = http::Request::post("/v1/orders")
+        .header(http::header::CONTENT_TYPE, "application/json")
+        .header(http::header::AUTHORIZATION, Callers::of(&shop.platform).administrator())
+        .body(body.to_string().into())
+        .unwrap();
+
+    let answer = mesh_testkit::browse(shop.platform.grpc("gateway"), asked).await.unwrap();
+
+    let order = answer.json().await["order"]["orderId"].as_str().unwrap().to_owned();
+    shop.comes_to(&order, OrderState::Confirmed).await;
+    shop.rests(&order).await;
+    let names = [("request", request.request_id.as_str()), ("order", &order)];
+    let (head, inside) = SUCCESS.split_once('\n').unwrap();
+    let inside: String = inside.lines().map(|line| format!("    {line}\n")).collect();
+    let door = "  gateway: server POST\n    gateway: client PlaceOrder\n";
+    assert_story(&traced, &order, &names, &format!("{head}\n{door}{inside}")).await;
+    traced.shop.platform.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sagas_calls_are_made_by_its_service_for_the_customer_and_both_are_on_record() {
     let traced = Traced::open().await;
@@ -218,7 +253,7 @@ async fn an_order_that_is_declined_shows_the_refusal_and_what_was_undone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_fails_once_shows_its_second_attempt() {
+async fn a_call_that_fails_once_shows_both_attempts() {
     let mut door = FailsOnce::bind().await;
     let source = format!("static:{}", door.address);
     let traced = Traced::open_with(|options| options.source("orders", "inventory", &source)).await;

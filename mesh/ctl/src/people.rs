@@ -6,7 +6,7 @@ use shop::users::v1::roles_service_client::RolesServiceClient;
 use shop::users::v1::sessions_service_client::SessionsServiceClient;
 use shop::users::v1::users_service_client::UsersServiceClient;
 use shop::users::v1::{GrantRoleRequest, RegisterUserRequest, SignInRequest, Tokens};
-use uuid::Uuid;
+use uuid::{Uuid, uuid};
 
 use crate::seed::{LIMIT, id};
 
@@ -47,7 +47,7 @@ impl Person {
     pub fn id(&self) -> Uuid {
         match self.role {
             None => id(&format!("customer/{}", self.name)),
-            Some(_) => meshctl::users::ADMINISTRATOR,
+            Some(_) => uuid!("ad000000-0000-4000-8000-000000000000"),
         }
     }
 }

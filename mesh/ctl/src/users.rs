@@ -15,8 +15,8 @@ use mesh_runtime::{Secret, USER_AUDIENCE, USER_ISSUER};
 use serde::{Deserialize, Serialize};
 use uuid::{Uuid, uuid};
 
-/// The administrator of a shop on this machine.
-pub const ADMINISTRATOR: Uuid = uuid!("ad000000-0000-4000-8000-000000000000");
+/// Whom an operator's tokens speak of: of version 8, which no account is.
+pub const ADMINISTRATOR: Uuid = uuid!("ad000000-0000-8000-8000-000000000000");
 /// How long a token is used again: it is good for some minutes more.
 const FRESH: Duration = LIFE.saturating_sub(Duration::from_secs(300));
 /// Users whose tokens are kept.

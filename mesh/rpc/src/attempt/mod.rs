@@ -33,6 +33,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod first;
 mod telemetry;
 
 use std::{
@@ -46,6 +47,7 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::StringValue;
 
+use self::first::First;
 pub(crate) use self::telemetry::{Repetition, observe};
 use crate::{Deadline, balance::Tried, grpc_timeout};
 
@@ -70,6 +72,7 @@ pub struct Call {
     unprocessed: AtomicU32,
     /// In microseconds.
     paused: AtomicU64,
+    first: First,
 }
 
 impl Call {
@@ -87,6 +90,7 @@ impl Call {
             not_sent: AtomicU32::new(0),
             unprocessed: AtomicU32::new(0),
             paused: AtomicU64::new(0),
+            first: First::default(),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What is seen of attempts: a span for each that is not the first, events for decisions, and the
+//! What is seen of attempts: a span for each of a call that has several, events for decisions, and the
 //! metrics of gRFC A66 and A96.
 //!
 //! Events have the level `debug` and lie on the current span; what operators count are metrics.
@@ -6,7 +6,7 @@
 use std::{
     future::Future,
     sync::{LazyLock, atomic::Ordering::Relaxed},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use http::Response;
@@ -17,10 +17,14 @@ use opentelemetry::{
 };
 use tokio::time::Instant;
 use tonic::{Code, Status};
-use tracing::{Instrument as _, Span};
+use tracing::{Instrument as _, Span, field::Empty};
 
-use super::{Attempt, Call};
-use crate::{Disposition, method::code_of, telemetry::Durations};
+use super::{Attempt, Call, first::Ended};
+use crate::{
+    Disposition,
+    method::{code_name, code_of},
+    telemetry::Durations,
+};
 
 static ATTEMPTS: LazyLock<Seconds> = LazyLock::new(|| {
     mesh_runtime::metrics::seconds("grpc.client.attempt.duration", "Duration of attempts at calls")
@@ -64,6 +68,9 @@ pub(crate) enum Repetition {
 impl Call {
     /// Notes that the call is repeated.
     pub(crate) fn repeats(&self, attempt: u32, why: Repetition) {
+        if attempt > 1 {
+            self.first.followed();
+        }
         match why {
             Repetition::Retry(pause) => {
                 self.retries.fetch_add(1, Relaxed);
@@ -140,15 +147,15 @@ impl Drop for Call {
 }
 
 /// Runs one attempt: measured until its headers (a unary one's answer) are there, and in a span of
-/// its own unless it is the first, which the call's span tells of already.
+/// its own unless it is the first, whose span is made once there is another.
 pub(crate) async fn observe<B>(
     attempt: Attempt<'_>,
     durations: &Durations,
     begin: Instant,
     work: impl Future<Output = Result<Response<B>, Status>>,
 ) -> Result<Response<B>, Status> {
-    let mut running = Running { attempt, durations, begin, code: None };
-    let span = span(attempt);
+    let (span, call) = spans(attempt);
+    let mut running = Running { attempt, durations, begin, code: None, span: span.clone(), call };
     let result = match span.is_disabled() {
         true => work.await,
         false => work.instrument(span).await,
@@ -166,6 +173,9 @@ struct Running<'c> {
     durations: &'c Durations,
     begin: Instant,
     code: Option<Code>,
+    span: Span,
+    /// The call's span, if this is a first attempt that is sampled.
+    call: Option<Span>,
 }
 
 impl Drop for Running<'_> {
@@ -174,22 +184,44 @@ impl Drop for Running<'_> {
             tracing::debug!(attempt = self.attempt.number(), "an attempt is given up");
         }
         let code = self.code.unwrap_or(Code::Cancelled);
-        self.durations.record(code, self.begin.elapsed().as_secs_f64(), trace::sampled());
+        let took = self.begin.elapsed();
+        self.durations.record(code, took.as_secs_f64(), trace::sampled());
+        tell(&self.span, code);
+        if let Some(call) = self.call.take() {
+            let of = self.attempt.call();
+            let (target, at) = (of.target.to_string(), SystemTime::now());
+            of.first.ended(Ended { call, target, took, at, code });
+        }
     }
 }
 
-fn span(attempt: Attempt<'_>) -> Span {
-    if attempt.number() < 2 || !trace::is_sampled() {
-        return Span::none();
+/// The span of an attempt, and the call's if it is a first one, which may need one later.
+fn spans(attempt: Attempt<'_>) -> (Span, Option<Span>) {
+    if !trace::is_sampled() {
+        return (Span::none(), None);
+    }
+    if attempt.number() < 2 {
+        return (Span::none(), Some(Span::current()));
     }
     // Spans have the level of errors, so that a quieter log does not cost the traces.
-    tracing::error_span!(
+    let span = tracing::error_span!(
         "rpc.attempt",
         otel.name = "attempt",
         otel.kind = "client",
+        otel.status_code = Empty,
         attempt = attempt.number(),
         server.name = attempt.call().target.as_str(),
-    )
+        rpc.response.status_code = Empty,
+    );
+    (span, None)
+}
+
+/// Says on an attempt's span how it ended.
+pub(super) fn tell(span: &Span, code: Code) {
+    span.record("rpc.response.status_code", code_name(code));
+    if code != Code::Ok {
+        span.record("otel.status_code", "ERROR");
+    }
 }
 
 /// The default boundaries are meant for milliseconds.

@@ -103,6 +103,7 @@ impl Identity {
                 let key = key.map_err(|error| wrong("SERVICE_KEY", &error))?;
                 let verifier = Verifier::read(key.id().clone(), all);
                 let verifier = verifier.map_err(|error| wrong("SERVICE_KEYS", &error))?;
+                let verifier = verifier.believing(&config.service_tokens_from);
                 Ok(Self::from(key).with_verifier(verifier))
             }
             _ => Err(ConfigError(

@@ -20,7 +20,7 @@ pub(super) enum Refusal {
     XfccMalformed,
     #[error("the caller showed no service token: calls in plaintext need one")]
     TokenMissing,
-    #[error("plaintext is taken on loopback only")]
+    #[error("plaintext is taken on loopback only, and from the networks of SERVICE_TOKENS_FROM")]
     NotLoopback,
     #[error("the service token is malformed")]
     TokenMalformed,

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use ipnet::IpNet;
 pub use parse::{Target, parse_discovery};
 pub use secret::Secret;
 pub use source::{DnsName, Source};
@@ -73,6 +74,17 @@ pub struct ServiceConfig {
     /// The public keys of all services that sign tokens, a JWKS file
     #[arg(long, env = "SERVICE_KEYS", requires = "service_key")]
     pub service_keys: Option<PathBuf>,
+
+    /// Networks from which a service's token in plaintext is believed besides loopback, such as
+    /// `172.16.0.0/12`: those on which nobody else can listen
+    #[arg(
+        long,
+        env = "SERVICE_TOKENS_FROM",
+        value_name = "CIDR,…",
+        value_delimiter = ',',
+        requires = "service_key"
+    )]
+    pub service_tokens_from: Vec<IpNet>,
 
     /// Where the sidecar's plaintext connections come from: who calls is what its
     /// x-forwarded-client-cert header says, on these connections only; with Istio 127.0.0.6
@@ -175,6 +187,7 @@ impl Default for ServiceConfig {
             tls_ca: None,
             service_key: None,
             service_keys: None,
+            service_tokens_from: Vec::new(),
             sidecar_addr: None,
             spiffe_id: None,
             user_keys: None,

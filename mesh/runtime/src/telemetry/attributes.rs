@@ -1,7 +1,8 @@
 //! Fields of spans and events as OpenTelemetry's attributes.
 //!
 //! Of a span the fields `otel.name`, `otel.kind`, `otel.status_code` and `otel.status_description` are
-//! no attributes, but what they are called.
+//! no attributes, but what they are called; `otel.start` and `otel.end`, in nanoseconds since 1970, are
+//! when a span that is told of afterwards began and ended.
 
 use std::{error::Error, fmt};
 

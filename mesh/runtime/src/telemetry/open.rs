@@ -70,6 +70,8 @@ pub(crate) struct Open {
     name: &'static str,
     is_named: bool,
     kind: Kind,
+    /// When it ended, if that was before now.
+    ended: Option<u64>,
     status: Status,
     attributes: Count,
     events: Count,
@@ -142,6 +144,7 @@ impl Open {
             name: attributes.metadata().name(),
             is_named: false,
             kind: Kind::Internal,
+            ended: None,
             status: Status { code: Code::Unset, message: String::new() },
             attributes: Count::default(),
             events: Count::default(),
@@ -195,7 +198,7 @@ impl Open {
             wire::bytes(message, field::NAME, self.name.as_bytes());
         }
         wire::number(message, field::KIND, self.kind as u64);
-        wire::fixed64(message, field::END, now());
+        wire::fixed64(message, field::END, self.ended.unwrap_or_else(now));
         for (field, count) in [
             (field::ATTRIBUTES_DROPPED, &self.attributes),
             (field::EVENTS_DROPPED, &self.events),
@@ -210,6 +213,12 @@ impl Open {
         wire::number(&mut status, field::status::CODE, self.status.code as u64);
         wire::bytes(message, field::STATUS, &status);
         message
+    }
+
+    /// Of what comes first, when it began is the last.
+    fn begun(&mut self, time: u64) {
+        let time = time.to_le_bytes();
+        self.message[self.begin - time.len()..self.begin].copy_from_slice(&time);
     }
 
     fn piece(&mut self, name: &'static str, write: impl FnOnce(&mut Vec<u8>)) {
@@ -257,6 +266,8 @@ impl Take for Open {
             "otel.name" => self.rename(name, value),
             "otel.kind" => self.kind = kind(&value.text()),
             "otel.status_code" => self.status = status(&value.text()),
+            "otel.start" => value.time().into_iter().for_each(|time| self.begun(time)),
+            "otel.end" => self.ended = value.time(),
             "otel.status_description" => {
                 self.status = Status { code: Code::Error, message: value.text().into_owned() };
             }

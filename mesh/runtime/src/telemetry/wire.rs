@@ -85,6 +85,14 @@ pub(super) fn attribute(to: &mut Vec<u8>, field: u32, key: &str, value: Value<'_
 }
 
 impl<'a> Value<'a> {
+    /// The nanoseconds since 1970 that it counts.
+    pub(super) fn time(self) -> Option<u64> {
+        match self {
+            Self::Int(number) => number.try_into().ok(),
+            _ => None,
+        }
+    }
+
     fn len(self) -> usize {
         match self {
             Self::Text(text) => bytes_len(1, text.len()),

@@ -7,7 +7,7 @@ use mesh_rpc::{Fields, Invalid, page_token};
 use mesh_runtime::Secret;
 use prost_types::FieldMask;
 use shop::users::v1 as proto;
-use uuid::Uuid;
+use uuid::{Uuid, Version};
 
 use super::{PageOf, email, finish, key, new_password, page, password, seen, timestamp};
 use crate::{
@@ -26,6 +26,10 @@ pub fn register_user(
 ) -> Result<RegisterUser, Invalid> {
     let mut fields = Fields::default();
     let id = fields.uuid("request_id", &request.request_id);
+    // Or somebody could take the account that an operator's tokens speak of, and end them with it.
+    if id.get_version() == Some(Version::Custom) {
+        fields.refuse("request_id", "USER_ID_KEPT", "must not be a UUID of version 8");
+    }
     let email = email(&mut fields, &request.email);
     let password = new_password(&mut fields, "password", &request.password);
     let name = fields.text("name", &request.name, 1..=LONGEST_NAME);

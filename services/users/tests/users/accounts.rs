@@ -72,6 +72,9 @@ async fn what_cannot_be_is_refused_by_its_field() {
 
     let fields = ["request_id", "email", "password", "name", "language"];
     refused(&status, Code::InvalidArgument, "UUID_MALFORMED", &fields);
+    let request_id = "ad000000-0000-8000-8000-000000000000".to_owned();
+    let status = users.register(RegisterUserRequest { request_id, ..person() }).await.unwrap_err();
+    refused(&status, Code::InvalidArgument, "USER_ID_KEPT", &["request_id"]);
     assert!(!format!("{status:?}").contains("too short"), "no answer repeats a password");
 }
 

@@ -381,14 +381,15 @@ fn addresses(state: &State) {
             (format!("admin http://{}", instance.admin), Tone::Faint),
         ]);
     }
+    let row = |name: &str, what: &str| {
+        vec![(name.to_owned(), Tone::Strong), (what.to_owned(), Tone::Plain)]
+    };
     for (name, url) in [("postgres", &state.postgres.url), ("nats", &state.nats.url)] {
         let address = url.rsplit('@').next().and_then(|rest| rest.split(['/', '?']).next());
-        let address = address.unwrap_or_default();
-        rows.push(vec![(name.to_owned(), Tone::Strong), (address.to_owned(), Tone::Plain)]);
+        rows.push(row(name, address.unwrap_or_default()));
     }
-    if let Some(prometheus) = &state.prometheus {
-        let url = prometheus.url.clone();
-        rows.push(vec![("prometheus".to_owned(), Tone::Strong), (url, Tone::Plain)]);
-    }
+    rows.extend(state.prometheus.as_ref().map(|it| row("prometheus", &it.url)));
+    let asked = format!("{} trace ORDER_ID", output::program());
+    rows.extend(state.traces.as_ref().map(|_| row("traces", &asked)));
     print!("{}", output::table(&rows));
 }

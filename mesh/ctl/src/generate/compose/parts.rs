@@ -12,6 +12,8 @@ pub(super) const NOBODY: &str = "65532:65532";
 /// How long a service may take to drain, and its container to end.
 const DRAIN: (&str, &str) = ("20s", "35s");
 const COLLECTOR: &str = "http://collector:4317";
+/// Where an engine takes its networks from. The one of calls is internal, and holds nothing else.
+const PRIVATE: &str = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fd00::/8";
 /// Where a service finds its key, and everybody's public ones.
 const KEYS: &str = "/keys";
 
@@ -57,6 +59,7 @@ fn environment(declaration: &Declaration, all: &[Declaration]) -> Map<String, Va
         ("ADMIN_ADDR", format!("0.0.0.0:{ADMIN}")),
         ("SERVICE_KEY", format!("{KEYS}/service.key")),
         ("SERVICE_KEYS", format!("{KEYS}/keys.json")),
+        ("SERVICE_TOKENS_FROM", PRIVATE.to_owned()),
         ("USER_KEYS", format!("{KEYS}/users.json")),
         ("DRAIN", DRAIN.0.to_owned()),
         ("LOG_FORMAT", "json".to_owned()),

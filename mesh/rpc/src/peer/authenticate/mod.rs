@@ -79,7 +79,8 @@ impl Authenticator {
         self
     }
 
-    /// Believes service tokens in plaintext on loopback.
+    /// Believes service tokens in plaintext on loopback, and from the networks that the verifier
+    /// [believes](Verifier::believing).
     #[must_use]
     pub fn with_tokens(mut self, verifier: impl Into<Arc<Verifier>>) -> Self {
         Arc::make_mut(&mut self.shared).tokens = Some(verifier.into());
@@ -173,7 +174,9 @@ impl Shared {
         } else if sidecar {
             self.by_sidecar(&evidence.xfcc)
         } else if from.is_loopback() {
-            self.by_token(&evidence.token)
+            self.by_token(&evidence.token, Some(Peer::loopback()))
+        } else if self.tokens.as_ref().is_some_and(|tokens| tokens.listens_to(from)) {
+            self.by_token(&evidence.token, None)
         } else {
             self.nobody(Refusal::NotLoopback, None)
         }
@@ -194,9 +197,10 @@ impl Shared {
         self.peer(id, Source::Xfcc)
     }
 
-    fn by_token(&self, taken: &Taken) -> Result<Option<Peer>, Refusal> {
+    /// Who signed the token; `instead` calls if there is none.
+    fn by_token(&self, taken: &Taken, instead: Option<Peer>) -> Result<Option<Peer>, Refusal> {
         let Some(token) = &taken.last else {
-            return self.nobody(Refusal::TokenMissing, Some(Peer::loopback()));
+            return self.nobody(Refusal::TokenMissing, instead);
         };
         let Some(verifier) = &self.tokens else { return Err(Refusal::TokenIssuerUnknown) };
         if taken.several {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::reason;
+use crate::{peer::token::ServiceKey, reason};
 
 const CALL: &str = "shop.orders.v1.OrdersService/GetOrder";
 
@@ -49,6 +49,32 @@ fn without_evidence_a_peer_is_on_loopback_or_nobody() {
     let local = authenticator(Mode::Local);
     assert_eq!(decide(&local, "127.0.0.1:1", CALL), Ok(Some(Peer::loopback())));
     assert_eq!(decide(&local, "10.0.0.7:1", CALL), refused("PLAINTEXT_REFUSED"));
+}
+
+#[tokio::test]
+async fn a_token_in_plaintext_counts_from_the_networks_that_are_named() {
+    let dir = std::env::temp_dir().join(format!("networks-{}", uuid::Uuid::new_v4().simple()));
+    let keys = mesh_local::ServiceKeys::make(&dir, &["orders", "gateway"]).unwrap();
+    let id = |name| -> SpiffeId { format!("spiffe://mesh.local/{name}").parse().unwrap() };
+    let key = ServiceKey::read(id("gateway"), &keys.private("gateway")).unwrap();
+    let mut signed = HeaderMap::new();
+    key.tokens_for("orders").unwrap().attach(&mut signed);
+    let verifier = Verifier::read(id("orders"), &keys.public()).unwrap();
+    let local = authenticator(Mode::Local)
+        .with_tokens(verifier.believing(&["172.16.0.0/12".parse().unwrap()]));
+    let ask = |from: &str, mut headers: HeaderMap| {
+        let connection = Connection::plaintext(from.parse().unwrap());
+        let decided = local.authenticate(&connection, CALL, &mut headers);
+        decided.map_err(|status| reason(&status))
+    };
+
+    for from in ["127.0.0.1:1", "172.18.0.7:1", "[::ffff:172.18.0.7]:1"] {
+        let peer = ask(from, signed.clone()).unwrap().unwrap();
+        assert_eq!(peer, Peer::new(id("gateway"), Source::Token), "{from}");
+    }
+    assert_eq!(ask("10.0.0.7:1", signed), refused("PLAINTEXT_REFUSED"));
+    assert_eq!(ask("172.18.0.7:1", HeaderMap::new()), refused("TOKEN_MISSING"));
+    std::fs::remove_dir_all(dir).unwrap();
 }
 
 #[test]

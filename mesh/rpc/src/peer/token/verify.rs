@@ -3,11 +3,13 @@
 use std::{
     collections::HashMap,
     fmt,
+    net::IpAddr,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError, RwLock},
     time::{Duration, SystemTime},
 };
 
+use ipnet::IpNet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, errors::ErrorKind};
 use tokio::time::Instant;
 
@@ -28,6 +30,8 @@ const READ_AGAIN: Duration = Duration::from_secs(1);
 /// Says who signed a token for this service.
 pub struct Verifier {
     here: SpiffeId,
+    /// From where tokens are believed in plaintext, besides this machine.
+    networks: Vec<IpNet>,
     file: PathBuf,
     keys: RwLock<Keys>,
     read_at: Mutex<Instant>,
@@ -50,7 +54,19 @@ impl Verifier {
     pub fn read(here: SpiffeId, file: &Path) -> Result<Self, KeyError> {
         let keys = RwLock::new(keys::read(file)?);
         let (read_at, known) = (Mutex::new(Instant::now()), RwLock::default());
-        Ok(Self { here, file: file.to_owned(), keys, read_at, known })
+        Ok(Self { here, networks: Vec::new(), file: file.to_owned(), keys, read_at, known })
+    }
+
+    /// Believes tokens in plaintext from these networks as well, not from loopback alone: whoever can
+    /// listen there can use a token for the rest of its minute.
+    #[must_use]
+    pub fn believing(self, networks: &[IpNet]) -> Self {
+        Self { networks: networks.to_vec(), ..self }
+    }
+
+    /// Whether a token that comes from there in plaintext is looked at.
+    pub(in crate::peer) fn listens_to(&self, from: IpAddr) -> bool {
+        self.networks.iter().any(|network| network.contains(&from))
     }
 
     /// Returns who signed the token.
