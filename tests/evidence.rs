@@ -212,6 +212,7 @@ impl Shop {
             inventory: database("inventory"),
             shipping: database("shipping"),
             catalog: database("catalog"),
+            users: Some(database("users")),
             nats: self.platform.operator_nats(),
         };
         let options = audit::Options::new(declarations()).waiting(patience());
