@@ -270,3 +270,10 @@ fn found<T>(answer: Result<Response<T>, Status>) -> Option<T> {
         Err(status) => panic!("{status:?}"),
     }
 }
+
+/// Prints what a test measured, and keeps it where `.ci/run` finds it: what a test that passes has printed is
+/// lost.
+pub fn keep(name: &str, text: &str) {
+    println!("{text}");
+    std::fs::write(format!("{}/{name}", env!("CARGO_TARGET_TMPDIR")), format!("{text}\n")).unwrap();
+}
