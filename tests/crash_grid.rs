@@ -11,7 +11,10 @@ use shop::{
 };
 use uuid::Uuid;
 
-use crate::shop::{GOOD_CARD, Shop, persist, uuid};
+use crate::{
+    evidence::keep,
+    shop::{GOOD_CARD, Shop, persist, uuid},
+};
 
 const POINTS: [&str; 4] = ["before_call", "after_call", "before_commit", "after_commit"];
 
@@ -148,7 +151,7 @@ async fn an_order_survives_a_crash_at_every_point_of_every_step() {
         table.push_str(&line);
         table.push('\n');
     }
-    println!("\n{table}\n{cells} cells, each hit");
+    keep("crash-grid.txt", &format!("{table}\n{cells} cells, each hit"));
     shop.audit_is_clean().await;
     shop.platform.shutdown().await;
 }

@@ -33,6 +33,7 @@ mod objectives;
 mod observe;
 mod orders_and_money;
 mod polyglot;
+mod relay_crashes;
 mod releases;
 mod rotation;
 mod scorecard;

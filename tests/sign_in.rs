@@ -58,6 +58,13 @@ struct Person {
     refresh: String,
 }
 
+/// The file of the door with these rates.
+fn rates() -> String {
+    let file = format!("{}/{}.edge.toml", env!("CARGO_TARGET_TMPDIR"), uuid());
+    fs::write(&file, RATES).unwrap();
+    file
+}
+
 /// Asks the front door in JSON.
 async fn tell(shop: &Shop, target: &str, token: &str, body: &Value) -> Answer {
     let mut request = Request::builder().method(Method::POST).uri(target);
@@ -134,8 +141,7 @@ fn is_refused(told: &(Option<Code>, String)) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_was_signed_out_is_refused_by_every_service_within_a_second() {
-    let file = format!("{}/{}.edge.toml", env!("CARGO_TARGET_TMPDIR"), uuid());
-    fs::write(&file, RATES).unwrap();
+    let file = rates();
     let shop = Shop::with_gateway(|options| options.env("gateway", "EDGE_FILE", &file)).await;
     let guarded = guarded();
     assert_eq!(guarded.len(), SERVICES.len(), "all but one, and the storefront");
@@ -173,30 +179,39 @@ async fn a_token_that_was_signed_out_is_refused_by_every_service_within_a_second
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_lost_the_broker_says_so_and_goes_by_its_rule() {
-    let shop =
-        Shop::with_gateway(|options| options.env("orders", "REVOCATIONS_LOST", "closed")).await;
+    let file = rates();
+    let shop = Shop::with_gateway(|options| {
+        options.env("orders", "REVOCATIONS_LOST", "closed").env("gateway", "EDGE_FILE", &file)
+    })
+    .await;
     let guarded = guarded();
     let ada = person(&shop).await;
     let of = |service: &str| guarded.iter().find(|rpc| rpc.process == service).unwrap();
     let (open, closed) = (of("catalog"), of("orders"));
-    for rpc in &guarded {
-        assert_eq!(lost(&shop, &rpc.process).await, None, "{}", rpc.process);
+    let followers: Vec<_> = guarded.iter().map(|rpc| &*rpc.process).chain(["gateway"]).collect();
+    for service in &followers {
+        assert_eq!(lost(&shop, service).await, None, "{service}");
     }
 
     shop.platform.nats().down().await;
-    for rpc in &guarded {
-        let says = eventually("it to be said", async || lost(&shop, &rpc.process).await).await;
-        let rule = if rpc.process == "orders" { "no token" } else { "taken until they expire" };
-        assert!(says.contains(rule), "{}: {says}", rpc.process);
+    for service in &followers {
+        let says = eventually("it to be said", async || lost(&shop, service).await).await;
+        let rule = if *service == "orders" { "no token" } else { "taken until they expire" };
+        assert!(says.contains(rule), "{service}: {says}");
     }
+    assert!(is_user_at_the_door(&shop, &ada.token).await);
     assert!(!is_refused(&shown(&shop, open, &ada.token).await));
     let told = shown(&shop, closed, &ada.token).await;
     assert_eq!(told, (Some(Code::Unauthenticated), "REVOCATIONS_UNKNOWN".to_owned()));
     sign_out(&shop, &ada).await;
 
     shop.platform.nats().up().await;
+    for service in &followers {
+        eventually("it to be known", async || lost(&shop, service).await.is_none()).await;
+    }
+    eventually("the door to hear of it", async || !is_user_at_the_door(&shop, &ada.token).await)
+        .await;
     for rpc in &guarded {
-        eventually("it to be known", async || lost(&shop, &rpc.process).await.is_none()).await;
         eventually("it to be heard", async || {
             shown(&shop, rpc, &ada.token).await.1 == "TOKEN_REVOKED"
         })

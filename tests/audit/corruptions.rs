@@ -1,7 +1,6 @@
 //! Rows and messages, each corrupted, found by the right rule, and restored.
 
 use async_nats::jetstream;
-use uuid::Uuid;
 
 use super::{Options, Shop, Story, audit, events, money, options, stock};
 
@@ -95,23 +94,11 @@ async fn prove(shop: &Shop, corruption: &Corruption) {
 
 /// What a running service would put right, or stumble over.
 pub async fn behind_stopped_services(shop: &Shop, story: &Story) {
-    let stranger = Uuid::now_v7();
-    let unpublished = corruption(
-        "a public event that was never published",
-        &["published"],
-        [of(
-            "payments",
-            (
-                format!(
-                    "INSERT INTO log (key, version, id, type, public, body, meta)
-                     VALUES ('{stranger}', 1, '{stranger}', 'shop.payments.v1.PaymentVoided', true,
-                             '', '')"
-                ),
-                format!("DELETE FROM log WHERE key = '{stranger}'"),
-            ),
-        )],
-    );
-    while_down(shop, "payments", &[unpublished]).await;
+    for (service, kind) in
+        [("payments", "shop.payments.v1.PaymentVoided"), ("users", "shop.users.v1.UserRegistered")]
+    {
+        while_down(shop, service, &[events::unpublished(service, kind)]).await;
+    }
 
     let id = format!("id = '{}'", story.confirmed.order_id);
     let sleepless = corruption(
@@ -174,6 +161,13 @@ pub async fn of_streams(shop: &Shop) {
     shop.platform.service("payments").up();
     shop.audit_at_rest().await;
 
-    payments.delete_message(1).await.unwrap();
-    breaks("published", "a message that was deleted").await;
+    for name in ["payments", "users"] {
+        jetstream.get_stream(name).await.unwrap().delete_message(1).await.unwrap();
+        breaks("published", "a message that was deleted").await;
+        let report = shop.audit_now().await;
+        let published = report.checks.iter().find(|check| check.name == "published").unwrap();
+        let lost = format!("of the log of {name}");
+        let is_named = published.findings.iter().any(|it| it.row.ends_with(&lost));
+        assert!(is_named, "what {name} lost:\n{report}");
+    }
 }

@@ -7,7 +7,8 @@ use tokio::process::Command;
 
 use crate::shop::{GOOD_CARD, Shop};
 
-const ALL: [&str; 6] = ["catalog", "inventory", "orders", "payments", "processor", "shipping"];
+const ALL: [&str; 7] =
+    ["catalog", "inventory", "orders", "payments", "processor", "shipping", "users"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shop_that_others_started_is_audited_by_its_addresses() {
@@ -30,6 +31,8 @@ async fn a_shop_that_others_started_is_audited_by_its_addresses() {
 
     let (code, report) = audit(&ALL).await;
     assert_eq!((code, &report["clean"]), (Some(0), &true.into()), "{report:#}");
+    let (code, report) = audit(&ALL[..6]).await;
+    assert_eq!(code, Some(0), "without accounts it is a shop, too: {report:#}");
     let (code, report) = audit(&ALL[1..]).await;
     assert_eq!(code, Some(2), "{report:#}");
     assert!(report["error"].as_str().unwrap().contains("where catalog's is"), "{report:#}");

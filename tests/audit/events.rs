@@ -1,11 +1,40 @@
 //! Events that were lost, never were, or do not add up to what is shown.
 
+use shop::users::v1::{RegisterUserRequest, users_service_client::UsersServiceClient};
 use uuid::Uuid;
 
 use super::{
-    Story,
+    Shop, Story,
     corruptions::{Corruption, corruption, deleted, of, off_by_one},
+    uuid,
 };
+
+/// Somebody gets an account, so that users has announced something.
+pub async fn registered(shop: &Shop) {
+    let request = RegisterUserRequest {
+        request_id: uuid(),
+        email: format!("{}@example.com", uuid()),
+        password: "correct horse battery".to_owned(),
+        name: "Ada Lovelace".to_owned(),
+        ..RegisterUserRequest::default()
+    };
+    UsersServiceClient::new(shop.channel("users")).register_user(request).await.unwrap();
+}
+
+/// An event in a service's log that its relay left out.
+pub fn unpublished(service: &'static str, kind: &str) -> Corruption {
+    let stranger = Uuid::now_v7();
+    let change = format!(
+        "INSERT INTO log (key, version, id, type, public, body, meta)
+         VALUES ('{stranger}', 1, '{stranger}', '{kind}', true, '', '')"
+    );
+    let back = format!("DELETE FROM log WHERE key = '{stranger}'");
+    corruption(
+        "a public event that was never published",
+        &["published"],
+        [of(service, (change, back))],
+    )
+}
 
 /// Deliveries that nobody can explain.
 pub fn messages(story: &Story) -> Vec<Corruption> {

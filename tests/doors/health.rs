@@ -9,12 +9,12 @@ use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
-use super::{contract_services, reflection};
+use super::{doors_of, reflection};
 use crate::shop::Shop;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn health_of_every_service_is_known_by_every_name() {
-    let shop = Shop::open().await;
+    let shop = Shop::with_gateway(|options| options).await;
 
     for process in shop.platform.services() {
         let name = process.name();
@@ -23,7 +23,7 @@ async fn health_of_every_service_is_known_by_every_name() {
         let mut doors = reflection::v1::list(channel).await;
         // Health and reflection themselves have no health.
         doors.retain(|service| !service.starts_with("grpc."));
-        for contract in contract_services(name) {
+        for contract in doors_of(name) {
             assert!(doors.contains(&contract), "{name} does not serve {contract}");
         }
         doors.extend(["", "readiness", "liveness"].map(str::to_owned));

@@ -6,7 +6,7 @@ use prost::Message as _;
 use prost_types::FileDescriptorProto;
 use tonic::transport::{Channel, Endpoint};
 
-use super::contract_services;
+use super::doors_of;
 use crate::shop::Shop;
 
 /// Asks one question; what the two versions differ in is only their package.
@@ -79,12 +79,12 @@ version!(v1alpha);
 
 macro_rules! describes_every_contract {
     ($version:ident) => {{
-        let shop = Shop::open().await;
+        let shop = Shop::with_gateway(|options| options).await;
         for process in shop.platform.services() {
             let name = process.name();
             let channel = channel(shop.platform.uri(name));
             let listed: BTreeSet<_> = $version::list(channel.clone()).await.into_iter().collect();
-            for contract in contract_services(name) {
+            for contract in doors_of(name) {
                 assert!(listed.contains(&contract), "{name} does not list {contract}: {listed:?}");
             }
             assert!(listed.contains("grpc.health.v1.Health"), "{name}: {listed:?}");

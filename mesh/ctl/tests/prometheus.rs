@@ -9,8 +9,6 @@ use serde_json::Value;
 
 use crate::shop::Shop;
 
-const SERVICES: usize = 6;
-
 #[test]
 fn a_shop_is_observed_until_it_goes_down() {
     if let Err(missing) = Prometheus::find() {
@@ -25,11 +23,16 @@ fn a_shop_is_observed_until_it_goes_down() {
     let said = String::from_utf8(up.stdout).unwrap();
     assert!(said.lines().any(|line| line.contains("prometheus") && line.contains(url)), "{said}");
     let address = url.strip_prefix("http://").unwrap();
-    shop.eventually("every service to be scraped", || {
+    let services = state["services"].as_object().unwrap();
+    let processes: usize = services.values().map(|it| it.as_array().unwrap().len()).sum();
+    shop.eventually("every process to be scraped", || {
         let answer = get(address, "/api/v1/query?query=sum(up)");
-        let value = answer.pointer("/data/result/0/value/1")?.as_str()? == SERVICES.to_string();
+        let value = answer.pointer("/data/result/0/value/1")?.as_str()? == processes.to_string();
         value.then_some(())
     });
+    let jobs = get(address, "/api/v1/label/job/values");
+    let jobs: Vec<_> = jobs["data"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert!(services.keys().all(|service| jobs.contains(&&**service)), "{jobs:?}");
     let rules = get(address, "/api/v1/rules");
     let groups = rules["data"]["groups"].as_array().unwrap();
     let names: Vec<_> = groups.iter().filter_map(|it| it["name"].as_str()).collect();

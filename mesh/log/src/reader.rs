@@ -13,7 +13,7 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{Database, Meta, statement};
+use crate::{Database, Meta, limits, statement};
 
 /// One row of the log.
 #[derive(Clone, Debug)]
@@ -71,6 +71,9 @@ impl Reader {
 
     /// Returns the next rows, at most `limit`; none if there is nothing new that is certain yet.
     /// Costs one round trip, and another when it comes to a hole and when it passes one.
+    ///
+    /// A connection that keeps silent for longer than any statement may take is given up: the next
+    /// call reads the same rows on another.
     pub async fn next(&mut self, limit: i64) -> sqlx::Result<Vec<LogRow>> {
         self.connection().await?;
         // After an error it is not known to be usable.
@@ -123,7 +126,7 @@ async fn writers(
            AND mode = 'RowExclusiveLock' AND ($1::text[] IS NULL OR virtualtransaction = ANY($1))",
     )
     .bind(among);
-    statement("SELECT pg_locks", query.fetch_all(connection)).await
+    statement("SELECT pg_locks", limits::within(query.fetch_all(connection))).await
 }
 
 /// The rows after `position`, in order.
@@ -134,7 +137,7 @@ async fn fetch(connection: &mut PgConnection, position: i64, limit: i64) -> sqlx
     )
     .bind(position)
     .bind(limit);
-    statement("SELECT log", query.fetch_all(connection)).await
+    statement("SELECT log", limits::within(query.fetch_all(connection))).await
 }
 
 fn log_row((seq, key, version, id, kind, public, body, meta, at): Row) -> LogRow {

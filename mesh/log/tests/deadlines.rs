@@ -119,6 +119,30 @@ async fn a_pool_whose_last_connection_is_being_made_is_not_full() {
     assert!(first.is_ok() && second.is_ok(), "{first:?} {second:?}");
 }
 
+/// Nobody has a connection: it is the database that is away, and not the pool that is too small.
+#[tokio::test]
+async fn a_database_that_is_away_is_no_full_pool() {
+    let lab = Lab::start().await;
+    let proxy = Proxy::start(lab.database.url()).await;
+    let config = ServiceConfig {
+        database_url: Some(proxy.url.clone()),
+        database_pool: 1,
+        ..ServiceConfig::default()
+    };
+    let node = lab.node_with(config).await;
+    proxy.delay(Duration::from_secs(60));
+
+    let pool = node.db.pool().clone();
+    let first = tokio::spawn(async move { sqlx::query("SELECT").execute(&pool).await.map(drop) });
+    mesh_testkit::eventually("its turn", async || node.db.pool().size() == 1).await;
+    let refused = within(2_000, sqlx::query("SELECT").execute(node.db.pool())).await;
+
+    let refused = SubmitError::from(refused.unwrap_err());
+    assert_eq!((refused.code(), refused.reason()), (4, "DEADLINE_PASSED"));
+    let refused = SubmitError::from(first.await.unwrap().unwrap_err());
+    assert_eq!((refused.code(), refused.reason()), (14, "DATABASE_UNAVAILABLE"));
+}
+
 #[tokio::test]
 async fn the_server_ends_a_closure_s_statement_when_the_time_is_over() {
     let lab = Lab::start().await;

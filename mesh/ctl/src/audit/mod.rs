@@ -2,7 +2,8 @@
 //!
 //! It knows no service's code. It reads the views that each database publishes for auditors, the
 //! tables that every service's database has (`log`, `inbox`, `dead_letters`, `streams`), and the
-//! broker's streams, compares them in memory, and changes nothing.
+//! broker's streams, compares them in memory, and changes nothing. Of users it reads what is public, the
+//! log and the stream, and nothing of anybody.
 //!
 //! Databases cannot be read at one moment. So orders are read first and last: one that is settled
 //! and the same in both was at rest while the rest was read, and every rule holds for it. Others
@@ -43,6 +44,8 @@ pub struct Places {
     pub shipping: String,
     /// The database of the catalog.
     pub catalog: String,
+    /// The database of users, of which nothing but the log is read; none in a shop without accounts.
+    pub users: Option<String>,
     /// The broker.
     pub nats: String,
 }
@@ -63,8 +66,14 @@ impl Places {
             inventory: database("inventory")?,
             shipping: database("shipping")?,
             catalog: database("catalog")?,
+            users: None,
             nats,
         })
+    }
+
+    /// With accounts, kept in this database if there are any.
+    pub fn with_users(self, users: Option<String>) -> Self {
+        Self { users, ..self }
     }
 }
 

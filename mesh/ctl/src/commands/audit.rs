@@ -28,7 +28,8 @@ pub struct Args {
     /// Dead letters are shown, and are no finding.
     #[arg(long)]
     allow_dead_letters: bool,
-    /// A service's database, of a shop that `up` did not start: again for each of them.
+    /// A service's database, of a shop that `up` did not start: again for each of them. That of users
+    /// may be left out.
     #[arg(long = "database", value_name = "SERVICE=URL", requires = "nats_url")]
     databases: Vec<String>,
     /// The broker of that shop, as its operator.
@@ -84,6 +85,7 @@ fn elsewhere(databases: &[String], nats: &str) -> Result<Places> {
         url.map(str::to_owned)
             .with_context(|| format!("--database does not say where {service}'s is"))
     })?;
+    let places = places.with_users(named.remove("users").map(str::to_owned));
     let strange: Vec<_> = named.into_keys().collect();
     ensure!(strange.is_empty(), "an audit reads no database of {}", strange.join(", "));
     Ok(places)
@@ -91,13 +93,16 @@ fn elsewhere(databases: &[String], nats: &str) -> Result<Places> {
 
 /// Where the auditor finds everything.
 pub(super) fn places(state: &State) -> Result<Places> {
-    Places::of(state.nats.url.clone(), |service| {
+    let database = |service: &str| {
         let first = state.services.get(service).and_then(|instances| instances.first());
-        let first = first.with_context(|| {
+        first.map(|instance| instance.database_url.clone())
+    };
+    let places = Places::of(state.nats.url.clone(), |service| {
+        database(service).with_context(|| {
             format!("{service} is not up: run `{} up --detach`", output::program())
-        })?;
-        Ok(first.database_url.clone())
-    })
+        })
+    })?;
+    Ok(places.with_users(database("users")))
 }
 
 fn print(report: &Report) {
@@ -170,10 +175,13 @@ mod tests {
 
         let places = of(named(&all)).unwrap();
         assert_eq!((&*places.catalog, &*places.nats), ("postgres://catalog?a=b", "nats://x"));
+        assert_eq!(places.users, None, "there may be no accounts");
+        let places = of(named(&[&all[..], &["users"]].concat())).unwrap();
+        assert_eq!(places.users.as_deref(), Some("postgres://users?a=b"));
         let refused = |names: &[&str]| of(named(names)).unwrap_err().to_string();
         assert!(refused(&all[1..]).contains("where orders's is"));
         assert!(refused(&[&all[..], &["orders"]].concat()).contains("orders twice"));
-        assert!(refused(&[&all[..], &["users"]].concat()).contains("no database of users"));
+        assert!(refused(&[&all[..], &["gateway"]].concat()).contains("no database of gateway"));
         assert!(of(vec!["orders".to_owned()]).is_err());
     }
 

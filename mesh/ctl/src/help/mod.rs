@@ -138,8 +138,8 @@ Examples:
   cargo mesh audit --json | jq '.checks[] | select(.found > 0)'
   cargo mesh audit --nats-url URL --database orders=URL --database payments=URL ...
 
-It reads every stream, and every database but that of users, knows no service's code, and
-changes nothing.
+It reads every stream and every database, of users nothing but the log, knows no service's code,
+and changes nothing.
 
 Exit codes: 0 no rule is broken, 1 findings, 2 something cannot be read.";
 

@@ -8,6 +8,7 @@ use std::{
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, pool::PoolConnection};
 use tokio::{runtime::Handle, time::timeout};
 
+use super::Used;
 use crate::{limits, statement};
 
 /// How long a connection that is given back may take to answer what was asked last.
@@ -26,11 +27,13 @@ pub struct Connection {
     inner: Option<PoolConnection<Postgres>>,
     /// A transaction was begun, or may have been.
     open: bool,
+    /// There as long as `inner`.
+    used: Option<Used>,
 }
 
 impl Connection {
-    pub(super) fn new(inner: PoolConnection<Postgres>) -> Self {
-        Self { inner: Some(inner), open: false }
+    pub(super) fn new(inner: PoolConnection<Postgres>, used: Used) -> Self {
+        Self { inner: Some(inner), open: false, used: Some(used) }
     }
 
     pub(super) async fn begin(&mut self, how: &str, limit: Option<Duration>) -> sqlx::Result<()> {
@@ -101,14 +104,14 @@ impl Drop for Connection {
     fn drop(&mut self) {
         let Some(inner) = self.inner.take() else { return };
         match Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(release(inner, self.open))),
+            Ok(runtime) => drop(runtime.spawn(release(inner, self.open, self.used.take()))),
             Err(_) => drop(inner.detach()),
         }
     }
 }
 
 /// Gives a connection back, in the task that the pool would begin for it anyway.
-async fn release(mut connection: PoolConnection<Postgres>, open: bool) {
+async fn release(mut connection: PoolConnection<Postgres>, open: bool, _used: Option<Used>) {
     if open {
         let ending = sqlx::raw_sql("ROLLBACK").execute(&mut *connection);
         if !matches!(timeout(RELEASE_LIMIT, ending).await, Ok(Ok(_))) {

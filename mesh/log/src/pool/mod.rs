@@ -14,7 +14,7 @@ mod gauges;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -33,8 +33,8 @@ pub(crate) use gauges::measure;
 
 /// How long a connection may take to make, and how long callers without a deadline wait for one.
 pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// How long a caller waits while every connection is in use and none is being made: a pool that is
-/// too small for its callers says so before they have spent their time on it.
+/// How long a caller waits while every connection is in use: a pool that is too small for its callers
+/// says so before they have spent their time on it.
 const FULL_LIMIT: Duration = Duration::from_millis(250);
 /// How many connections are tried before the database counts as unreachable.
 const ATTEMPTS: usize = 3;
@@ -50,8 +50,8 @@ const ATTEMPTS: usize = 3;
 #[derive(Clone, Debug)]
 pub struct Pool {
     inner: PgPool,
-    /// How many connections are being made, counting those that are only about to be.
-    making: Arc<AtomicU64>,
+    /// How many connections somebody has.
+    used: Arc<AtomicU32>,
 }
 
 impl Pool {
@@ -63,18 +63,24 @@ impl Pool {
             // Costs a round trip each time; a connection that died fails its next caller instead.
             .test_before_acquire(false)
             .connect_lazy_with(options);
-        Self { inner, making: Arc::default() }
+        Self { inner, used: Arc::default() }
     }
 
     /// Takes a connection for several statements, each in a transaction of its own.
     ///
     /// Waits at most half of what remains of the current call, then fails as expired; while all
-    /// connections are in use, and none is being made, at most 250 ms, then fails with
-    /// [`sqlx::Error::PoolTimedOut`], which [`SubmitError`](crate::SubmitError) takes for
-    /// `POOL_EXHAUSTED`. Costs no round trip. The statements are ended by whoever drops the caller at
-    /// its deadline; see [`read`](Self::read) for long ones.
+    /// connections are in use, at most 250 ms, then fails with [`sqlx::Error::PoolTimedOut`], which
+    /// [`SubmitError`](crate::SubmitError) takes for `POOL_EXHAUSTED`. A connection that cannot be
+    /// made is no such case: the database is away. Costs no round trip. The statements are ended by
+    /// whoever drops the caller at its deadline; see [`read`](Self::read) for long ones.
     pub async fn acquire(&self) -> sqlx::Result<Connection> {
-        self.take().await.map(Connection::new)
+        let taken = self.take().await;
+        let connection = taken.map_err(|error| match error {
+            // There was a place for a connection, and none came to be in it.
+            sqlx::Error::PoolTimedOut if !self.is_used_up() => limits::silent(),
+            error => error,
+        })?;
+        Ok(Connection::new(connection, Used::one_more(&self.used)))
     }
 
     /// Takes a connection for reads that can take long, such as searches and lists: the server ends
@@ -142,13 +148,7 @@ impl Pool {
         }
         // A connection is made by whoever waits for it: in a task of its own it outlasts the caller.
         // Those who only queue do not need one, and would be served after they have gone.
-        let (acquiring, making) = (self.inner.acquire(), Arc::clone(&self.making));
-        making.fetch_add(1, Ordering::Relaxed);
-        let attempt = tokio::spawn(async move {
-            let acquired = acquiring.await;
-            making.fetch_sub(1, Ordering::Relaxed);
-            acquired
-        });
+        let attempt = tokio::spawn(self.inner.acquire());
         let attempt = async { attempt.await.unwrap_or(Err(sqlx::Error::WorkerCrashed)) };
         self.wait(attempt, half).await
     }
@@ -164,15 +164,36 @@ impl Pool {
             match timeout_at(full.min(end), &mut acquiring).await {
                 Ok(acquired) => return acquired,
                 Err(_) if end <= full => return Err(limits::expired()),
-                Err(_) if self.is_full() && self.making.load(Ordering::Relaxed) == 0 => {
-                    return Err(sqlx::Error::PoolTimedOut);
-                }
+                Err(_) if self.is_used_up() => return Err(sqlx::Error::PoolTimedOut),
                 Err(_) => (),
             }
         }
     }
 
+    /// Whether no connection more is made: all are there, or being made.
     fn is_full(&self) -> bool {
         self.inner.size() >= self.inner.options().get_max_connections()
+    }
+
+    /// Whether somebody has every connection that there may be.
+    fn is_used_up(&self) -> bool {
+        self.used.load(Ordering::Relaxed) >= self.inner.options().get_max_connections()
+    }
+}
+
+/// Counts a connection among those that somebody has, until it is dropped.
+#[derive(Debug)]
+struct Used(Arc<AtomicU32>);
+
+impl Used {
+    fn one_more(used: &Arc<AtomicU32>) -> Self {
+        used.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(used))
+    }
+}
+
+impl Drop for Used {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -73,7 +73,8 @@ pub trait View: Send + Sync + 'static {
     /// Adds rows of the log to the view, in the transaction that moves its checkpoint.
     ///
     /// Every row of the log comes once, in order, also those that the view has no use for. At least
-    /// one row; costs what its statements cost, so they should be for all rows at once.
+    /// one row; costs what its statements cost, so they should be for all rows at once: together
+    /// they have hardly more time than one statement may take (10 s), and are undone after it.
     fn apply<'c>(
         &'c self,
         tx: &'c mut PgConnection,

@@ -7,7 +7,7 @@ use mesh_runtime::{Condition, Service, crash};
 use tokio::time::Instant;
 
 use super::{View, ViewError, checkpoint, gauges::Gauges};
-use crate::{Database, LogRow, Reader, database::is_connection_lost};
+use crate::{Database, LogRow, Reader, database::is_connection_lost, limits};
 
 /// How many rows one transaction adds at most.
 const BATCH: i64 = 512;
@@ -135,8 +135,8 @@ impl<V: View> Runner<V> {
         }
     }
 
-    /// Adds rows to the view and moves its checkpoint, both or neither. After a failure the reader,
-    /// and with it the connection, is not used again: the server rolls back.
+    /// Adds rows to the view and moves its checkpoint, both or neither. After a failure, silence
+    /// included, the reader, and with it the connection, is not used again: the server rolls back.
     async fn add(
         &self,
         reader: &mut Reader,
@@ -146,18 +146,19 @@ impl<V: View> Runner<V> {
         let (first, last) = (rows[0].seq, rows[rows.len() - 1].seq);
         let failed = |error| Interrupted::Failed { first, last, error };
         let connection = reader.connection().await?;
-        sqlx::raw_sql("BEGIN").execute(&mut *connection).await?;
-        if !checkpoint::advance(connection, V::NAME, from, last).await? {
+        limits::within(sqlx::raw_sql("BEGIN").execute(&mut *connection)).await?;
+        if !limits::within(checkpoint::advance(connection, V::NAME, from, last)).await? {
             return Err(Interrupted::Moved);
         }
-        match AssertUnwindSafe(self.view.apply(connection, rows)).catch_unwind().await {
+        let applying = AssertUnwindSafe(self.view.apply(connection, rows)).catch_unwind();
+        match limits::within(applying.map(Ok)).await? {
             Ok(Ok(())) => {}
             Ok(Err(ViewError::Database(error))) if passes(&error) => return Err(error.into()),
             Ok(Err(error)) => return Err(failed(error.to_string())),
             Err(panic) => return Err(failed(format!("panicked: {}", said(&*panic)))),
         }
         crash::point(V::NAME, "before_commit");
-        sqlx::raw_sql("COMMIT").execute(connection).await?;
+        limits::within(sqlx::raw_sql("COMMIT").execute(connection)).await?;
         crash::point(V::NAME, "after_commit");
         self.gauges.applied(rows.len());
         Ok(())

@@ -1,4 +1,4 @@
-//! A collector that remembers what it is sent, and can be told to let its senders wait.
+//! A collector that remembers what it is sent, and can be told to let its senders wait, or to refuse.
 
 use std::sync::{Arc, Mutex};
 
@@ -23,7 +23,7 @@ use opentelemetry_proto::tonic::{
     trace::v1::Span,
 };
 use tokio::{net::TcpListener, sync::watch};
-use tonic::{Request, Response, Status, service::Routes};
+use tonic::{Code, Request, Response, Status, service::Routes};
 
 const UNPOISONED: &str = "nobody panics with it";
 
@@ -32,7 +32,8 @@ const UNPOISONED: &str = "nobody panics with it";
 pub struct Collector {
     pub endpoint: String,
     received: Arc<Mutex<Received>>,
-    open: watch::Sender<bool>,
+    /// What its senders are told; they wait as long as there is nothing.
+    pub answer: watch::Sender<Option<Result<(), Code>>>,
 }
 
 /// All that came.
@@ -49,8 +50,8 @@ impl Collector {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let endpoint = format!("http://{}", listener.local_addr().expect("it is bound"));
-        let (open, _) = watch::channel(false);
-        let collector = Self { endpoint, received: Arc::default(), open };
+        let (answer, _) = watch::channel(None);
+        let collector = Self { endpoint, received: Arc::default(), answer };
         let routes = Routes::new(TraceServiceServer::new(collector.clone()))
             .add_service(MetricsServiceServer::new(collector.clone()))
             .add_service(LogsServiceServer::new(collector.clone()));
@@ -59,16 +60,21 @@ impl Collector {
     }
 
     pub fn open(&self) {
-        self.open.send_replace(true);
+        self.answer.send_replace(Some(Ok(())));
     }
 
     pub fn received(&self) -> Received {
         self.received.lock().expect(UNPOISONED).clone()
     }
 
-    async fn take(&self, take: impl FnOnce(&mut Received)) {
-        self.open.subscribe().wait_for(|open| *open).await.expect("the sender is here");
+    async fn take(&self, take: impl FnOnce(&mut Received)) -> Result<(), Status> {
+        let mut answer = self.answer.subscribe();
+        let answer = *answer.wait_for(Option::is_some).await.expect("the sender is here");
+        if let Some(Err(code)) = answer {
+            return Err(Status::with_details(code, "not now", bytes::Bytes::new()));
+        }
         take(&mut self.received.lock().expect(UNPOISONED));
+        Ok(())
     }
 }
 
@@ -84,7 +90,7 @@ impl TraceService for Collector {
                 received.spans.extend(of.scope_spans.into_iter().flat_map(|scope| scope.spans));
             }
         })
-        .await;
+        .await?;
         Ok(Response::new(Default::default()))
     }
 }
@@ -101,7 +107,7 @@ impl MetricsService for Collector {
                 received.metrics.extend(of.scope_metrics.into_iter().flat_map(|it| it.metrics));
             }
         })
-        .await;
+        .await?;
         Ok(Response::new(Default::default()))
     }
 }
@@ -118,7 +124,7 @@ impl LogsService for Collector {
                 received.logs.extend(of.scope_logs.into_iter().flat_map(|it| it.log_records));
             }
         })
-        .await;
+        .await?;
         Ok(Response::new(Default::default()))
     }
 }

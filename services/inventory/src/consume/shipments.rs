@@ -21,7 +21,7 @@ pub fn subjects() -> [String; 2] {
 /// Moves an order's pieces as its parcel moves.
 ///
 /// An order whose pieces cannot move like that is a failure: the event is tried again, and becomes
-/// a dead letter when that does not help.
+/// a dead letter when that does not help. An event of a type that is not known here is one at once.
 pub struct Shipments {
     desk: StockDesk,
 }
@@ -37,7 +37,8 @@ impl Shipments {
         } else if event.kind == ShipmentLost::full_name() {
             (Transfer::WriteOff, event.decode::<ShipmentLost>()?.order_id)
         } else {
-            return Ok(());
+            // A dead letter is tried again by code that knows it; what is acknowledged never is.
+            return Err(HandleError::Undecodable(format!("unknown type {}", event.kind)));
         };
         let unreadable = |_| HandleError::Undecodable(format!("order_id is no UUID: {order_id:?}"));
         let order_id = Uuid::try_parse(&order_id).map_err(unreadable)?;

@@ -23,6 +23,8 @@ pub struct Databases {
     pub inventory: Database,
     pub shipping: Database,
     pub catalog: Database,
+    /// Only for its log; none in a shop without accounts.
+    pub users: Option<Database>,
 }
 
 impl Databases {
@@ -34,12 +36,19 @@ impl Databases {
             inventory: Database::new("inventory", &places.inventory),
             shipping: Database::new("shipping", &places.shipping),
             catalog: Database::new("catalog", &places.catalog),
+            users: places.users.as_ref().map(|url| Database::new("users", url)),
         }
     }
 
+    /// Those of which more than the log is read.
     pub fn all(&self) -> [&Database; 6] {
-        let Self { orders, payments, processor, inventory, shipping, catalog } = self;
+        let Self { orders, payments, processor, inventory, shipping, catalog, users: _ } = self;
         [orders, payments, processor, inventory, shipping, catalog]
+    }
+
+    /// Those that have a log.
+    pub fn logs(&self) -> impl Iterator<Item = &Database> {
+        self.all().into_iter().chain(&self.users)
     }
 }
 

@@ -26,14 +26,14 @@ pub async fn read(
         let declared = options.declarations.iter().find(|it| it.service == database.service);
         declared.is_some_and(|it| !it.publishes.is_empty())
     };
-    let publishers = databases.all().into_iter().filter(publishes);
+    let publishers = databases.logs().filter(publishes);
     facts.publications =
         try_join_all(publishers.map(|database| publication(database, nats))).await?;
     let broker = Broker::connect(nats).await?;
     for database in databases.all() {
         let declared = options.declarations.iter().filter(|it| it.service == database.service);
         for subscription in declared.flat_map(|it| &it.subscribes).filter(|it| !it.live) {
-            let source = databases.all().into_iter().find(|it| it.service == subscription.stream);
+            let source = databases.logs().find(|it| it.service == subscription.stream);
             let consumption = consumption(database, source, &broker, subscription, facts).await?;
             facts.consumptions.push(consumption);
         }
