@@ -3,6 +3,7 @@
 //! changed without a test that says so.
 
 mod authorization;
+mod broker;
 mod istio_rules;
 mod job_rules;
 pub mod kustomize;

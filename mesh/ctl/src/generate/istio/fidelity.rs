@@ -125,7 +125,8 @@ pub(in crate::generate) fn section() -> String {
     }
     text.push_str(
         "| all other values of the policy of calls | application | VirtualService `retries.attempts: 0`, a \
-         time-out five seconds beyond the longest deadline, a pool as large as the caller's own bulkhead | \
+         time-out five seconds beyond the longest deadline, a pool as large as the caller's own bulkhead, \
+         and of 65536 calls at each ingress for the public service, whose callers have none | \
          nothing: none of it decides before the application does |\n",
     );
     for (what, who, told) in &CLUSTER {
