@@ -204,7 +204,9 @@ fn lying_in(folder: &str) -> BTreeSet<String> {
 
 /// What a delivery under way adds, and takes away.
 fn is_delivered(overlay: &str, identity: &str) -> bool {
-    let of_candidate = identity.ends_with("-candidate") || identity.contains("-migrate-");
+    // A Job is called after its image.
+    let is_job = identity.contains("-migrate-") || identity.starts_with("Job shop/streams-");
+    let of_candidate = identity.ends_with("-candidate") || is_job;
     overlay == "production" && of_candidate
 }
 
