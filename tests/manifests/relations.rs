@@ -160,6 +160,10 @@ fn has_settings(world: &World, declared: &Declaration) -> bool {
         expected.push((name, value.as_str().unwrap_or_default().to_owned()));
     }
     for (name, file) in files(declared) {
+        // Longer than istiod's 20 minutes: it gives sidecars the keys.
+        if name == "SIGNING_KEY" {
+            expected.push(("SIGNING_KEY_AHEAD", "1500".to_owned()));
+        }
         expected.push((name, format!("/etc/mesh-secrets/{file}")));
     }
     let expected = expected.into_iter().map(|(name, value)| (name.to_owned(), value));

@@ -21,6 +21,10 @@ const AFTER: u64 = 15;
 pub(super) const GRACE: u64 = PRE_STOP + DRAIN + AFTER;
 /// Where Istio's sidecar connects from.
 const SIDECAR: &str = "127.0.0.6";
+/// The setting with the key that signs users' tokens, that which says how long another one is published
+/// before it signs, and how long that is, in seconds: istiod asks an issuer for its keys every 20 minutes.
+const SIGNING_KEY: &str = "SIGNING_KEY";
+const PUBLISHED_AHEAD: (&str, u32) = ("SIGNING_KEY_AHEAD", 25 * 60);
 /// Where operators' values of calls are mounted.
 pub(super) const POLICY_FOLDER: &str = "/etc/mesh";
 pub(super) const POLICY: &str = "policy";
@@ -66,6 +70,9 @@ pub(super) fn shared<'m>(plan: &Plan<'_>, member: &Member<'m>) -> Result<Vec<(&'
         settings.push(("USER_ISSUER", own.issuer.clone()));
     }
     for (name, file) in files(member) {
+        if name == SIGNING_KEY {
+            settings.push((PUBLISHED_AHEAD.0, PUBLISHED_AHEAD.1.to_string()));
+        }
         settings.push((name, format!("{SECRETS_FOLDER}/{file}")));
     }
     let own = own(member, "v1");
