@@ -34,8 +34,12 @@ const FOLDERS: [&str; 10] = [
     "tests/",
 ];
 /// What somebody writes by this page, and what a command makes.
-const OWN: [&str; 3] =
-    ["k8s/overlays/here", "k8s/overlays/here/", "k8s/overlays/here/kustomization.yaml"];
+const OWN: [&str; 4] = [
+    "k8s/overlays/here",
+    "k8s/overlays/here/",
+    "k8s/overlays/here/keys.yaml",
+    "k8s/overlays/here/kustomization.yaml",
+];
 /// Kinds of objects of Kubernetes, Istio and operators, as `kubectl` is told them, beside those of the tree.
 const KINDS: [&str; 7] = ["backup", "certificate", "pod", "pods", "pvc", "secret", "storageclass"];
 
@@ -153,5 +157,19 @@ fn object<'a>(words: &[&'a str]) -> Option<(&'a str, &'a str)> {
             let name = words.get(at + 2).filter(|word| !word.starts_with('-'));
             Some((kind, name.copied().unwrap_or_default()))
         }
+    }
+}
+
+/// A first install ends with tokens that are believed: istiod may have given up asking for their keys.
+#[test]
+fn whoever_installs_is_told_to_try_a_token() {
+    let page = page();
+    for heading in ["### From zero with kind", "### From zero on a managed cluster"] {
+        let part = page.split(&format!("\n{heading}\n")).nth(1).unwrap();
+        let part = part.split("\n### ").next().unwrap();
+        let tried = part.lines().any(|line| line.starts_with("curl") && line.contains("$token"));
+        assert!(tried && part.contains("token=$(cargo mesh token"), "{heading}");
+        let keys = ["path: /spec/jwtRules/0/jwks\n", "restart deployment --selector app=istiod\n"];
+        assert!(keys.iter().any(|it| part.contains(it)), "{heading}: where do keys come from?");
     }
 }
