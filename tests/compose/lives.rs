@@ -65,6 +65,9 @@ impl Here {
             if let Some(file) = value.strip_prefix("/keys") {
                 value = format!("{}{file}", keys.display());
             }
+            if let Some(file) = value.strip_prefix("/etc/gateway") {
+                value = format!("{}{file}", workspace().join("compose/gateway").display());
+            }
             let value = match variable.as_str() {
                 "LISTEN_ADDR" => format!("127.0.0.1:{}", self.ports[container]),
                 "ADMIN_ADDR" => "127.0.0.1:0".to_owned(),

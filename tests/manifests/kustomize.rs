@@ -107,6 +107,34 @@ fn processes_are_given_the_settings_that_are_made_for_them() {
     mesh_auth::Jwks::from_json(keys.as_bytes()).unwrap();
 }
 
+/// Whoever asks too often is refused, in every overlay; and browsers come back by TLS only, which ends before
+/// the gateway.
+#[test]
+fn the_gateway_of_every_overlay_has_rates() {
+    for overlay in OVERLAYS {
+        let Some(text) = built(&format!("k8s/overlays/{overlay}")) else { return };
+        let objects = documents(&text);
+        let maps = || objects.iter().filter(|it| it["kind"] == "ConfigMap");
+        let file = maps().find_map(|it| it["data"]["EDGE_FILE"].as_str()).unwrap();
+        let name = file.strip_prefix("/etc/mesh/").unwrap();
+        let policy = maps().find(|it| it["metadata"]["name"] == "policy").unwrap();
+        let said: Vec<&str> = policy["data"][name].as_str().unwrap().lines().collect();
+
+        for table in ["[rates.address]", "[rates.user]", "[rates.rpcs]"] {
+            assert!(said.contains(&table), "{overlay}: {table}");
+        }
+        // As many share a rate as run at least, or more than it says gets through.
+        let scaler = objects.iter().find(|it| {
+            it["kind"] == "HorizontalPodAutoscaler" && it["metadata"]["name"] == "gateway-v1"
+        });
+        let least = scaler.unwrap()["spec"]["minReplicas"].as_u64().unwrap();
+        let gateways = said.iter().find_map(|line| line.strip_prefix("gateways = ")).unwrap();
+        assert!(gateways.parse::<u64>().unwrap() >= least, "{overlay}: {gateways} of {least}");
+        let secure = "set = { strict-transport-security = \"max-age=";
+        assert!(said.iter().any(|line| line.starts_with(secure)), "{overlay}");
+    }
+}
+
 /// Whoever changes a weight changes no secret: none is in the tree.
 #[test]
 fn secrets_are_named_and_never_kept() {

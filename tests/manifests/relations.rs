@@ -150,6 +150,8 @@ fn has_settings(world: &World, declared: &Declaration) -> bool {
     ];
     // Whoever comes in through Istio's gateway is known by its address, and everybody by another.
     if declared.exposure == Exposure::Public {
+        expected.push(("EDGE_FILE", "/etc/mesh/edge.toml".to_owned()));
+        expected.push(("FORWARD_METADATA", "x-canary".to_owned()));
         expected.push(("TRUSTED_HOPS", "127.0.0.6/32".to_owned()));
     }
     // What services sign and believe is what sidecars believe.

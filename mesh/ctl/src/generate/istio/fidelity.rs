@@ -56,7 +56,11 @@ const CLUSTER: [(&str, &str, &str); 7] = [
         "NetworkPolicy, in and out; Sidecar `REGISTRY_ONLY`",
     ),
     ("customers' connections", "ingress", "Gateway: TLS 1.2 or newer, plaintext is redirected"),
-    ("bodies, headers, rates", "application", "nothing: the gateway's settings hold"),
+    (
+        "bodies, headers, rates",
+        "application",
+        "nothing: the gateway's settings and `k8s/base/edge.toml` hold",
+    ),
 ];
 
 /// Refuses objects by which a facet has two enforcers, or none.

@@ -110,7 +110,7 @@ fn routes(plan: &Plan<'_>, member: &Member<'_>) -> Result<Value> {
     let mut http = Vec::new();
     if let Some(canary) = &route.canary {
         http.push(json!({
-            "match": [{ "headers": { "x-canary": { "exact": "true" } } }],
+            "match": [{ "headers": { (cluster::CANARY): { "exact": "true" } } }],
             "name": "canary",
             "retries": { "attempts": 0 },
             "route": [{ "destination": subset(canary), "weight": 100 }],

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::generate::cluster::{
-    self, ADMIN, COLLECTOR, GRPC, Member, NAMESPACE, Plan, host, principal,
+    self, ADMIN, CANARY, COLLECTOR, GRPC, Member, NAMESPACE, Plan, host, principal,
 };
 use crate::services;
 
@@ -28,6 +28,8 @@ const PUBLISHED_AHEAD: (&str, u32) = ("SIGNING_KEY_AHEAD", 25 * 60);
 /// Where operators' values of calls are mounted.
 pub(super) const POLICY_FOLDER: &str = "/etc/mesh";
 pub(super) const POLICY: &str = "policy";
+/// Beside them, what a door does with whoever comes to it: rates, headers.
+const EDGE: &str = "edge.toml";
 /// Where files are mounted that nobody else may see.
 pub(super) const SECRETS_FOLDER: &str = "/etc/mesh-secrets";
 
@@ -62,6 +64,9 @@ pub(super) fn shared<'m>(plan: &Plan<'_>, member: &Member<'m>) -> Result<Vec<(&'
     ];
     // What the world comes in by says from where; the sidecar between adds nothing.
     if member.is_public() {
+        settings.push(("EDGE_FILE", format!("{POLICY_FOLDER}/{EDGE}")));
+        // By it whoever asks for a version is led to it, wherever the routes say so.
+        settings.push(("FORWARD_METADATA", CANARY.to_owned()));
         settings.push(("TRUSTED_HOPS", format!("{SIDECAR}/32")));
     }
     // Sidecars believe no others.
