@@ -8,12 +8,13 @@ use mesh_testkit::workspace;
 use crate::manifests::world::{World, documents};
 
 /// What somebody looks for who has a cluster to make, to keep, or to bring back.
-const HEADINGS: [&str; 10] = [
+const HEADINGS: [&str; 11] = [
     "### What has to be there before",
     "### Secrets",
     "### From zero with kind",
     "### From zero on a managed cluster",
     "### Ingress by nginx",
+    "### Operators",
     "### Migrations",
     "### Upgrading Istio",
     "### Disaster recovery of PostgreSQL",
@@ -106,7 +107,9 @@ fn every_object_that_a_command_names_exists() {
     let mut ours = BTreeSet::new();
     let gateway = fs::read_to_string(workspace().join("k8s/ingress-gateway/gateway.yaml")).unwrap();
     let brokers = fs::read_to_string(workspace().join("k8s/nats/nats.yaml")).unwrap();
-    let beside = [gateway, brokers].into_iter().flat_map(|text| documents(&text));
+    let operators =
+        fs::read_to_string(workspace().join("k8s/generated/operator/operator.yaml")).unwrap();
+    let beside = [gateway, brokers, operators].into_iter().flat_map(|text| documents(&text));
     for object in world.objects.iter().cloned().chain(beside) {
         let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_lowercase();
         let kind = text(&object["kind"]);
