@@ -175,6 +175,30 @@ fn stores_are_three_in_production_one_at_home_and_none_where_somebody_else_has_t
     }
 }
 
+/// An instance that is away does not fill the disk of the log, and so stop the one that writes.
+#[test]
+fn what_is_kept_for_an_instance_that_is_away_fits_on_the_disk() {
+    let megabytes = |value: &Value| -> u64 {
+        let text = value.as_str().unwrap();
+        let factor = if text.contains('G') { 1024 } else { 1 };
+        text.trim_end_matches(|c: char| !c.is_ascii_digit()).parse::<u64>().unwrap() * factor
+    };
+    for overlay in ["local", "staging", "production"] {
+        let Some(text) = built(&format!("k8s/overlays/{overlay}")) else { return };
+        for database in documents(&text).iter().filter(|it| it["kind"] == "Cluster") {
+            let spec = &database["spec"];
+            let kept = &spec["postgresql"]["parameters"]["max_slot_wal_keep_size"];
+            // Until the next checkpoint: max_wal_size, a gigabyte if nothing is said. One disk is for rows too.
+            let (disk, more) = match &spec["walStorage"]["size"] {
+                Value::Null => (&spec["storage"]["size"], 512),
+                own => (own, 1024),
+            };
+            let (kept, disk) = (megabytes(kept), megabytes(disk));
+            assert!(kept + more < disk, "{overlay}: {kept} MB of {disk} MB");
+        }
+    }
+}
+
 /// What `kubectl` makes of a folder, wherever that is; nothing where there is no `kubectl`.
 pub fn put_together(folder: &std::path::Path) -> Option<Vec<Value>> {
     built(folder.to_str().unwrap()).map(|text| documents(&text))

@@ -9,6 +9,7 @@ mod job_rules;
 pub mod kustomize;
 mod mutations;
 mod network;
+mod observe;
 mod operator;
 mod pod_rules;
 mod relations;
