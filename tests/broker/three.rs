@@ -33,6 +33,7 @@ impl Broker {
             .replace("0.0.0.0:6222", &format!("127.0.0.1:{neighbours}"))
             .replace("0.0.0.0:8222", &format!("127.0.0.1:{probes}"))
             .replace("\"/data\"", &format!("{:?}", folder.join("data")))
+            .replace("\"/run/nats/nats.pid\"", &format!("{:?}", folder.join("pid")))
             .replace("auth/auth.conf", "../auth.conf");
         for (other, [_, neighbours, _]) in all.iter().enumerate() {
             let there = format!("nats-{other}.nats-each.shop.svc.cluster.local:6222");

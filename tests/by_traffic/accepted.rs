@@ -23,9 +23,13 @@ const OVERLAYS: [&str; 4] = ["local", "staging", "production", "external"];
 const TRIED: &str = "production";
 
 /// What else can be applied, by the folder, and more objects than how many: Istio's way in, the way in
-/// without it, and what observes.
-const BESIDE: [(&str, usize); 3] =
-    [("k8s/ingress-gateway", 6), ("k8s/generated/ingress", 0), ("observe", 10)];
+/// without it, where operators come in, and what observes.
+const BESIDE: [(&str, usize); 4] = [
+    ("k8s/ingress-gateway", 6),
+    ("k8s/generated/ingress", 0),
+    ("k8s/generated/operator", 5),
+    ("observe", 10),
+];
 /// Than so many an overlay has more.
 const OBJECTS: usize = 90;
 

@@ -68,6 +68,9 @@ impl Here {
             if let Some(file) = value.strip_prefix("/keys") {
                 value = format!("{}{file}", keys.display());
             }
+            if let Some(file) = value.strip_prefix("/etc/gateway") {
+                value = format!("{}{file}", workspace().join("compose/gateway").display());
+            }
             let value = match variable.as_str() {
                 "LISTEN_ADDR" => format!("{}:{}", self.address, self.ports[container]),
                 "SERVICE_TOKENS_FROM" => format!("{value},{}/32", self.address),

@@ -105,6 +105,20 @@ fn required(declaration: &Declaration, read: &ServiceConfig, given: &BTreeMap<St
     }
 }
 
+/// Nobody may ask without end: the door is given rates, where it finds them.
+#[test]
+fn the_door_has_rates() {
+    let file = file();
+    let door = environment(&file, services::GATEWAY);
+    let mounts = super::names(&file["services"][services::GATEWAY]["volumes"]);
+    let (folder, name) = door["EDGE_FILE"].rsplit_once('/').unwrap();
+    let mount = mounts.iter().find_map(|it| it.strip_suffix(&format!(":{folder}:ro"))).unwrap();
+    let text = fs::read_to_string(workspace().join(mount).join(name)).unwrap();
+    for table in ["[rates.address]", "[rates.user]", "[rates.rpcs]"] {
+        assert!(text.lines().any(|line| line == table), "{table}");
+    }
+}
+
 #[test]
 fn no_secret_stands_in_the_file_and_each_user_has_one_of_its_own() {
     let file = file();

@@ -90,7 +90,10 @@ fn service(declared: &Declaration) -> Value {
     let own = with(built(name, &build), own);
     match is_door {
         true => {
-            let own = with(own, json!({ "ports": ["127.0.0.1:${GATEWAY_PORT:-8080}:7000"] }));
+            let volumes =
+                [format!("keys-{name}:/keys:ro"), "./compose/gateway:/etc/gateway:ro".to_owned()];
+            let ports = ["127.0.0.1:${GATEWAY_PORT:-8080}:7000"];
+            let own = with(own, json!({ "ports": ports, "volumes": volumes }));
             container(65532, &["front", "mesh", "observe"], own)
         }
         false => container(65532, &["mesh", "observe"], own),

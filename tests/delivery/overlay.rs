@@ -1,7 +1,7 @@
 //! What an overlay says of an image that runs, and of one that is tried.
 
 use mesh_testkit::workspace;
-use meshctl::delivery::{self, Delivered, Step};
+use meshctl::delivery::{self, Delivered, Image, Running, Step};
 use meshctl::services;
 use serde_json::{Value, json};
 
@@ -114,6 +114,59 @@ fn a_candidate_has_processes_migrations_and_its_share_of_calls_until_it_runs() {
     assert_eq!(job(&next), job(&tried));
     scene.step(Step::Withdraw);
     assert_eq!(scene.built().unwrap(), done, "nothing of it is left");
+}
+
+/// Its processes are there, and can be named, before any call is led to them; and they go after calls do.
+#[test]
+fn of_no_calls_a_candidate_has_processes_and_nobody_is_led_to_them() {
+    let mut scene = Scene::new();
+    let Some(before) = scene.built() else { return };
+    let routes = |objects: &[Value]| find(objects, "VirtualService", "orders").unwrap().clone();
+    let look = |scene: &mut Scene| {
+        scene.step(Step::Try(OLD.parse().unwrap(), 0));
+        let built = scene.built().unwrap();
+        assert_eq!(image(&built, "Deployment", "orders-candidate"), Some(OLD));
+        let subsets = &find(&built, "DestinationRule", "orders").unwrap()["spec"]["subsets"];
+        assert_eq!(subsets[1]["name"], "candidate");
+        assert_eq!(routes(&built), routes(&before));
+        built
+    };
+    look(&mut scene);
+    scene.step(Step::Try(OLD.parse().unwrap(), 100));
+    assert_ne!(routes(&scene.built().unwrap()), routes(&before));
+    scene.step(Step::Promote);
+    let built = look(&mut scene);
+    assert_eq!(image(&built, "Deployment", "orders-v1"), Some(OLD));
+}
+
+/// The Job that makes streams runs the operators' image: as it cannot be changed, another image's is another
+/// Job, which makes the same again.
+#[test]
+fn another_image_of_the_operators_has_another_job_for_streams() {
+    let mut scene = Scene::new();
+    let of_streams = |objects: &[Value]| {
+        let is_it = |it: &&Value| {
+            let name = it["metadata"]["name"].as_str().unwrap();
+            it["kind"] == "Job" && name.starts_with("streams-")
+        };
+        let found: Vec<_> = objects.iter().filter(is_it).cloned().collect();
+        let [job] = &found[..] else { panic!("{found:?}") };
+        job["metadata"]["name"].as_str().unwrap().to_owned()
+    };
+    let Some(before) = scene.built() else { return };
+    let mut names = vec![of_streams(&before)];
+    for name in [OLD, NEW] {
+        let name: Image = name.replace("orders", "meshctl").parse().unwrap();
+        let running = Running { image: Some(name), candidate: None };
+        scene.delivered.images.insert("meshctl".to_owned(), running);
+        let pages = scene.delivered.pages(OVERLAY, &services::declarations().unwrap()).unwrap();
+        delivery::write(&scene.copied.0, OVERLAY, &pages).unwrap();
+        let built = scene.built().unwrap();
+        names.push(of_streams(&built));
+        assert_eq!(built.len(), before.len());
+    }
+    let first = names[0].clone();
+    assert_eq!(names, [first.clone(), format!("{first}-00000000"), format!("{first}-88888888")]);
 }
 
 #[test]

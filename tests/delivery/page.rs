@@ -8,12 +8,13 @@ use mesh_testkit::workspace;
 use crate::manifests::world::{World, documents};
 
 /// What somebody looks for who has a cluster to make, to keep, or to bring back.
-const HEADINGS: [&str; 10] = [
+const HEADINGS: [&str; 11] = [
     "### What has to be there before",
     "### Secrets",
     "### From zero with kind",
     "### From zero on a managed cluster",
     "### Ingress by nginx",
+    "### Operators",
     "### Migrations",
     "### Upgrading Istio",
     "### Disaster recovery of PostgreSQL",
@@ -34,8 +35,12 @@ const FOLDERS: [&str; 10] = [
     "tests/",
 ];
 /// What somebody writes by this page, and what a command makes.
-const OWN: [&str; 3] =
-    ["k8s/overlays/here", "k8s/overlays/here/", "k8s/overlays/here/kustomization.yaml"];
+const OWN: [&str; 4] = [
+    "k8s/overlays/here",
+    "k8s/overlays/here/",
+    "k8s/overlays/here/keys.yaml",
+    "k8s/overlays/here/kustomization.yaml",
+];
 /// Kinds of objects of Kubernetes, Istio and operators, as `kubectl` is told them, beside those of the tree.
 const KINDS: [&str; 7] = ["backup", "certificate", "pod", "pods", "pvc", "secret", "storageclass"];
 
@@ -102,7 +107,9 @@ fn every_object_that_a_command_names_exists() {
     let mut ours = BTreeSet::new();
     let gateway = fs::read_to_string(workspace().join("k8s/ingress-gateway/gateway.yaml")).unwrap();
     let brokers = fs::read_to_string(workspace().join("k8s/nats/nats.yaml")).unwrap();
-    let beside = [gateway, brokers].into_iter().flat_map(|text| documents(&text));
+    let operators =
+        fs::read_to_string(workspace().join("k8s/generated/operator/operator.yaml")).unwrap();
+    let beside = [gateway, brokers, operators].into_iter().flat_map(|text| documents(&text));
     for object in world.objects.iter().cloned().chain(beside) {
         let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_lowercase();
         let kind = text(&object["kind"]);
@@ -153,5 +160,19 @@ fn object<'a>(words: &[&'a str]) -> Option<(&'a str, &'a str)> {
             let name = words.get(at + 2).filter(|word| !word.starts_with('-'));
             Some((kind, name.copied().unwrap_or_default()))
         }
+    }
+}
+
+/// A first install ends with tokens that are believed: istiod may have given up asking for their keys.
+#[test]
+fn whoever_installs_is_told_to_try_a_token() {
+    let page = page();
+    for heading in ["### From zero with kind", "### From zero on a managed cluster"] {
+        let part = page.split(&format!("\n{heading}\n")).nth(1).unwrap();
+        let part = part.split("\n### ").next().unwrap();
+        let tried = part.lines().any(|line| line.starts_with("curl") && line.contains("$token"));
+        assert!(tried && part.contains("token=$(cargo mesh token"), "{heading}");
+        let keys = ["path: /spec/jwtRules/0/jwks\n", "restart deployment --selector app=istiod\n"];
+        assert!(keys.iter().any(|it| part.contains(it)), "{heading}: where do keys come from?");
     }
 }

@@ -19,6 +19,11 @@ use super::{Copied, NEW};
 const TREE: [&str; 6] =
     ["k8s", "istio", ".github", "Cargo.lock", "Cargo.toml", "services/orders/mesh.toml"];
 
+/// What is found of a candidate that comes up, and stays so.
+const UP: [&str; 2] = ["count(up{pod=~", "avg_over_time(up{pod=~"];
+
+const FIRST: &str = "Start the candidate of orders";
+
 /// Which queries find something, and all that was asked.
 #[derive(Default)]
 struct Metrics {
@@ -82,6 +87,7 @@ impl Scene {
         let folder: &Path = &self.copied.0;
         let mut command = Command::new(folder.join(".github/walk.sh"));
         command.args([service, NEW]).current_dir(folder).env("PAUSE", "1");
+        command.env("PATIENCE", "2").env("GLANCE", "1");
         command.env("MESH", program).env("PROMETHEUS", format!("http://{}", self.prometheus));
         // Not this checkout's.
         command.env_remove("CARGO_MANIFEST_DIR").env_remove("GIT_DIR");
@@ -101,18 +107,23 @@ impl Scene {
 
 #[tokio::test]
 async fn a_candidate_that_is_as_good_walks_to_all_calls_by_commits_and_then_runs() {
-    let scene = Scene::begin(&[" >= 1"]).await;
+    let scene = Scene::begin(&[&UP[..], &[" >= 1"]].concat()).await;
 
     let output = scene.walk("orders").await;
 
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{said}");
     let sends = |weight| format!("Send {weight} of 100 calls to the candidate of orders");
-    let mut expected: Vec<String> = [1, 5, 25, 50, 100].map(sends).into();
+    let mut expected = vec![FIRST.to_owned()];
+    expected.extend([1, 5, 25, 50, 100].map(sends));
     expected.push("Run the candidate of orders everywhere".to_owned());
+    expected.push("Send all calls to orders as before".to_owned());
     expected.push("Try nothing of orders any more".to_owned());
     assert_eq!(scene.pushed().await, expected);
-    assert!(scene.at("origin/main~5").await.contains(&format!("image = \"{NEW}\", weight = 5 ")));
+    for (commit, weight) in [("origin/main~8", 0), ("origin/main~6", 5), ("origin/main~1", 0)] {
+        let said = format!("image = \"{NEW}\", weight = {weight} ");
+        assert!(scene.at(commit).await.contains(&said), "{commit}");
+    }
     assert!(
         scene.at("origin/main").await.ends_with(&format!("\n[images.orders]\nimage = \"{NEW}\"\n"))
     );
@@ -128,29 +139,50 @@ async fn a_candidate_that_is_as_good_walks_to_all_calls_by_commits_and_then_runs
 
 #[tokio::test]
 async fn a_candidate_that_is_worse_is_withdrawn_by_a_commit_that_says_why() {
-    for (finds, why) in [
-        (&[" >= 1", "UNAVAILABLE"][..], "more of its calls fail"),
-        (&[" >= 1", "histogram_quantile"], "its slowest calls take longer"),
+    for (worse, why) in [
+        ("UNAVAILABLE", "more of its calls fail"),
+        ("histogram_quantile", "its slowest calls take longer"),
     ] {
-        let scene = Scene::begin(finds).await;
+        let scene = Scene::begin(&[&UP[..], &[" >= 1", worse]].concat()).await;
 
         let output = scene.walk("orders").await;
 
         assert_eq!(output.status.code(), Some(1));
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(said.contains(&format!("is withdrawn at 1 of 100 calls: {why}")), "{said}");
-        let first = "Send 1 of 100 calls to the candidate of orders".to_owned();
-        assert_eq!(
-            scene.pushed().await,
-            [first, format!("Withdraw the candidate of orders: {why}")]
-        );
+        let expected = [
+            FIRST.to_owned(),
+            "Send 1 of 100 calls to the candidate of orders".to_owned(),
+            // Its calls go before it does.
+            format!("Send no call to the candidate of orders any more: {why}"),
+            format!("Withdraw the candidate of orders: {why}"),
+        ];
+        assert_eq!(scene.pushed().await, expected);
+        assert!(scene.at("origin/main~1").await.contains("weight = 0 "));
         assert!(!scene.at("origin/main").await.contains("candidate ="));
+    }
+}
+
+/// Whoever does not come up, or does not stay so, has counted no call that failed, and gets none.
+#[tokio::test]
+async fn a_candidate_that_is_not_up_is_sent_no_call() {
+    for (finds, why) in [
+        (&[" >= 1"][..], "it does not come up"),
+        (&[" >= 1", "count(up{pod=~"], "its processes do not stay up"),
+    ] {
+        let scene = Scene::begin(finds).await;
+
+        let output = scene.walk("orders").await;
+
+        assert_eq!(output.status.code(), Some(1));
+        let last = format!("Withdraw the candidate of orders: {why}");
+        assert_eq!(scene.pushed().await, [FIRST.to_owned(), last]);
     }
 }
 
 #[tokio::test]
 async fn a_candidate_that_cannot_be_judged_is_withdrawn() {
-    let mut scene = Scene::begin(&[" >= 1"]).await;
+    let mut scene = Scene::begin(&[]).await;
     // Nobody listens there.
     scene.prometheus = "127.0.0.1:9".parse().unwrap();
 
@@ -164,14 +196,16 @@ async fn a_candidate_that_cannot_be_judged_is_withdrawn() {
 
 #[tokio::test]
 async fn a_candidate_that_nobody_asks_goes_no_further_than_a_quarter() {
-    let scene = Scene::begin(&[]).await;
+    let scene = Scene::begin(&UP).await;
 
     let output = scene.walk("gateway").await;
 
     assert_eq!(output.status.code(), Some(1));
     let pushed = scene.pushed().await;
     let last = "Withdraw the candidate of gateway: nobody has seen it answer a call";
-    assert_eq!((pushed.len(), pushed.last().map(String::as_str)), (4, Some(last)));
+    assert_eq!((pushed.len(), pushed.last().map(String::as_str)), (6, Some(last)));
     let asked = scene.metrics.asked.lock().unwrap();
-    assert!(asked.iter().all(|query| query.contains("http_server_request_duration_seconds")));
+    let of_calls = |query: &&String| !query.contains("(up{");
+    let mut of_calls = asked.iter().filter(of_calls);
+    assert!(of_calls.all(|query| query.contains("http_server_request_duration_seconds")));
 }

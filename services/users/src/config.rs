@@ -17,6 +17,11 @@ pub struct Config {
     #[arg(long, env)]
     pub signing_key: Option<PathBuf>,
 
+    /// How many seconds before it signs another key in `SIGNING_KEY` is published. Services hear of it at once;
+    /// where sidecars verify tokens too, it is to be longer than they go without asking for keys.
+    #[arg(long, env, default_value_t = 10, value_parser = value_parser!(u32).range(10..=86_400))]
+    pub signing_key_ahead: u32,
+
     /// For how many seconds a key that is made here signs access tokens before the next one does.
     #[arg(long, env, default_value_t = 7 * 24 * 60 * 60, value_parser = value_parser!(u32).range(60..=31_536_000))]
     pub signing_key_life: u32,
@@ -40,11 +45,16 @@ impl Config {
         Self {
             service,
             signing_key: None,
+            signing_key_ahead: 10,
             signing_key_life: 7 * 24 * 60 * 60,
             passwords_at_once: 2,
             free_attempts_per_account: 5,
             free_attempts_per_address: 100,
         }
+    }
+
+    pub(crate) fn signing_key_ahead(&self) -> Duration {
+        Duration::from_secs(self.signing_key_ahead.into())
     }
 
     pub(crate) fn signing_key_life(&self) -> Duration {

@@ -19,7 +19,7 @@ pub struct Args {
     /// Try this image beside the one that runs, by its digest.
     #[arg(long, value_name = "NAME@sha256:DIGEST", requires = "weight", value_parser = image)]
     image: Option<Image>,
-    /// Of a hundred calls, so many go to what is tried, beside those with `x-canary: true`.
+    /// Of a hundred calls, so many go to what is tried, beside those with `x-canary: true`; with 0 none at all.
     #[arg(long, requires = "image", value_parser = clap::value_parser!(u32).range(0..=100))]
     weight: Option<u32>,
     /// What is tried is what runs from now on; calls still go as they did.

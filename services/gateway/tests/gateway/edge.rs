@@ -192,6 +192,26 @@ async fn a_configuration_that_cannot_be_is_refused_before_anything_listens() {
     assert!(twice.contains("take out [rates] in EDGE_FILE, or set EDGE=gateway"), "{twice}");
 }
 
+/// What is shipped is taken as it is, and refuses at last whoever never stops.
+#[tokio::test]
+async fn the_files_that_are_shipped_are_taken() {
+    let witness = Witness::begin().await;
+    let tree = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    for (file, is_behind_tls) in
+        [("k8s/base/edge.toml", true), ("compose/gateway/edge.toml", false)]
+    {
+        let gateway = Gateway::with(&[("catalog", witness.at)], |config| {
+            config.edge_file = Some(format!("{tree}/{file}").into());
+        })
+        .await;
+
+        let answer = gateway.get("/v1/products/MUG").await;
+
+        assert!(answer.header("ratelimit-policy").starts_with("\"address\";q="), "{file}");
+        assert_eq!(answer.headers.contains_key("strict-transport-security"), is_behind_tls);
+    }
+}
+
 #[tokio::test]
 async fn a_service_hears_where_the_client_is_from_the_door_alone() {
     let witness = Witness::begin().await;

@@ -22,10 +22,9 @@ use crate::{
     store::{self, StoredKey},
 };
 
-/// How long before it signs a key is published, so that every verifier has it by then.
-const AHEAD: Duration = Duration::from_secs(15 * 60);
-/// The same of a key that is given, whose giver may want to be rid of the last one.
-const AHEAD_OF_GIVEN: Duration = Duration::from_secs(2 * SKEW.as_secs());
+/// How long before it signs a key is published, so that every verifier has it by then: services hear of it at
+/// once, but whoever gives sidecars their keys (istiod) asks for them again every 20 minutes.
+const AHEAD: Duration = Duration::from_secs(25 * 60);
 
 /// Signs with the key of the moment.
 pub struct Keys {
@@ -40,8 +39,8 @@ pub struct Keys {
 enum Source {
     /// The service makes them, and each signs for so long.
     Own { life: Duration },
-    /// This one is given, and signs until another is.
-    Given(SigningKey),
+    /// This one is given, is published so long before it signs, and signs until another is.
+    Given { key: SigningKey, ahead: Duration },
 }
 
 impl Keys {
@@ -50,7 +49,7 @@ impl Keys {
         let (issuer, audience) =
             (config.service.user_issuer.clone(), config.service.user_audience.clone());
         let source = match config.signing_key.as_deref() {
-            Some(file) => Source::Given(read(file)?),
+            Some(file) => Source::Given { key: read(file)?, ahead: config.signing_key_ahead() },
             None => Source::Own { life: config.signing_key_life() },
         };
         let stored = turn(db, source.clone()).await.context("the signing keys cannot be opened")?;
@@ -124,9 +123,11 @@ fn next(
     now: OffsetDateTime,
 ) -> anyhow::Result<Option<(SigningKey, OffsetDateTime)>> {
     let life = match source {
-        Source::Given(key) if keys.iter().any(|known| known.kid == key.id()) => return Ok(None),
-        Source::Given(key) if keys.is_empty() => return Ok(Some((key, now))),
-        Source::Given(key) => return Ok(Some((key, now + AHEAD_OF_GIVEN))),
+        Source::Given { key, .. } if keys.iter().any(|known| known.kid == key.id()) => {
+            return Ok(None);
+        }
+        Source::Given { key, .. } if keys.is_empty() => return Ok(Some((key, now))),
+        Source::Given { key, ahead } => return Ok(Some((key, now + ahead))),
         Source::Own { life } => life,
     };
     let signs_at = match keys.first() {
@@ -152,7 +153,7 @@ fn signer(
     // The clock of this process may be a little behind the database's.
     let is_due = |key: &StoredKey| key.signs_at <= now + SKEW;
     let given = match source {
-        Source::Given(key) => stored.iter().position(|it| it.kid == key.id() && is_due(it)),
+        Source::Given { key, .. } => stored.iter().position(|it| it.kid == key.id() && is_due(it)),
         Source::Own { .. } => None,
     };
     let signing = given.or_else(|| stored.iter().position(is_due));

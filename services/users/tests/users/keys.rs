@@ -48,8 +48,12 @@ async fn a_key_is_published_before_it_signs_and_until_its_last_token_has_expired
     let shown = second.shown(&signed.access_token).await.unwrap();
     assert_eq!(shown.key_id(), old[0].id(), "the new one is known before it signs");
 
-    // A quarter of an hour later.
-    first.run("UPDATE signing_keys SET signs_at = signs_at - interval '16 minutes'").await;
+    // Whoever gives sidecars their keys asks again every 20 minutes: it has not signed before that.
+    first.run("UPDATE signing_keys SET signs_at = signs_at - interval '21 minutes'").await;
+    let asked = first.another().await;
+    let signed = asked.sign_in(sign_in(&ada.email)).await.unwrap().tokens.unwrap();
+    assert_eq!(asked.shown(&signed.access_token).await.unwrap().key_id(), old[0].id());
+    first.run("UPDATE signing_keys SET signs_at = signs_at - interval '5 minutes'").await;
     let third = first.another().await;
     let signed = third.sign_in(sign_in(&ada.email)).await.unwrap().tokens.unwrap();
     let shown = third.shown(&signed.access_token).await.unwrap();
@@ -81,7 +85,7 @@ async fn whoever_verifies_takes_every_token_while_keys_turn_and_none_of_a_key_th
     eventually("the next key to be published", async || users.keys().await.keys.len() == 2).await;
     load.sign_in(&users, &ada).await;
     users
-        .run("UPDATE signing_keys SET signs_at = signs_at - interval '14 minutes 50 seconds'")
+        .run("UPDATE signing_keys SET signs_at = signs_at - interval '24 minutes 50 seconds'")
         .await;
     let second = eventually("the next key to sign", async || {
         let token = load.sign_in(&users, &ada).await;
@@ -158,11 +162,7 @@ impl Load {
 #[tokio::test]
 async fn a_key_that_is_given_signs_until_another_is() {
     let file = std::env::temp_dir().join(format!("signing-key-{}", uuid()));
-    let give = || {
-        let key = SigningKey::generate().unwrap();
-        std::fs::write(&file, BASE64_STANDARD.encode(key.expose_pkcs8())).unwrap();
-        key.id().to_owned()
-    };
+    let give = || give(&file);
     let with_key = |config| Config { signing_key: Some(file.clone()), ..config };
     let given = give();
 
@@ -186,6 +186,36 @@ async fn a_key_that_is_given_signs_until_another_is() {
     let refused = users.refuses_to_start(with_key).await;
     assert!(refused.contains("holds no key"), "{refused}");
     std::fs::remove_file(&file).unwrap();
+}
+
+/// Sidecars are given keys by somebody who asks for them every 20 minutes.
+#[tokio::test]
+async fn a_key_that_is_given_signs_no_sooner_than_everybody_can_know_it() {
+    let file = std::env::temp_dir().join(format!("signing-key-{}", uuid()));
+    let with_key =
+        |config| Config { signing_key: Some(file.clone()), signing_key_ahead: 25 * 60, ..config };
+    let given = give(&file);
+    let users = Users::start_with(with_key).await;
+    let ada = users.person().await;
+    assert_eq!(signs(&users, &ada.email).await.0, given, "the first is waited for by nobody");
+
+    let other = give(&file);
+    let next = users.another_with(with_key).await;
+    assert_eq!(signs(&next, &ada.email).await, (given.clone(), vec![given.clone(), other.clone()]));
+    users.run("UPDATE signing_keys SET signs_at = signs_at - interval '21 minutes'").await;
+    let next = users.another_with(with_key).await;
+    assert_eq!(signs(&next, &ada.email).await.0, given);
+    users.run("UPDATE signing_keys SET signs_at = signs_at - interval '4 minutes'").await;
+    let next = users.another_with(with_key).await;
+    assert_eq!(signs(&next, &ada.email).await.0, other);
+    std::fs::remove_file(&file).unwrap();
+}
+
+/// Makes a key and puts it into a file; its id.
+fn give(file: &std::path::Path) -> String {
+    let key = SigningKey::generate().unwrap();
+    std::fs::write(file, BASE64_STANDARD.encode(key.expose_pkcs8())).unwrap();
+    key.id().to_owned()
 }
 
 /// The id of the key that signs a session of whoever has this address, and of all that are published.

@@ -25,6 +25,8 @@ pub(super) const POSTGRES: u16 = 5432;
 pub(super) const NATS: u16 = 4222;
 /// Where signals go: the collector of `observe/`.
 pub const COLLECTOR: (&str, &str, u16) = ("observe", "collector", 4317);
+/// Whoever asks with this header, and `true` in it, is led to the version that is tried.
+pub const CANARY: &str = "x-canary";
 /// What the caller of a service may ask besides what it declares, if it tells others how the service is.
 pub const HEALTH: &str = "/grpc.health.v1.Health/Check";
 

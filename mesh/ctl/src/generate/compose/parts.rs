@@ -14,6 +14,9 @@ const DRAIN: (&str, &str) = ("20s", "35s");
 const COLLECTOR: &str = "http://collector:4317";
 /// Where an engine takes its networks from. The one of calls is internal, and holds nothing else.
 const PRIVATE: &str = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fd00::/8";
+/// What the gateway does at its door: where that lies here, and in its container. A folder, so that the
+/// container sees a file that takes the place of another.
+const DOOR: (&str, &str) = ("./compose/gateway", "/etc/gateway");
 /// Where a service finds its key, and everybody's public ones.
 const KEYS: &str = "/keys";
 
@@ -46,7 +49,9 @@ pub(super) fn service(declaration: &Declaration, all: &[Declaration]) -> Value {
     if is_door(declaration) {
         // On this machine only: whoever opens it to others puts TLS before it.
         let ports = [format!("127.0.0.1:${{GATEWAY_PORT:-8080}}:{GRPC}")];
-        merge(&mut container, json!({ "ports": ports, "networks": ["front", "mesh", "observe"] }));
+        let volumes = [format!("{}:{KEYS}:ro", keys_of(name)), format!("{}:{}:ro", DOOR.0, DOOR.1)];
+        let networks = ["front", "mesh", "observe"];
+        merge(&mut container, json!({ "networks": networks, "ports": ports, "volumes": volumes }));
     }
     container
 }
@@ -75,6 +80,9 @@ fn environment(declaration: &Declaration, all: &[Declaration]) -> Map<String, Va
     if !found.is_empty() {
         let found: Vec<_> = found.iter().map(|it| format!("{it}=dns:{it}:{GRPC}")).collect();
         settings.push(("DISCOVERY", found.join(";")));
+    }
+    if is_door(declaration) {
+        settings.push(("EDGE_FILE", format!("{}/edge.toml", DOOR.1)));
     }
     if declaration.store.is_some() {
         let password = secret(&database_password(name));

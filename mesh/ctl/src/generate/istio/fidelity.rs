@@ -56,7 +56,11 @@ const CLUSTER: [(&str, &str, &str); 7] = [
         "NetworkPolicy, in and out; Sidecar `REGISTRY_ONLY`",
     ),
     ("customers' connections", "ingress", "Gateway: TLS 1.2 or newer, plaintext is redirected"),
-    ("bodies, headers, rates", "application", "nothing: the gateway's settings hold"),
+    (
+        "bodies, headers, rates",
+        "application",
+        "nothing: the gateway's settings and `k8s/base/edge.toml` hold",
+    ),
 ];
 
 /// Refuses objects by which a facet has two enforcers, or none.
@@ -125,7 +129,8 @@ pub(in crate::generate) fn section() -> String {
     }
     text.push_str(
         "| all other values of the policy of calls | application | VirtualService `retries.attempts: 0`, a \
-         time-out five seconds beyond the longest deadline, a pool as large as the caller's own bulkhead | \
+         time-out five seconds beyond the longest deadline, a pool as large as the caller's own bulkhead, \
+         and of 65536 calls at each ingress for the public service, whose callers have none | \
          nothing: none of it decides before the application does |\n",
     );
     for (what, who, told) in &CLUSTER {

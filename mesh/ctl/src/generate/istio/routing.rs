@@ -24,6 +24,11 @@ const CONNECT: &str = "1s";
 const STREAMS: u32 = 100;
 /// Processes of one service that a sidecar keeps connections to at most.
 const CONNECTIONS: u32 = 256;
+/// Calls that an ingress lets in to a public service at once, and its connections for them. Customers have
+/// no stack of ours before it that would refuse first, and each that follows an order is a call for as long
+/// as it looks on: the door itself says what is too much.
+const CUSTOMERS: usize = 65_536;
+const CUSTOMERS_CONNECTIONS: u32 = 1024;
 
 /// A service's DestinationRule, VirtualService and Sidecar.
 pub(super) fn of(plan: &Plan<'_>, member: &Member<'_>) -> Result<Vec<Value>> {
@@ -40,6 +45,10 @@ fn destination(plan: &Plan<'_>, member: &Member<'_>) -> Value {
     let share = (target.outlier.max_share * 100.0).round() as u32;
     let subsets = member.declared.versions.iter();
     let subsets = subsets.map(|it| json!({ "labels": { "version": it }, "name": it }));
+    let (calls, connections) = match member.is_public() {
+        true => (CUSTOMERS, CUSTOMERS_CONNECTIONS),
+        false => (target.bulkhead.calls, CONNECTIONS),
+    };
     json!({ "spec": {
         "host": host(member.name()),
         "subsets": subsets.collect::<Vec<_>>(),
@@ -47,13 +56,13 @@ fn destination(plan: &Plan<'_>, member: &Member<'_>) -> Value {
             "connectionPool": {
                 "http": {
                     "h2UpgradePolicy": "UPGRADE",
-                    "http1MaxPendingRequests": target.bulkhead.calls,
-                    "http2MaxRequests": target.bulkhead.calls,
+                    "http1MaxPendingRequests": calls,
+                    "http2MaxRequests": calls,
                     "maxConcurrentStreams": STREAMS,
                 },
                 "tcp": {
                     "connectTimeout": CONNECT,
-                    "maxConnections": CONNECTIONS,
+                    "maxConnections": connections,
                     "tcpKeepalive": { "interval": "10s", "probes": 3, "time": "20s" },
                 },
             },
@@ -101,7 +110,7 @@ fn routes(plan: &Plan<'_>, member: &Member<'_>) -> Result<Value> {
     let mut http = Vec::new();
     if let Some(canary) = &route.canary {
         http.push(json!({
-            "match": [{ "headers": { "x-canary": { "exact": "true" } } }],
+            "match": [{ "headers": { (cluster::CANARY): { "exact": "true" } } }],
             "name": "canary",
             "retries": { "attempts": 0 },
             "route": [{ "destination": subset(canary), "weight": 100 }],

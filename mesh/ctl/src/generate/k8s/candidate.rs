@@ -36,7 +36,8 @@ pub fn pages(
         operators.is_none_or(|it| it.candidate.is_none()),
         "{source}: {OPERATORS} answers no calls, so nothing of it can be tried: say which image runs"
     );
-    let (mut objects, mut patches) = (Vec::new(), Vec::new());
+    let mut objects = Vec::new();
+    let mut patches = Vec::from_iter(provided(declarations, delivered)?);
     for (service, running) in &delivered.images {
         let about = || format!("{source}: {service}");
         if let Some(declared) = declarations.iter().find(|it| it.service == *service) {
@@ -94,12 +95,26 @@ fn migrated(
     let Some(image) = &running.image else { return Ok(None) };
     let plan = Plan::new(declarations)?;
     let Some(job) = migration(&plan, declared) else { return Ok(None) };
-    let patch = replaced("/metadata/name", &job_name(declared, image).into());
-    Ok(Some(json!({
+    Ok(Some(renamed(&job["metadata"]["name"], &job_name(declared, image))))
+}
+
+/// That which makes streams as well, whose image is the operators'.
+fn provided(declarations: &[Declaration], delivered: &Delivered) -> Result<Option<Value>> {
+    let running = delivered.images.get(OPERATORS);
+    let Some(image) = running.and_then(|it| it.image.as_ref()) else { return Ok(None) };
+    let made = jobs::streams(&Plan::new(declarations)?);
+    let job = made.iter().find(|object| object["kind"] == "Job").context("nobody makes streams")?;
+    let name = job["metadata"]["name"].as_str().unwrap_or_default();
+    Ok(Some(renamed(&name.into(), &format!("{name}-{}", image.short()))))
+}
+
+/// A patch by which a Job has another name.
+fn renamed(job: &Value, name: &str) -> Value {
+    json!({
         "options": { "allowNameChange": true },
-        "patch": patch,
-        "target": { "kind": "Job", "name": job["metadata"]["name"] },
-    })))
+        "patch": replaced("/metadata/name", &name.into()),
+        "target": { "kind": "Job", "name": job },
+    })
 }
 
 fn job_name(declared: &Declaration, image: &Image) -> String {
@@ -128,7 +143,8 @@ fn tried(declarations: &[Declaration], declared: &Declaration, running: &Running
     let route = traffic.routes.entry(service.clone()).or_default();
     route.weights =
         vec![(version.clone(), 100 - candidate.weight), (VERSION.to_owned(), candidate.weight)];
-    route.canary = Some(VERSION.to_owned());
+    // Of no calls it is sent none at all: it is not up yet, or is about to go.
+    route.canary = (candidate.weight > 0).then(|| VERSION.to_owned());
     let plan = Plan::with(&altered, traffic)?;
     let member = plan.services.iter().find(|it| it.name() == service).context("it is not there")?;
     let name = format!("{service}-{VERSION}");

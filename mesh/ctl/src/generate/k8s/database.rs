@@ -28,6 +28,9 @@ pub(super) fn of(member: &Member<'_>) -> Vec<Value> {
             "parameters": {
                 "idle_in_transaction_session_timeout": "5s",
                 "max_connections": connections.to_string(),
+                // Of an instance that is away as much is kept as fits; one that is away for longer is made anew.
+                // What is kept until the next checkpoint comes on top, a gigabyte.
+                "max_slot_wal_keep_size": "3GB",
                 "shared_buffers": "256MB",
             },
             // A commit is one when a second instance has it, or it waits: nothing is lost.

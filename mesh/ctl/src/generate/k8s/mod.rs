@@ -5,6 +5,7 @@ pub mod candidate;
 mod database;
 mod jobs;
 mod network;
+mod operator;
 mod reach;
 mod settings;
 mod workload;
@@ -52,7 +53,10 @@ fn of(plan: &Plan<'_>) -> Result<Vec<Page>> {
     let mut ingress = Folder::new("ingress");
     let doors = plan.public().map(|door| reach::ingress(plan, door));
     ingress.add("ingress", "istio/traffic.toml", doors.collect());
-    Ok([services, databases, backups, once, ingress].into_iter().flat_map(Folder::pages).collect())
+    let mut operators = Folder::new("operator");
+    operators.add("operator", "services/*/mesh.toml", operator::of(plan));
+    let folders = [services, databases, backups, once, ingress, operators];
+    Ok(folders.into_iter().flat_map(Folder::pages).collect())
 }
 
 /// A folder of objects with its kustomization.

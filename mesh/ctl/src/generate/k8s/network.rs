@@ -95,6 +95,30 @@ pub(super) fn of_migrator(service: &str, name: &str) -> Value {
     cluster::object(API, KIND, name, json!({ "spec": spec }))
 }
 
+/// Whoever calls services for operators: all of them, and nobody calls it.
+pub(super) fn of_operator(name: &str, services: &[&str]) -> [Value; 2] {
+    let all: Vec<Value> = services.iter().map(|service| near(label(service))).collect();
+    let istiod = pods("istio-system", json!({ "app": "istiod" }));
+    let out = json!({
+        "egress": [
+            { "ports": [tcp(ISTIOD)], "to": [istiod] },
+            { "ports": [tcp(GRPC)], "to": all },
+        ],
+        "podSelector": { "matchLabels": label(name) },
+        "policyTypes": ["Egress", "Ingress"],
+    });
+    let of_services = json!({ "key": "app", "operator": "In", "values": services });
+    let into = json!({
+        "ingress": [{ "from": [near(label(name))], "ports": [tcp(GRPC)] }],
+        "podSelector": { "matchExpressions": [of_services] },
+        "policyTypes": ["Ingress"],
+    });
+    [
+        cluster::object(API, KIND, name, json!({ "spec": out })),
+        cluster::object(API, KIND, &format!("{name}-calls"), json!({ "spec": into })),
+    ]
+}
+
 /// The pods of a service's database.
 fn database(service: &str) -> Value {
     json!({ "cnpg.io/cluster": format!("{service}-database") })

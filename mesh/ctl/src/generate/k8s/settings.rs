@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::generate::cluster::{
-    self, ADMIN, COLLECTOR, GRPC, Member, NAMESPACE, Plan, host, principal,
+    self, ADMIN, CANARY, COLLECTOR, GRPC, Member, NAMESPACE, Plan, host, principal,
 };
 use crate::services;
 
@@ -21,9 +21,15 @@ const AFTER: u64 = 15;
 pub(super) const GRACE: u64 = PRE_STOP + DRAIN + AFTER;
 /// Where Istio's sidecar connects from.
 const SIDECAR: &str = "127.0.0.6";
+/// The setting with the key that signs users' tokens, that which says how long another one is published
+/// before it signs, and how long that is, in seconds: istiod asks an issuer for its keys every 20 minutes.
+const SIGNING_KEY: &str = "SIGNING_KEY";
+const PUBLISHED_AHEAD: (&str, u32) = ("SIGNING_KEY_AHEAD", 25 * 60);
 /// Where operators' values of calls are mounted.
 pub(super) const POLICY_FOLDER: &str = "/etc/mesh";
 pub(super) const POLICY: &str = "policy";
+/// Beside them, what a door does with whoever comes to it: rates, headers.
+const EDGE: &str = "edge.toml";
 /// Where files are mounted that nobody else may see.
 pub(super) const SECRETS_FOLDER: &str = "/etc/mesh-secrets";
 
@@ -58,6 +64,9 @@ pub(super) fn shared<'m>(plan: &Plan<'_>, member: &Member<'m>) -> Result<Vec<(&'
     ];
     // What the world comes in by says from where; the sidecar between adds nothing.
     if member.is_public() {
+        settings.push(("EDGE_FILE", format!("{POLICY_FOLDER}/{EDGE}")));
+        // By it whoever asks for a version is led to it, wherever the routes say so.
+        settings.push(("FORWARD_METADATA", CANARY.to_owned()));
         settings.push(("TRUSTED_HOPS", format!("{SIDECAR}/32")));
     }
     // Sidecars believe no others.
@@ -66,6 +75,9 @@ pub(super) fn shared<'m>(plan: &Plan<'_>, member: &Member<'m>) -> Result<Vec<(&'
         settings.push(("USER_ISSUER", own.issuer.clone()));
     }
     for (name, file) in files(member) {
+        if name == SIGNING_KEY {
+            settings.push((PUBLISHED_AHEAD.0, PUBLISHED_AHEAD.1.to_string()));
+        }
         settings.push((name, format!("{SECRETS_FOLDER}/{file}")));
     }
     let own = own(member, "v1");
