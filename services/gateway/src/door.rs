@@ -133,7 +133,7 @@ pub(crate) async fn answer(
     let speech = Speech::of(&head.headers);
     let path = head.uri.path().to_owned();
     let Meant { routed, rpc, crossing, name, kind } = Meant::of(&front, speech, &head, &path);
-    let span = trace::begin(trace::extract(&head.headers), || span(&head.method, &name));
+    let span = trace::begin(front.edge.trace(&head.headers, way), || span(&head.method, &name));
     correlation::note(&span, story.correlation_id());
     span.record("request_id", story.request_id());
 
