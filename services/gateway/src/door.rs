@@ -186,6 +186,7 @@ fn span(method: &Method, route: &str) -> Span {
         http.request.method = method.as_str(),
         http.route = route,
         http.response.status_code = Empty,
+        rpc.response.status_code = Empty,
         service = "gateway",
         request_id = Empty,
         correlation_id = Empty,

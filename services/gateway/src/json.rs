@@ -9,7 +9,7 @@ use http_body::{Body as _, Frame};
 use http_body_util::StreamBody;
 use hyper::body::Incoming;
 use mesh_rpc::{
-    Channel,
+    Channel, Code,
     criticality::{self, Criticality},
 };
 use mesh_transcode::{Binding, Framing, Refusal, Route, http_code};
@@ -17,6 +17,7 @@ use prost_reflect::DynamicMessage;
 use tonic::{Request, Status, Streaming, body::Body, client::Grpc, metadata::MetadataMap};
 
 use crate::{
+    access::Ending,
     bodies::Held,
     challenge,
     codec::Dynamic,
@@ -187,16 +188,18 @@ async fn stream(
     let codec = Dynamic(binding.rpc().output());
     client.ready().await?;
     let messages = client.server_streaming(request, path(rpc)?, codec).await?.into_inner();
-    let framing = Framing::accepted(headers);
+    let (framing, ending) = (Framing::accepted(headers), Ending::default());
     let told = Told {
         messages: Some(messages),
         binding: binding.clone(),
         framing,
         story: story.clone(),
         front: Arc::clone(front),
+        ending: ending.clone(),
     };
     let frames = stream::unfold(told, Told::next);
     let mut response = Response::new(Body::new(StreamBody::new(frames)));
+    response.extensions_mut().insert(ending);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(framing.content_type()));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -211,6 +214,8 @@ struct Told {
     framing: Framing,
     story: Story,
     front: Arc<Front>,
+    /// What its end is told to besides: the answer has begun with 200.
+    ending: Ending,
 }
 
 impl Told {
@@ -230,10 +235,12 @@ impl Told {
             Some(Ok(json)) => self.framing.message(json),
             Some(Err(status)) => {
                 self.messages = None;
+                self.ending.note(status.code());
                 self.framing.error(&refused::with_request_info(&status, &self.story))
             }
             None => {
                 self.messages = None;
+                self.ending.note(Code::Ok);
                 self.framing.end().to_vec()
             }
         };
