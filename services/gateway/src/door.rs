@@ -204,7 +204,7 @@ pub(crate) async fn contracts(
     let answer = match routed {
         Ok(route) => json::answer(front, &route, head, body, story).await,
         Err(refusal) => match front.pages.answer(front, head).await {
-            Some(page) => Ok(page),
+            Some(page) => page.map_err(Failure::from),
             None => Err(refusal.into()),
         },
     };
