@@ -68,12 +68,7 @@ impl Failure {
                 response
             }
             Self::Refused(refused) => {
-                let mut response = refused::json(&refused.status(), refused.http_status(), story);
-                if let Refused::RateLimited(early) | Refused::BodiesTooLarge(early) = refused {
-                    let seconds = HeaderValue::from(edge::seconds(early));
-                    response.headers_mut().insert(header::RETRY_AFTER, seconds);
-                }
-                response
+                refused::json(&refused.status(), refused.http_status(), story)
             }
             Self::Status(status) => {
                 let mut response = refused::json(&status, http_code(status.code()), story);
