@@ -145,7 +145,7 @@ async fn read(
     if route.binding().takes_body() {
         route.check_type(&head.headers)?;
     }
-    Ok(front.bodies.read(&front.config, body).await?)
+    Ok(front.bodies.read(&front.config, edge::caller(head), body).await?)
 }
 
 async fn unary(

@@ -41,6 +41,8 @@ pub(crate) enum Refused {
     BodyBroken,
     #[error("so much is being sent that there is no room for more; ask again in {} ms", .0.as_millis())]
     BodiesTooLarge(Duration),
+    #[error("you are sending so much that there is no room for more of it; ask again in {} ms", .0.as_millis())]
+    CallerBodiesTooLarge(Duration),
     #[error("the gateway ends; ask again")]
     Stopping,
     #[error("a message cannot be read, or said in JSON")]
@@ -81,7 +83,8 @@ impl Fault for Refused {
             Self::HeadersTooLarge(_)
             | Self::HeadersTooMany(_)
             | Self::RateLimited(_)
-            | Self::BodyTooLarge(_) => Code::ResourceExhausted,
+            | Self::BodyTooLarge(_)
+            | Self::CallerBodiesTooLarge(_) => Code::ResourceExhausted,
             Self::OriginUnknown => Code::PermissionDenied,
             Self::BodyTooSlow | Self::LegacySlow => Code::DeadlineExceeded,
             Self::BodyBroken | Self::PathTooLong(_) => Code::InvalidArgument,
@@ -104,6 +107,7 @@ impl Fault for Refused {
             Self::BodyTooSlow => "BODY_TOO_SLOW",
             Self::BodyBroken => "BODY_BROKEN",
             Self::BodiesTooLarge(_) => "BODIES_TOO_LARGE",
+            Self::CallerBodiesTooLarge(_) => "CALLER_BODIES_TOO_LARGE",
             Self::Stopping => "SERVICE_STOPPING",
             Self::MessageUnreadable => "MESSAGE_UNREADABLE",
             Self::LegacyAway => "LEGACY_AWAY",
@@ -113,7 +117,10 @@ impl Fault for Refused {
     }
 
     fn describe(&self, details: &mut ErrorDetails) {
-        if let Self::RateLimited(early) | Self::BodiesTooLarge(early) = self {
+        if let Self::RateLimited(early)
+        | Self::BodiesTooLarge(early)
+        | Self::CallerBodiesTooLarge(early) = self
+        {
             details.set_retry_info(Some(*early));
         }
     }
