@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use mesh_testkit::eventually;
+use bytes::Bytes;
+use mesh_testkit::{browse, eventually};
 use meshctl::demo::{self, Amount, Options};
 use shop::{
     common::v1::Address,
@@ -69,6 +70,15 @@ impl Said {
         let Err(status) = answer else { panic!("{what} is not refused") };
         let details = [format!("{status:?}").as_bytes(), status.details()].concat();
         self.errors.push(Told::new(format!("the error of {what}"), &details));
+    }
+
+    /// The same of what was sent as JSON.
+    async fn refused_json(&mut self, what: &str, shop: &Shop, target: &str, json: String) {
+        let request = http::Request::post(target).header("content-type", "application/json");
+        let request = request.body(Bytes::from(json)).unwrap();
+        let answer = browse(shop.platform.grpc(GATEWAY), request).await.unwrap();
+        assert_eq!(answer.status, 400, "{what} is not refused");
+        self.errors.push(Told::new(format!("the error of {what}"), &answer.bytes().await));
     }
 }
 
@@ -141,6 +151,8 @@ async fn orders(shop: &Shop, said: &mut Said) -> String {
     said.mark(number, NOBODY);
     let refused = tokenize(shop, number).await;
     said.refused("a card", refused);
+    let card = format!("{{\"cardNumber\": {number}}}");
+    said.refused_json("a card that is no text", shop, "/v1/cards:tokenize", card).await;
     orders[0].order_id.clone()
 }
 
@@ -177,6 +189,9 @@ async fn person(shop: &Shop, said: &mut Said) {
     let wrong = "unmistakably wrong 7731";
     said.mark(wrong, NOBODY);
     said.refused("a wrong password", sign_in(shop, &email, wrong).await);
+    said.mark("7731077310773107", NOBODY);
+    let digits = format!("{{\"email\": \"{email}\", \"password\": 7731077310773107}}");
+    said.refused_json("a password that is no text", shop, "/v1/sessions", digits).await;
     let signed = sign_in(shop, &email, password).await.unwrap().into_inner().tokens.unwrap();
     let request = RefreshSessionRequest { refresh_token: signed.refresh_token.clone() };
     let mut sessions = SessionsServiceClient::new(door(shop));

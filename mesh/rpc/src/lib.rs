@@ -86,7 +86,7 @@ pub use deprecated::Deprecated;
 pub use fault::{Fault, error_metadata, reason, status};
 pub use fields::{Fields, Invalid, Violation};
 pub use identity::Identity;
-pub use method::code_name;
+pub use method::{code_name, code_of, is_servers_fault};
 pub use page::{Page, page_token};
 pub use refusal::{Refusal, refusal};
 pub use server::Server;

@@ -30,7 +30,21 @@ pub fn code_name(code: Code) -> &'static str {
     }
 }
 
+/// What the semantic conventions call an error of the server: the span of a call that it answers so has
+/// failed.
+pub fn is_servers_fault(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unknown
+            | Code::DeadlineExceeded
+            | Code::Unimplemented
+            | Code::Internal
+            | Code::Unavailable
+            | Code::DataLoss
+    )
+}
+
 /// The code that a response's headers or trailers tell, if they do.
-pub(crate) fn code_of(headers: &http::HeaderMap) -> Option<Code> {
+pub fn code_of(headers: &http::HeaderMap) -> Option<Code> {
     headers.get(tonic::Status::GRPC_STATUS).map(|code| Code::from_bytes(code.as_bytes()))
 }

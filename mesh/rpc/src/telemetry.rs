@@ -14,7 +14,7 @@ use tracing::{Span, field::Empty};
 
 use crate::{
     Disposition,
-    method::{CODES, code_name, code_of},
+    method::{CODES, code_name, code_of, is_servers_fault},
 };
 
 static SERVER: LazyLock<Seconds> =
@@ -132,7 +132,7 @@ impl Drop for Record {
         if self.place.is_some() {
             self.span.record(CODE, code_name(code));
             let failed = match self.side {
-                Side::Server => is_our_fault(code),
+                Side::Server => is_servers_fault(code),
                 Side::Client => code != Code::Ok,
             };
             if failed {
@@ -188,18 +188,5 @@ pub(crate) fn client_span(target: &str, method: &str) -> Span {
         rpc.method = method,
         rpc.response.status_code = Empty,
         server.name = target,
-    )
-}
-
-/// What the semantic conventions call an error of the server.
-fn is_our_fault(code: Code) -> bool {
-    matches!(
-        code,
-        Code::Unknown
-            | Code::DeadlineExceeded
-            | Code::Unimplemented
-            | Code::Internal
-            | Code::Unavailable
-            | Code::DataLoss
     )
 }

@@ -151,6 +151,13 @@ impl TraceContext {
         Self { trace_id: rand::random(), span_id: rand::random(), sampled: false }
     }
 
+    /// The same place, of which this process decides whether it is sampled: for who does not leave that
+    /// to whoever asks.
+    #[must_use]
+    pub fn decided_here(self) -> Self {
+        Self { sampled: places::samples_one(), ..self }
+    }
+
     fn header(&self) -> HeaderValue {
         let mut value = HeaderValue::from_bytes(&self.text()).expect("hex digits and dashes");
         // No secret, but different each time: it stays out of HPACK's table (RFC 7541 §7.1.3).

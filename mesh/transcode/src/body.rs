@@ -8,7 +8,7 @@ use serde_json::{Deserializer, Map, Value, error::Category};
 
 use crate::{
     Refusal,
-    fields::{is_simple, named},
+    fields::{is_simple, named, wanted},
 };
 
 /// What a body is called where a field's name is asked for.
@@ -23,7 +23,7 @@ pub(crate) fn read(descriptor: &MessageDescriptor, json: &[u8]) -> Result<Dynami
     let read = DynamicMessage::deserialize(descriptor.clone(), &mut source);
     match read.and_then(|message| source.end().map(|()| message)) {
         Ok(message) => Ok(message),
-        Err(error) => Err(refuse(descriptor, "", json, &error)),
+        Err(_) => Err(refuse(descriptor, json)),
     }
 }
 
@@ -50,7 +50,7 @@ pub(crate) fn read_field(
             message.set_field(field, read.get_field(field).into_owned());
             Ok(())
         }
-        Err(error) => Err(explain(&message.descriptor(), "", &wrapped, &error)),
+        Err(_) => Err(explain(&message.descriptor(), &wrapped)),
     }
 }
 
@@ -60,14 +60,9 @@ pub(crate) fn parse(json: &[u8]) -> Result<Value, Refusal> {
 }
 
 /// Refuses what could not be read: the JSON, or a field of it.
-fn refuse(
-    descriptor: &MessageDescriptor,
-    path: &str,
-    json: &[u8],
-    error: &serde_json::Error,
-) -> Refusal {
+fn refuse(descriptor: &MessageDescriptor, json: &[u8]) -> Refusal {
     match serde_json::from_slice(json) {
-        Ok(value) => explain(descriptor, path, &value, error),
+        Ok(value) => explain(descriptor, &value),
         Err(error) => malformed(&error),
     }
 }
@@ -75,20 +70,18 @@ fn refuse(
 fn malformed(error: &serde_json::Error) -> Refusal {
     let what = match error.classify() {
         Category::Eof => "must be JSON that is complete".to_owned(),
-        _ => format!("must be JSON: {error}"),
+        // It names what was expected and where, and nothing of what stands there.
+        Category::Syntax => format!("must be JSON: {error}"),
+        Category::Data | Category::Io => "must be JSON".to_owned(),
     };
     Refusal::field(BODY, "JSON_MALFORMED", what)
 }
 
-fn explain(
-    descriptor: &MessageDescriptor,
-    path: &str,
-    value: &Value,
-    error: &serde_json::Error,
-) -> Refusal {
-    let (field, reason, description) = blame(descriptor, path, value).unwrap_or_else(|| {
-        let field = if path.is_empty() { BODY } else { path };
-        (field.to_owned(), "VALUE_MALFORMED", format!("must be readable: {error}"))
+fn explain(descriptor: &MessageDescriptor, value: &Value) -> Refusal {
+    let (field, reason, description) = blame(descriptor, "", value).unwrap_or_else(|| {
+        // What is there twice is here the last of it, which can be read.
+        let what = "must have each field once, and one of fields that exclude each other";
+        (BODY.to_owned(), "VALUE_MALFORMED", what.to_owned())
     });
     Refusal::field(field, reason, description)
 }
@@ -113,14 +106,32 @@ fn blame(descriptor: &MessageDescriptor, path: &str, value: &Value) -> Option<Bl
             return Some((at(name), "FIELD_UNKNOWN", "must be a field of the request".to_owned()));
         };
         let alone = Value::Object(Map::from_iter([(name.clone(), value.clone())]));
-        if let Err(error) = DynamicMessage::deserialize(descriptor.clone(), &alone) {
+        if DynamicMessage::deserialize(descriptor.clone(), &alone).is_err() {
             let at = at(field.name());
-            return Some(inside(&field, &at, value).unwrap_or_else(|| {
-                (at, "VALUE_MALFORMED", format!("must be {}: {error}", kind(&field)))
-            }));
+            return Some(
+                inside(&field, &at, value)
+                    .unwrap_or_else(|| (at, "VALUE_MALFORMED", whole(&field))),
+            );
         }
     }
-    None
+    let (field, what) = (rival(descriptor, fields)?, "must not be there with another of its kind");
+    let at = if path.is_empty() { field } else { format!("{path}.{field}") };
+    Some((at, "FIELD_CONFLICT", what.to_owned()))
+}
+
+/// Finds a field that is there with another, of which only one may be.
+fn rival(descriptor: &MessageDescriptor, fields: &Map<String, Value>) -> Option<String> {
+    let mut oneofs = Vec::new();
+    let mut there = fields.iter().filter(|(_, value)| !value.is_null());
+    there.find_map(|(name, _)| {
+        let field = named(descriptor, name)?;
+        let oneof = field.containing_oneof()?;
+        if oneofs.contains(&oneof) {
+            return Some(field.name().to_owned());
+        }
+        oneofs.push(oneof);
+        None
+    })
 }
 
 /// Looks for what is to blame in the elements of a list, or in a message.
@@ -141,8 +152,8 @@ fn inside(field: &FieldDescriptor, path: &str, value: &Value) -> Option<Blame> {
                         let one = Map::from_iter([(field.json_name().to_owned(), list)]);
                         let parent = field.parent_message().clone();
                         let read = DynamicMessage::deserialize(parent, &Value::Object(one));
-                        let error = read.err()?;
-                        Some((at, "VALUE_MALFORMED", format!("must be {}: {error}", kind(field))))
+                        let description = wanted(field).into_owned();
+                        read.is_err().then_some((at, "VALUE_MALFORMED", description))
                     }
                 }
             })
@@ -159,11 +170,17 @@ fn is_known(message: &MessageDescriptor) -> bool {
     is_simple(message) || name.is_some_and(|name| own.contains(&name))
 }
 
-fn kind(field: &FieldDescriptor) -> String {
+/// What all of a field's value must be, where nothing in it is to blame.
+fn whole(field: &FieldDescriptor) -> String {
     match field.kind() {
-        Kind::Message(message) => format!("a {}", message.name()),
-        Kind::Enum(known) => format!("a value of {}", known.name()),
-        scalar => format!("{scalar:?}").to_lowercase(),
+        Kind::Message(entry) if field.is_map() => {
+            format!(
+                "must be an object; each value in it {}",
+                wanted(&entry.map_entry_value_field())
+            )
+        }
+        _ if field.is_list() => format!("must be a list; each of it {}", wanted(field)),
+        _ => wanted(field).into_owned(),
     }
 }
 

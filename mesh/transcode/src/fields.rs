@@ -1,5 +1,7 @@
 //! Fields by their path, and their values from the text of a URL.
 
+use std::borrow::Cow;
+
 use base64::{
     Engine as _, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
@@ -122,86 +124,95 @@ pub(crate) fn is_wrapper(message: &MessageDescriptor) -> bool {
     }
 }
 
-/// Reads a value of the field, or an element of a list; what it must be is the error.
-pub(crate) fn read(field: &FieldDescriptor, text: &str) -> Result<Value, &'static str> {
-    fn number<T: std::str::FromStr>(text: &str, what: &'static str) -> Result<T, &'static str> {
-        text.parse().map_err(|_| what)
-    }
-    Ok(match field.kind() {
+/// Reads a value of the field, or an element of a list; none if the text is not what is [`wanted`].
+pub(crate) fn read(field: &FieldDescriptor, text: &str) -> Option<Value> {
+    Some(match field.kind() {
         Kind::String => Value::String(text.to_owned()),
-        Kind::Bool => match text {
-            "true" => Value::Bool(true),
-            "false" => Value::Bool(false),
-            _ => return Err("must be true or false"),
-        },
-        Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => {
-            Value::I32(number(text, "must be a whole number of 32 bits")?)
-        }
-        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => {
-            Value::I64(number(text, "must be a whole number of 64 bits")?)
-        }
-        Kind::Uint32 | Kind::Fixed32 => {
-            Value::U32(number(text, "must be a whole number of 32 bits, not negative")?)
-        }
-        Kind::Uint64 | Kind::Fixed64 => {
-            Value::U64(number(text, "must be a whole number of 64 bits, not negative")?)
-        }
+        Kind::Bool => Value::Bool(text.parse().ok()?),
+        Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => Value::I32(text.parse().ok()?),
+        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => Value::I64(text.parse().ok()?),
+        Kind::Uint32 | Kind::Fixed32 => Value::U32(text.parse().ok()?),
+        Kind::Uint64 | Kind::Fixed64 => Value::U64(text.parse().ok()?),
         Kind::Float => {
             let value = float(text)?;
             let narrow = value as f32;
             if narrow.is_infinite() && value.is_finite() {
-                return Err("must be a number that 32 bits can hold");
+                return None;
             }
             Value::F32(narrow)
         }
         Kind::Double => Value::F64(float(text)?),
         Kind::Bytes => {
             let bytes = STANDARD.decode(text).or_else(|_| URL_SAFE.decode(text));
-            Value::Bytes(bytes.map_err(|_| "must be base64")?.into())
+            Value::Bytes(bytes.ok()?.into())
         }
         Kind::Enum(known) => Value::EnumNumber(enum_number(&known, text)?),
         Kind::Message(message) => Value::Message(simple(&message, text)?),
     })
 }
 
-fn float(text: &str) -> Result<f64, &'static str> {
-    let what = "must be a number, NaN, Infinity or -Infinity";
-    match text {
-        "NaN" => Ok(f64::NAN),
-        "Infinity" => Ok(f64::INFINITY),
-        "-Infinity" => Ok(f64::NEG_INFINITY),
-        // What Rust reads besides, such as `inf`, is no number in JSON.
-        _ if text.contains(|c: char| c.is_ascii_alphabetic() && !matches!(c, 'e' | 'E')) => {
-            Err(what)
+/// What a field's value must be, or an element of its list: the rest of a sentence that the field begins.
+///
+/// It is all that is said of a value that cannot be read. What a reader says of it repeats the value, which
+/// may be a secret.
+pub(crate) fn wanted(field: &FieldDescriptor) -> Cow<'static, str> {
+    Cow::Borrowed(match field.kind() {
+        Kind::String => "must be a text",
+        Kind::Bool => "must be true or false",
+        Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => "must be a whole number of 32 bits",
+        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => "must be a whole number of 64 bits",
+        Kind::Uint32 | Kind::Fixed32 => "must be a whole number of 32 bits, not negative",
+        Kind::Uint64 | Kind::Fixed64 => "must be a whole number of 64 bits, not negative",
+        Kind::Float => "must be a number that 32 bits can hold, NaN, Infinity or -Infinity",
+        Kind::Double => "must be a number, NaN, Infinity or -Infinity",
+        Kind::Bytes => "must be base64",
+        Kind::Enum(known) => {
+            return format!("must be the name or number of a value of {}", known.name()).into();
         }
-        _ => text.parse().ok().filter(|value: &f64| value.is_finite()).ok_or(what),
+        Kind::Message(message) if is_simple(&message) => match message.name() {
+            "Timestamp" => "must be a time such as 2026-11-23T08:00:00Z",
+            "Duration" => "must be seconds such as 1.5s",
+            "FieldMask" => "must be names of fields with commas between them",
+            // A wrapper is written as what is in it.
+            _ => match message.get_field_by_name("value") {
+                Some(value) => return wanted(&value),
+                None => "must be a value",
+            },
+        },
+        Kind::Message(message) => return format!("must be a {}", message.name()).into(),
+    })
+}
+
+fn float(text: &str) -> Option<f64> {
+    match text {
+        "NaN" => Some(f64::NAN),
+        "Infinity" => Some(f64::INFINITY),
+        "-Infinity" => Some(f64::NEG_INFINITY),
+        // What Rust reads besides, such as `inf`, is no number in JSON.
+        _ if text.contains(|c: char| c.is_ascii_alphabetic() && !matches!(c, 'e' | 'E')) => None,
+        _ => text.parse().ok().filter(|value: &f64| value.is_finite()),
     }
 }
 
-fn enum_number(known: &EnumDescriptor, text: &str) -> Result<i32, &'static str> {
+fn enum_number(known: &EnumDescriptor, text: &str) -> Option<i32> {
     let by_name = known.get_value_by_name(text).map(|value| value.number());
-    by_name.or_else(|| text.parse().ok()).ok_or("must be the name or number of one of its values")
+    by_name.or_else(|| text.parse().ok())
 }
 
-fn simple(message: &MessageDescriptor, text: &str) -> Result<DynamicMessage, &'static str> {
+fn simple(message: &MessageDescriptor, text: &str) -> Option<DynamicMessage> {
     if is_wrapper(message) {
-        let field = message.get_field_by_name("value").ok_or("must be a wrapper")?;
+        let field = message.get_field_by_name("value")?;
         let mut wrapped = DynamicMessage::new(message.clone());
         wrapped.set_field(&field, read(&field, text)?);
-        return Ok(wrapped);
+        return Some(wrapped);
     }
-    let what = match message.name() {
-        "Timestamp" => "must be a time such as 2026-11-23T08:00:00Z",
-        "Duration" => "must be seconds such as 1.5s",
-        "FieldMask" => "must be names of fields with commas between them",
-        _ => return Err("must not be in the URL"),
-    };
     // A mask is often written as the contract spells it.
     let text = match message.name() {
         "FieldMask" => camel(text),
-        _ => text.to_owned(),
+        "Timestamp" | "Duration" => text.to_owned(),
+        _ => return None,
     };
-    DynamicMessage::deserialize(message.clone(), json!(text)).map_err(|_| what)
+    DynamicMessage::deserialize(message.clone(), json!(text)).ok()
 }
 
 fn camel(text: &str) -> String {

@@ -82,8 +82,7 @@ impl<'a> Route<'a> {
             let text = decode(&raw, place).ok_or_else(|| {
                 Refusal::field(&name, "PATH_MALFORMED", "must be percent-encoded UTF-8")
             })?;
-            let value = fields::read(path.last(), &text)
-                .map_err(|what| Refusal::field(&name, "VALUE_MALFORMED", what))?;
+            let value = value_of(path, &name, &text)?;
             if path.get(message).is_some_and(|given| given != value) {
                 let what = "must be the same in the path and elsewhere";
                 return Err(Refusal::field(name, "FIELD_CONFLICT", what));
@@ -110,8 +109,7 @@ impl<'a> Route<'a> {
             if is_again && !path.last().is_list() {
                 return Err(Refusal::field(&*name, "FIELD_REPEATED", "must be there once"));
             }
-            let value = fields::read(path.last(), &value)
-                .map_err(|what| Refusal::field(&*name, "VALUE_MALFORMED", what))?;
+            let value = value_of(&path, &name, &value)?;
             let put = path.with(message, |message, field| put(message, field, value));
             put.unwrap_or(Ok(())).map_err(|what| Refusal::field(&*name, "FIELD_CONFLICT", what))?;
             given.push(path);
@@ -177,6 +175,13 @@ impl<'a> Route<'a> {
         message.set_field(&field, Value::Message(given));
         Ok(())
     }
+}
+
+/// The value that a text of the URL is, of the field that is called so there.
+fn value_of(path: &FieldPath, name: &str, text: &str) -> Result<Value, Refusal> {
+    let field = path.last();
+    fields::read(field, text)
+        .ok_or_else(|| Refusal::field(name, "VALUE_MALFORMED", fields::wanted(field)))
 }
 
 /// Whether the mask that a message has names anything.

@@ -3,7 +3,7 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, LazyLock},
+    sync::{Arc, LazyLock, OnceLock},
     task::{Context, Poll},
     time::Instant,
 };
@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response};
 use http_body::{Frame, SizeHint};
-use mesh_rpc::{Code, code_name};
+use mesh_rpc::{Code, code_name, code_of, is_servers_fault};
 use mesh_runtime::metrics::{Seconds, seconds};
 use opentelemetry::KeyValue;
 use prost_reflect::MethodDescriptor;
@@ -20,6 +20,8 @@ use tracing::Span;
 
 static DURATIONS: LazyLock<Seconds> =
     LazyLock::new(|| seconds("http.server.request.duration", "Duration of requests at the door"));
+/// The semantic conventions' name for a call's code.
+const CODE: &str = "rpc.response.status_code";
 /// Methods that have a name in metrics; there is no end of others.
 const METHODS: [Method; 5] =
     [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
@@ -71,6 +73,25 @@ impl Kind {
     }
 }
 
+/// How a call ends, of an answer that tells it neither in headers nor in trailers: whoever tells it
+/// otherwise notes it here, and leaves this in the answer's extensions.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ending(Arc<OnceLock<Code>>);
+
+impl Ending {
+    /// Notes the code. The first word counts.
+    pub(crate) fn note(&self, code: Code) {
+        let _ = self.0.set(code);
+    }
+
+    /// Notes the code that stands in what would be headers or trailers elsewhere.
+    pub(crate) fn read(&self, headers: &HeaderMap) {
+        if let Some(code) = code_of(headers) {
+            self.note(code);
+        }
+    }
+}
+
 /// What a request is called in the log.
 #[derive(Clone, Debug)]
 pub(crate) struct Access {
@@ -85,10 +106,11 @@ pub(crate) struct Access {
 impl Access {
     /// Follows an answer to its end.
     pub(crate) fn follow(self, response: Response<Body>) -> Response<Body> {
-        let (head, inner) = response.into_parts();
-        let mut line =
-            Line { access: self, status: head.status.as_u16(), code: None, bytes: 0, ended: false };
-        line.read(&head.headers);
+        let (mut head, inner) = response.into_parts();
+        let ending = head.extensions.remove::<Ending>().unwrap_or_default();
+        ending.read(&head.headers);
+        let status = head.status.as_u16();
+        let line = Line { access: self, status, ending, bytes: 0, ended: false };
         Response::from_parts(head, Body::new(Logged { inner, line }))
     }
 }
@@ -97,17 +119,9 @@ impl Access {
 struct Line {
     access: Access,
     status: u16,
-    code: Option<String>,
+    ending: Ending,
     bytes: u64,
     ended: bool,
-}
-
-impl Line {
-    /// Notes the code in an answer's headers or trailers.
-    fn read(&mut self, headers: &HeaderMap) {
-        let code = headers.get("grpc-status").and_then(|code| code.to_str().ok());
-        self.code = code.map(str::to_owned).or_else(|| self.code.take());
-    }
 }
 
 impl Drop for Line {
@@ -123,12 +137,14 @@ impl Drop for Line {
             KeyValue::new("kind", kind.as_str()),
             KeyValue::new("service", "gateway"),
         ];
-        // The status of gRPC's answers is 200 whatever they say.
-        let code = self.code.as_deref().map(|code| code_name(Code::from_bytes(code.as_bytes())));
-        labels.extend(code.map(|code| KeyValue::new("rpc.response.status_code", code)));
+        // The HTTP status of gRPC's answers, and of streams, is 200 whatever they say.
+        let ended = self.ending.0.get().copied();
+        let code = ended.map(code_name);
+        labels.extend(code.map(|code| KeyValue::new(CODE, code)));
         DURATIONS.record(elapsed.as_secs_f64(), &labels);
         span.record("http.response.status_code", self.status);
-        if self.status >= 500 {
+        span.record(CODE, code);
+        if self.status >= 500 || ended.is_some_and(is_servers_fault) {
             span.record("otel.status_code", "ERROR");
         }
         let _entered = span.enter();
@@ -168,7 +184,7 @@ impl http_body::Body for Logged {
                     self.line.bytes += data.len() as u64;
                 }
                 if let Some(trailers) = frame.trailers_ref() {
-                    self.line.read(trailers);
+                    self.line.ending.read(trailers);
                 }
             }
             Some(Err(_)) => {}

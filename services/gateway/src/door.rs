@@ -133,7 +133,7 @@ pub(crate) async fn answer(
     let speech = Speech::of(&head.headers);
     let path = head.uri.path().to_owned();
     let Meant { routed, rpc, crossing, name, kind } = Meant::of(&front, speech, &head, &path);
-    let span = trace::begin(trace::extract(&head.headers), || span(&head.method, &name));
+    let span = trace::begin(front.edge.trace(&head.headers, way), || span(&head.method, &name));
     correlation::note(&span, story.correlation_id());
     span.record("request_id", story.request_id());
 
@@ -186,6 +186,7 @@ fn span(method: &Method, route: &str) -> Span {
         http.request.method = method.as_str(),
         http.route = route,
         http.response.status_code = Empty,
+        rpc.response.status_code = Empty,
         service = "gateway",
         request_id = Empty,
         correlation_id = Empty,
@@ -203,7 +204,7 @@ pub(crate) async fn contracts(
     let answer = match routed {
         Ok(route) => json::answer(front, &route, head, body, story).await,
         Err(refusal) => match front.pages.answer(front, head).await {
-            Some(page) => Ok(page),
+            Some(page) => page.map_err(Failure::from),
             None => Err(refusal.into()),
         },
     };

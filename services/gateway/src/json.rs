@@ -9,7 +9,7 @@ use http_body::{Body as _, Frame};
 use http_body_util::StreamBody;
 use hyper::body::Incoming;
 use mesh_rpc::{
-    Channel,
+    Channel, Code,
     criticality::{self, Criticality},
 };
 use mesh_transcode::{Binding, Framing, Refusal, Route, http_code};
@@ -17,6 +17,7 @@ use prost_reflect::DynamicMessage;
 use tonic::{Request, Status, Streaming, body::Body, client::Grpc, metadata::MetadataMap};
 
 use crate::{
+    access::Ending,
     bodies::Held,
     challenge,
     codec::Dynamic,
@@ -67,12 +68,7 @@ impl Failure {
                 response
             }
             Self::Refused(refused) => {
-                let mut response = refused::json(&refused.status(), refused.http_status(), story);
-                if let Refused::RateLimited(early) | Refused::BodiesTooLarge(early) = refused {
-                    let seconds = HeaderValue::from(edge::seconds(early));
-                    response.headers_mut().insert(header::RETRY_AFTER, seconds);
-                }
-                response
+                refused::json(&refused.status(), refused.http_status(), story)
             }
             Self::Status(status) => {
                 let mut response = refused::json(&status, http_code(status.code()), story);
@@ -149,7 +145,7 @@ async fn read(
     if route.binding().takes_body() {
         route.check_type(&head.headers)?;
     }
-    Ok(front.bodies.read(&front.config, body).await?)
+    Ok(front.bodies.read(&front.config, edge::caller(head), body).await?)
 }
 
 async fn unary(
@@ -187,16 +183,18 @@ async fn stream(
     let codec = Dynamic(binding.rpc().output());
     client.ready().await?;
     let messages = client.server_streaming(request, path(rpc)?, codec).await?.into_inner();
-    let framing = Framing::accepted(headers);
+    let (framing, ending) = (Framing::accepted(headers), Ending::default());
     let told = Told {
         messages: Some(messages),
         binding: binding.clone(),
         framing,
         story: story.clone(),
         front: Arc::clone(front),
+        ending: ending.clone(),
     };
     let frames = stream::unfold(told, Told::next);
     let mut response = Response::new(Body::new(StreamBody::new(frames)));
+    response.extensions_mut().insert(ending);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(framing.content_type()));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -211,6 +209,8 @@ struct Told {
     framing: Framing,
     story: Story,
     front: Arc<Front>,
+    /// What its end is told to besides: the answer has begun with 200.
+    ending: Ending,
 }
 
 impl Told {
@@ -230,10 +230,12 @@ impl Told {
             Some(Ok(json)) => self.framing.message(json),
             Some(Err(status)) => {
                 self.messages = None;
+                self.ending.note(status.code());
                 self.framing.error(&refused::with_request_info(&status, &self.story))
             }
             None => {
                 self.messages = None;
+                self.ending.note(Code::Ok);
                 self.framing.end().to_vec()
             }
         };

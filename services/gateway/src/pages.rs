@@ -1,7 +1,8 @@
 //! What the gateway answers itself: its health, that of the services, and what can be asked here.
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
+use http::{Method, Response, StatusCode, request::Parts};
+use mesh_transcode::Refusal;
 use serde_json::{Value, json};
 use tonic::body::Body;
 
@@ -34,22 +35,23 @@ impl Pages {
         own.or_else(|| File::find(path).map(|file| file.path)).unwrap_or(UNKNOWN)
     }
 
-    /// The page, if there is one.
-    pub(crate) async fn answer(&self, front: &Front, head: &Parts) -> Option<Response<Body>> {
+    /// The page, if there is one; all of them are only read.
+    pub(crate) async fn answer(
+        &self,
+        front: &Front,
+        head: &Parts,
+    ) -> Option<Result<Response<Body>, Refusal>> {
         let path = self.template(head.uri.path());
         if path == UNKNOWN {
             return None;
         }
         if head.method != Method::GET {
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
-            return Some(response);
+            return Some(Err(Refusal::MethodNotAllowed(vec![Method::GET])));
         }
         if let Some(file) = File::find(path) {
-            return Some(file.answer());
+            return Some(Ok(file.answer()));
         }
-        Some(match path {
+        Some(Ok(match path {
             OPENAPI => whole::json(StatusCode::OK, self.openapi.clone()),
             HEALTHZ => shown(StatusCode::OK, &json!({ "status": "alive" })),
             READYZ => {
@@ -61,7 +63,7 @@ impl Pages {
                 let report = self.health.report().await;
                 shown(report.status, &report.body)
             }
-        })
+        }))
     }
 }
 

@@ -2,19 +2,21 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use mesh_rpc::{Code, Fault};
 use mesh_transcode::{http_code, status_json};
 use prost::Message as _;
 use tonic::{Status, body::Body};
-use tonic_types::{ErrorDetails, pb};
+use tonic_types::{ErrorDetails, StatusExt as _, pb};
 
-use crate::{metadata, story::Story, whole};
+use crate::{edge, metadata, story::Story, whole};
 
 /// Domain of the reasons.
 const DOMAIN: &str = "gateway.shop";
 const REQUEST_INFO: &str = "type.googleapis.com/google.rpc.RequestInfo";
 const GRPC_STATUS: &str = "grpc-status";
+/// What is answered to who may ask again (RFC 9110 §10.2.3, RFC 6585 §4).
+const AGAIN: [StatusCode; 2] = [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE];
 
 /// Why the gateway calls nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +41,8 @@ pub(crate) enum Refused {
     BodyBroken,
     #[error("so much is being sent that there is no room for more; ask again in {} ms", .0.as_millis())]
     BodiesTooLarge(Duration),
+    #[error("you are sending so much that there is no room for more of it; ask again in {} ms", .0.as_millis())]
+    CallerBodiesTooLarge(Duration),
     #[error("the gateway ends; ask again")]
     Stopping,
     #[error("a message cannot be read, or said in JSON")]
@@ -79,7 +83,8 @@ impl Fault for Refused {
             Self::HeadersTooLarge(_)
             | Self::HeadersTooMany(_)
             | Self::RateLimited(_)
-            | Self::BodyTooLarge(_) => Code::ResourceExhausted,
+            | Self::BodyTooLarge(_)
+            | Self::CallerBodiesTooLarge(_) => Code::ResourceExhausted,
             Self::OriginUnknown => Code::PermissionDenied,
             Self::BodyTooSlow | Self::LegacySlow => Code::DeadlineExceeded,
             Self::BodyBroken | Self::PathTooLong(_) => Code::InvalidArgument,
@@ -102,6 +107,7 @@ impl Fault for Refused {
             Self::BodyTooSlow => "BODY_TOO_SLOW",
             Self::BodyBroken => "BODY_BROKEN",
             Self::BodiesTooLarge(_) => "BODIES_TOO_LARGE",
+            Self::CallerBodiesTooLarge(_) => "CALLER_BODIES_TOO_LARGE",
             Self::Stopping => "SERVICE_STOPPING",
             Self::MessageUnreadable => "MESSAGE_UNREADABLE",
             Self::LegacyAway => "LEGACY_AWAY",
@@ -111,15 +117,26 @@ impl Fault for Refused {
     }
 
     fn describe(&self, details: &mut ErrorDetails) {
-        if let Self::RateLimited(early) | Self::BodiesTooLarge(early) = self {
+        if let Self::RateLimited(early)
+        | Self::BodiesTooLarge(early)
+        | Self::CallerBodiesTooLarge(early) = self
+        {
             details.set_retry_info(Some(*early));
         }
     }
 }
 
-/// An error as JSON.
+/// An error as JSON. When to ask again, whoever says so, is also where HTTP looks for it.
 pub(crate) fn json(status: &Status, http: StatusCode, story: &Story) -> http::Response<Body> {
-    whole::json(http, with_request_info(status, story).to_string())
+    let mut response = whole::json(http, with_request_info(status, story).to_string());
+    if AGAIN.contains(&http)
+        && let Some(early) = status.get_details_retry_info().and_then(|it| it.retry_delay)
+    {
+        // Whole seconds, of which none would be at once.
+        let seconds = HeaderValue::from(edge::seconds(early).max(1));
+        response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    }
+    response
 }
 
 /// The same, for the end of a stream.
@@ -167,9 +184,6 @@ type Any = prost_reflect::prost_types::Any;
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-    use tonic_types::StatusExt as _;
-
     use super::*;
 
     #[test]

@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use mesh_transcode::Refusal;
 use serde_json::json;
 
-use crate::support::{asked, blamed, shelves};
+use crate::support::{ask, asked, blamed, shelves, written};
 
 const BOOK: &str = "/v1/shelves/5/books/7";
 const SHELF: &str = "/v1/shelves/5";
@@ -167,6 +167,88 @@ fn a_body_that_cannot_be_is_refused_by_field() {
     assert_eq!(encoded, ("shelf".to_owned(), "PATH_MALFORMED"));
     let unasked = blamed(Method::DELETE, BOOK, "{}");
     assert_eq!(unasked, ("body".to_owned(), "BODY_UNEXPECTED"));
+}
+
+#[test]
+fn what_a_value_must_be_is_said_in_words() {
+    for (body, said) in [
+        (r#"{"title": 1}"#, "book.title must be a text"),
+        (r#"{"tags": ["a", 1]}"#, "book.tags[1] must be a text"),
+        (r#"{"tags": "a"}"#, "book.tags must be a list; each of it must be a text"),
+        (r#"{"notes": {"a": 1}}"#, "book.notes must be an object; each value in it must be a text"),
+        (r#"{"copies": 1.5}"#, "book.copies must be a whole number of 64 bits"),
+        (r#"{"pages": -1}"#, "book.pages must be a whole number of 64 bits, not negative"),
+        (r#"{"printed": "now"}"#, "book.printed must be a time such as 2026-11-23T08:00:00Z"),
+        (r#"{"format": "RED"}"#, "book.format must be the name or number of a value of Format"),
+        (r#"{"lent": 1}"#, "book.lent must be true or false"),
+        (r#"{"cover": "!"}"#, "book.cover must be base64"),
+        (r#"{"author": 1}"#, "book.author must be an object"),
+        (r#"{"title": 1, "title": "a"}"#, "must have each field once"),
+    ] {
+        let refusal = ask(Method::PATCH, BOOK, body).unwrap_err().to_string();
+        assert!(refusal.contains(said), "{body}: {refusal}");
+    }
+    let written = written(&[r#"{ post: "/v1/a" body: "*" }"#]).unwrap();
+    let route = written.route(&Method::POST, "/v1/a").unwrap();
+    let both = route.request(None, br#"{"first": "a", "second": "b"}"#).unwrap_err().to_string();
+    assert!(both.contains("second must not be there with another of its kind"), "{both}");
+}
+
+/// It may be a card's number, or a password.
+#[test]
+fn what_cannot_be_read_is_not_repeated() {
+    const SECRET: &str = "4242424242424242";
+    let book = |json: &str| (Method::PUT, BOOK.to_owned(), format!(r#"{{"book": {{{json}}}}}"#));
+    let field = |json: &str| (Method::PATCH, BOOK.to_owned(), format!("{{{json}}}"));
+    let query = |query: &str| (Method::GET, format!("/v1/books?{query}"), String::new());
+    let mut all = vec![(Method::PUT, format!("/v1/shelves/5/books/{SECRET}"), "{}".to_owned())];
+    for json in [
+        r#""title": S"#,
+        r#""title": {"a": S}"#,
+        r#""title": [S]"#,
+        r#""title": -S"#,
+        r#""title": S.5"#,
+        r#""title": S, "title": "a""#,
+        r#""title": S x"#,
+        r#""title": "S\x""#,
+        r#""author": S"#,
+        r#""author": "S""#,
+        r#""author": {"givenName": S}"#,
+        r#""tags": S"#,
+        r#""tags": "S""#,
+        r#""tags": ["a", S]"#,
+        r#""copies": "S!""#,
+        r#""copies": S.5"#,
+        r#""notes": S"#,
+        r#""notes": {"a": S}"#,
+        r#""printed": S"#,
+        r#""printed": "S""#,
+        r#""cover": S"#,
+        r#""cover": "S!""#,
+        r#""weight": "S!""#,
+        r#""format": "S""#,
+        r#""format": S"#,
+        r#""reading": "S""#,
+        r#""lent": S"#,
+        r#""lent": "S""#,
+        r#""rating": "S!""#,
+        r#""pages": -S"#,
+        r#""old": S"#,
+        r#""edition": S"#,
+    ] {
+        let json = json.replace('S', SECRET);
+        all.extend([book(&json), field(&json)]);
+    }
+    for name in ["page_size", "formats", "after", "within", "copies", "token", "random", "weight"] {
+        all.push(query(&format!("{name}={SECRET}!")));
+    }
+
+    for (method, target, body) in all {
+        let Err(refusal) = ask(method, &target, &body) else { panic!("{target} {body} is read") };
+        let status = refusal.status();
+        let told = format!("{status:?} {}", String::from_utf8_lossy(status.details()));
+        assert!(!told.contains(SECRET), "{target} {body}: {told}");
+    }
 }
 
 #[test]

@@ -14,7 +14,10 @@ const FILE: &str = "written.proto";
 /// What a contract of a few lines has besides.
 const HEAD: &str = "syntax = \"proto3\"; package t.v1; import \"google/api/annotations.proto\";
 message Inner { string text = 1; }
-message Asked { string a = 1; Inner inner = 2; repeated string all = 3; map<string, string> map = 4; }
+message Asked {
+  string a = 1; Inner inner = 2; repeated string all = 3; map<string, string> map = 4;
+  oneof one { string first = 5; string second = 6; }
+}
 message Answer { string a = 1; }
 ";
 

@@ -32,7 +32,9 @@ impl Hops {
         at
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    /// Whether who is at `address` is believed.
+    pub(super) fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
         self.0.iter().any(|net| net.contains(&address))
     }
 }

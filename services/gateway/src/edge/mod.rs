@@ -19,7 +19,10 @@ use std::{net::SocketAddr, sync::Arc, time::Instant};
 use anyhow::{Context as _, Result};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header, request::Parts};
 use mesh_auth::{User, Verifier};
-use mesh_runtime::{ConfigError, Service};
+use mesh_runtime::{
+    ConfigError, Service,
+    trace::{self, TraceContext},
+};
 use tonic::body::Body;
 
 pub use caller::Subject;
@@ -128,6 +131,13 @@ impl Edge {
             head.extensions.insert(Subject(user.subject().to_string().into()));
         }
         asked
+    }
+
+    /// The trace that a request goes on with. Whether it is sampled is decided here, unless a trusted hop
+    /// has: strangers could have everything sampled, or nothing.
+    pub(crate) fn trace(&self, headers: &HeaderMap, way: Way) -> Option<TraceContext> {
+        let told = trace::extract(headers)?;
+        Some(if self.hops.trusts(way.peer.ip()) { told } else { told.decided_here() })
     }
 
     /// The answer to a browser that asks whether a page of another origin may ask.

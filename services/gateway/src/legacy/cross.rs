@@ -61,7 +61,7 @@ pub(crate) async fn answer(
             }
         };
     }
-    let held = match front.bodies.read(&front.config, body).await {
+    let held = match front.bodies.read(&front.config, edge::caller(head), body).await {
         Ok(held) => held,
         Err(refused) => return json::Failure::from(refused).response(story),
     };

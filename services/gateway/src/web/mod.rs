@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 use http_body::Frame;
 use tonic::{Status, body::Body};
 
-use crate::refused::Refused;
+use crate::{access::Ending, refused::Refused};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -76,8 +76,11 @@ impl Form {
         }
         head.headers.insert(header::CONTENT_TYPE, self.content_type());
         head.headers.remove(header::CONTENT_LENGTH);
+        let ending = Ending::default();
+        ending.read(&ended);
+        head.extensions.insert(ending.clone());
         let last = (!ended.is_empty()).then_some(ended);
-        Response::from_parts(head, Body::new(Encoded { inner: body, last, form: self }))
+        Response::from_parts(head, Body::new(Encoded { inner: body, last, form: self, ending }))
     }
 
     fn write(self, data: Bytes) -> Bytes {
@@ -166,6 +169,20 @@ struct Encoded {
     /// What was in the headers of an answer that has nothing else.
     last: Option<HeaderMap>,
     form: Form,
+    ending: Ending,
+}
+
+impl Encoded {
+    /// What a frame of gRPC is here.
+    fn write(&self, frame: Frame<Bytes>) -> Bytes {
+        let frame = match frame.into_data() {
+            Ok(data) => return self.form.write(data),
+            Err(frame) => frame,
+        };
+        let Ok(ended) = frame.into_trailers() else { return Bytes::new() };
+        self.ending.read(&ended);
+        self.form.write(trailers(&ended))
+    }
 }
 
 impl http_body::Body for Encoded {
@@ -176,20 +193,16 @@ impl http_body::Body for Encoded {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let form = self.form;
         let next = match Pin::new(&mut self.inner).poll_frame(cx) {
             Poll::Ready(next) => next,
             Poll::Pending => return Poll::Pending,
         };
         Poll::Ready(match next {
-            Some(Ok(frame)) => Some(Ok(Frame::data(form.write(match frame.into_data() {
-                Ok(data) => data,
-                Err(frame) => frame.into_trailers().as_ref().map(trailers).unwrap_or_default(),
-            })))),
+            Some(Ok(frame)) => Some(Ok(Frame::data(self.write(frame)))),
             Some(Err(status)) => Some(Err(status)),
             None => {
                 let last = mem::take(&mut self.last);
-                last.map(|headers| Ok(Frame::data(form.write(trailers(&headers)))))
+                last.map(|headers| Ok(Frame::data(self.form.write(trailers(&headers)))))
             }
         })
     }

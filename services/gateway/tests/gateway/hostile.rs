@@ -21,7 +21,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use mesh_testkit::{eventually, patience};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -159,15 +159,15 @@ async fn whatever_strangers_send_is_refused_and_the_next_one_is_answered() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bodies_that_do_not_end_take_no_more_room_than_there_is() {
     const ROOM: usize = 64;
-    let shop = Shop::open().await;
+    let everywhere = vec!["127.0.0.0/8".parse().unwrap()];
+    let shop = Shop::open_with(|config| config.trusted_hops = everywhere).await;
     let gateway = &shop.gateway;
     let sender = h2(gateway.at).await;
-    let cut = Bytes::from(vec![b' '; (1 << 20) - 1]);
     let mut answers = JoinSet::new();
-    for _ in 0..ROOM + 20 {
-        let begun = stream::iter([Ok::<_, hyper::Error>(Frame::data(cut.clone()))]);
-        let body = StreamBody::new(futures::StreamExt::chain(begun, stream::pending())).boxed();
-        let request = post("/v1/orders", "application/json").body(body).unwrap();
+    for n in 0..ROOM + 20 {
+        // Nobody takes more than their own share of it.
+        let request = orders_post().header("x-forwarded-for", format!("203.0.113.{n}"));
+        let request = request.body(cut_short()).unwrap();
         let mut sender = sender.clone();
         answers.spawn(async move { sender.send_request(request).await });
     }
@@ -191,6 +191,49 @@ async fn bodies_that_do_not_end_take_no_more_room_than_there_is() {
     eventually("room for others", async || ordered().await.status != 503).await;
 }
 
+/// The same of one address, which fills its own share of the room: others are served, with bodies.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_of_one_address_that_do_not_end_leave_room_for_others() {
+    const SHARE: usize = 8;
+    const MORE: usize = 5;
+    let shop = Shop::open().await;
+    let at = shop.gateway.at;
+    let sender = h2(at).await;
+    let mut answers = JoinSet::new();
+    for _ in 0..SHARE + MORE {
+        let request = orders_post().body(cut_short()).unwrap();
+        let mut sender = sender.clone();
+        answers.spawn(async move { sender.send_request(request).await });
+    }
+
+    for _ in 0..MORE {
+        let refused = timeout(patience(), answers.join_next()).await.expect("the share is used up");
+        let refused = refused.unwrap().unwrap().unwrap();
+        assert_eq!(refused.status(), 429);
+        assert_eq!(refused.headers()["retry-after"], "1");
+        let told = refused.into_body().collect().await.unwrap().to_bytes();
+        assert!(String::from_utf8_lossy(&told).contains("CALLER_BODIES_TOO_LARGE"), "{told:?}");
+    }
+    let large = Full::new(Bytes::from([&vec![b' '; 1 << 19][..], b"{}"].concat()));
+    let request = orders_post().body(large.map_err(|never| match never {}).boxed()).unwrap();
+    let mut other = h2_from("127.0.0.2", at).await;
+    let answer = timeout(patience(), other.send_request(request)).await.expect("an answer");
+    let status = answer.unwrap().status();
+    assert!(![429, 503].contains(&status.as_u16()), "{status}");
+}
+
+/// To where a body of JSON goes.
+fn orders_post() -> http::request::Builder {
+    post("/v1/orders", "application/json")
+}
+
+/// All but the last byte of the largest body there may be.
+fn cut_short() -> Body {
+    let cut = Bytes::from(vec![b' '; (1 << 20) - 1]);
+    let begun = stream::iter([Ok::<_, hyper::Error>(Frame::data(cut))]);
+    StreamBody::new(futures::StreamExt::chain(begun, stream::pending())).boxed()
+}
+
 /// Bytes of this process in memory.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -199,7 +242,14 @@ fn resident() -> u64 {
 }
 
 async fn h2(at: SocketAddr) -> http2::SendRequest<Body> {
-    let stream = TcpStream::connect(at).await.unwrap();
+    h2_from("127.0.0.1", at).await
+}
+
+/// The same, from an address of this machine.
+async fn h2_from(address: &str, at: SocketAddr) -> http2::SendRequest<Body> {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::new(address.parse().unwrap(), 0)).unwrap();
+    let stream = socket.connect(at).await.unwrap();
     let (client, connection) =
         http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);

@@ -1,10 +1,18 @@
 //! HTTP/JSON before real services.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{Method, Request, header};
+use mesh_rpc::ErrorDetails;
 use serde_json::json;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
 
-use crate::support::{MUG, Shop, detail, uuid};
+use crate::{
+    support::{Gateway, MUG, Shop, detail, uuid},
+    witness::Witness,
+};
 
 #[tokio::test]
 async fn products_are_listed_found_and_shown() {
@@ -90,6 +98,55 @@ async fn what_no_service_hears_of_is_refused_at_the_door() {
     let query = gateway.get("/v1/products?colour=blue").await;
     assert_eq!(query.status, 400);
     assert_eq!(detail(&query.json().await, "ErrorInfo")["reason"], "FIELD_UNKNOWN");
+}
+
+#[tokio::test]
+async fn a_secret_that_cannot_be_read_is_not_repeated() {
+    const SECRET: &str = "4242424242424242";
+    let gateway = Gateway::before(&[]).await;
+    for (target, body, field) in [
+        ("/v1/cards:tokenize", r#"{"cardNumber": S}"#, "card_number"),
+        ("/v1/cards:tokenize", r#"{"cardNumber": {"number": S}}"#, "card_number"),
+        ("/v1/cards:tokenize", r#"{"cardNumber": S, "cardNumber": "a"}"#, "body"),
+        ("/v1/cards:tokenize", r#"{"cardNumber": S, }"#, "body"),
+        ("/v1/cards:tokenize", r#"{"expiryMonth": S}"#, "expiry_month"),
+        ("/v1/sessions", r#"{"email": "a@b.example", "password": S}"#, "password"),
+        ("/v1/users", r#"{"password": [S]}"#, "password"),
+        ("/v1/sessions:refresh", r#"{"refreshToken": S}"#, "refresh_token"),
+    ] {
+        let body = body.replace('S', SECRET);
+        let refused = gateway.tell(Method::POST, target, &body).await;
+        assert_eq!(refused.status, 400, "{body}");
+        let error = refused.json().await;
+        let violation = &detail(&error, "BadRequest")["fieldViolations"][0];
+        assert_eq!(violation["field"], field, "{body}");
+        assert!(!error.to_string().contains(SECRET), "{body}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_says_when_to_ask_again_says_it_in_a_header() {
+    let witness = Witness::begin().await;
+    let gateway = Gateway::before(&[("catalog", witness.at)]).await;
+    for (code, millis, status, seconds) in [
+        (Code::ResourceExhausted, 1_500, 429, Some("2")),
+        (Code::ResourceExhausted, 3_000, 429, Some("3")),
+        (Code::ResourceExhausted, 0, 429, Some("1")),
+        (Code::FailedPrecondition, 1_500, 400, None),
+        (Code::Unavailable, 20, 503, Some("1")),
+    ] {
+        let mut details = ErrorDetails::new();
+        details.set_retry_info(Some(Duration::from_millis(millis)));
+        witness.tells(Vec::new(), Status::with_error_details(code, "not now", details));
+        let answer = gateway.get(&format!("/v1/products/{MUG}")).await;
+        assert_eq!(answer.status, status, "{code:?}");
+        let told = answer.headers.get(header::RETRY_AFTER).map(|value| value.to_str().unwrap());
+        assert_eq!(told, seconds, "{code:?} after {millis} ms");
+    }
+    witness.tells(Vec::new(), Status::resource_exhausted("not now"));
+    let answer = gateway.get(&format!("/v1/products/{MUG}")).await;
+    assert_eq!(answer.status, 429);
+    assert!(answer.headers.get(header::RETRY_AFTER).is_none(), "it does not say when");
 }
 
 #[tokio::test]

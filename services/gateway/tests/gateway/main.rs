@@ -20,6 +20,7 @@ mod rates;
 mod reflection;
 mod reload;
 mod shelves;
+mod spans;
 mod streams;
 mod support;
 mod tls;

@@ -12,7 +12,7 @@ use tonic_health::pb::{HealthCheckResponse, health_check_response::ServingStatus
 
 use crate::{
     bindings::transcoder,
-    support::{Gateway, Shop},
+    support::{Gateway, Shop, detail},
     witness::Witness,
 };
 
@@ -139,6 +139,10 @@ async fn the_gateway_is_ready_whatever_the_services_are() {
     assert_eq!(gateway.get("/readyz").await.status, 200);
     let post = gateway.tell(http::Method::POST, "/health", "").await;
     assert_eq!((post.status.as_u16(), post.header("allow")), (405, "GET"));
+    let asked = post.header("x-request-id").to_owned();
+    let error = post.json().await;
+    assert_eq!(detail(&error, "ErrorInfo")["reason"], "METHOD_NOT_ALLOWED");
+    assert_eq!(detail(&error, "RequestInfo")["requestId"], asked.as_str());
 }
 
 #[tokio::test]
