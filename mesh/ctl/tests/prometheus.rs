@@ -9,8 +9,6 @@ use serde_json::Value;
 
 use crate::shop::Shop;
 
-const SERVICES: usize = 6;
-
 #[test]
 fn a_shop_is_observed_until_it_goes_down() {
     if let Err(missing) = Prometheus::find() {
@@ -24,10 +22,13 @@ fn a_shop_is_observed_until_it_goes_down() {
     let url = state["prometheus"]["url"].as_str().unwrap();
     let said = String::from_utf8(up.stdout).unwrap();
     assert!(said.lines().any(|line| line.contains("prometheus") && line.contains(url)), "{said}");
+    let kept = |line: &str| line.contains("traces") && line.contains("trace ORDER_ID");
+    assert!(said.lines().any(kept), "it says that traces are kept: {said}");
     let address = url.strip_prefix("http://").unwrap();
+    let services = state["services"].as_object().unwrap().len();
     shop.eventually("every service to be scraped", || {
         let answer = get(address, "/api/v1/query?query=sum(up)");
-        let value = answer.pointer("/data/result/0/value/1")?.as_str()? == SERVICES.to_string();
+        let value = answer.pointer("/data/result/0/value/1")?.as_str()? == services.to_string();
         value.then_some(())
     });
     let rules = get(address, "/api/v1/rules");
