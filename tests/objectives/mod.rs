@@ -3,6 +3,7 @@
 
 mod alerts;
 mod generated;
+mod names;
 pub mod prometheus;
 mod runbook;
 

@@ -2,17 +2,20 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
+use http::{Request, header::AUTHORIZATION};
 use mesh_local::Declaration;
 use mesh_policy::Table;
-use mesh_testkit::workspace;
+use mesh_testkit::{browse, eventually, workspace};
 use meshctl::demo::{self, Amount, Options, Tally};
 use tonic::{Code, codegen::http::uri::PathAndQuery, transport::Endpoint};
 use uuid::Uuid;
 
 use super::exposition::{Family, families};
-use crate::callers::doors;
+use crate::callers::{Callers, doors};
 use crate::shop::{SERVICES, Shop, uuid};
 
+const GATEWAY: &str = "gateway";
 /// Codes that a call can end with.
 const CODES: usize = Code::Unauthenticated as usize + 1;
 /// Of health and reflection, and what is in no contract, which is counted as one.
@@ -29,21 +32,23 @@ const DURATIONS: [&str; 6] = ["duration", "age", "delay", "wait", "latency", "re
 
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_of_a_demo_name_no_customer_and_grow_only_with_the_contracts() {
-    let shop = Shop::open().await;
+    let shop = Shop::with_gateway(|options| options).await;
+    let all = [SERVICES, &["storefront", GATEWAY]].concat();
     let doors = doors(&shop.platform);
     let options = Options { amount: Amount::Orders(40), ..Options::default() };
     let report = demo::run(&doors, options, Tally::default().into()).await.unwrap();
     assert!(report.confirmed > 0 && report.rejected > 0 && report.shipped > 0, "{report:?}");
-    for service in SERVICES {
+    for service in &all {
         for _ in 0..3 {
             invent(&shop, service).await;
         }
     }
+    pages_ask(&shop).await;
     let ids = ids(&shop).await;
 
     let mut faults = BTreeSet::new();
     let mut series = 0;
-    for service in SERVICES {
+    for service in all {
         let text = shop.platform.service(service).metrics().await;
         let bound = (methods(service) + INFRASTRUCTURE) * CODES;
         for id in ids.iter().filter(|id| text.contains(id.as_str())) {
@@ -78,6 +83,46 @@ async fn invent(shop: &Shop, service: &str) {
     assert_eq!(refused.code(), Code::Unimplemented, "{refused:?}");
 }
 
+/// Asks the door in JSON for orders and for what there is not, by methods that there are not either; returns
+/// when it has counted them, by the names of the contracts.
+async fn pages_ask(shop: &Shop) {
+    let (door, token) = (shop.platform.grpc(GATEWAY), Callers::of(&shop.platform).administrator());
+    let ask = async |method: &str, target: &str| {
+        let request = Request::builder().method(method).uri(target);
+        let request = request.header(AUTHORIZATION, &token).body(Bytes::new()).unwrap();
+        let answer = browse(door, request).await.unwrap();
+        let status = answer.status.as_u16();
+        answer.bytes().await;
+        status
+    };
+    let pool = shop.pool("orders").await;
+    let orders: Vec<String> = sqlx::query_scalar("SELECT order_id::text FROM orders LIMIT 3")
+        .fetch_all(&pool)
+        .await
+        .unwrap();
+    pool.close().await;
+    for order in &orders {
+        assert_eq!(ask("GET", &format!("/v1/orders/{order}")).await, 200);
+        assert_eq!(ask("GET", &format!("/v0/parcels/{order}?of={order}")).await, 404);
+        assert!(ask(&format!("LOOK-{order}"), &format!("/v1/orders/{order}")).await >= 400);
+    }
+
+    for (label, value) in [
+        ("http_request_method", "GET"),
+        ("http_request_method", "_OTHER"),
+        ("http_route", "/v1/orders/{order_id}"),
+        ("http_route", "-"),
+    ] {
+        eventually(&format!("a request whose {label} is {value}"), async || {
+            let text = shop.platform.service(GATEWAY).metrics().await;
+            let families = families(&text);
+            let requests = families.get("http_server_request_duration_seconds");
+            requests.is_some_and(|family| family.labels().any(|it| it == (label, value)))
+        })
+        .await;
+    }
+}
+
 /// What the shop knows customers, orders and payments by.
 async fn ids(shop: &Shop) -> Vec<String> {
     let mut ids = Vec::new();
@@ -85,6 +130,7 @@ async fn ids(shop: &Shop) -> Vec<String> {
         ("orders", "SELECT order_id::text FROM orders UNION SELECT customer_id::text FROM carts"),
         ("payments", "SELECT payment_id::text FROM payments"),
         ("processor", "SELECT token FROM cards"),
+        ("users", "SELECT user_id::text FROM users UNION SELECT session_id::text FROM sessions"),
     ] {
         let pool = shop.pool(service).await;
         let found: Vec<String> = sqlx::query_scalar(sql).fetch_all(&pool).await.unwrap();

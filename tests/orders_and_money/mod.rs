@@ -5,7 +5,7 @@
 
 mod cancels;
 mod duplicates;
-mod operators;
+pub mod operators;
 mod overtaken;
 mod refusals;
 mod replicas;

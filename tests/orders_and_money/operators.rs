@@ -7,7 +7,9 @@ use mesh_proto::operator::v1::{
 use mesh_testkit::eventually;
 use shop::{
     inventory::v1::ReservationState,
-    orders::v1::{Order, OrderCancelled, OrderNeedsAttention, OrderResolved, OrderState},
+    orders::v1::{
+        Order, OrderCancelled, OrderNeedsAttention, OrderResolved, OrderState, PlaceOrderRequest,
+    },
     payments::v1::PaymentState,
     processor::v1::ChargeState,
     shipping::v1::ShipmentState,
@@ -119,22 +121,36 @@ async fn a_paid_order_that_cannot_go_on_is_parked_and_turned_back_by_an_operator
     shop.platform.shutdown().await;
 }
 
-async fn impatient_shop() -> Shop {
+/// A shop whose checkouts are parked soon.
+pub async fn impatient_shop() -> Shop {
     Shop::open_with(|options| options.env("orders", "CHECKOUT_LIMIT_SECONDS", "4")).await
 }
 
-/// Nobody delivers to its address, and the processor is away since it authorized the payment.
 async fn an_order_that_cannot_be_paid_back(shop: &Shop) -> String {
+    let [order] = orders_that_cannot_be_paid_back(shop).await;
+    order
+}
+
+/// Nobody delivers to their address, and the processor is away since it authorized the payments.
+pub async fn orders_that_cannot_be_paid_back<const COUNT: usize>(shop: &Shop) -> [String; COUNT] {
     let sku = shop.stocked(5).await;
-    let mut request = shop.order_of(&sku, 1, GOOD_CARD).await;
-    request.address = Some(address("AQ"));
+    let mut requests = Vec::new();
+    for _ in 0..COUNT {
+        let request = shop.order_of(&sku, 1, GOOD_CARD).await;
+        requests.push(PlaceOrderRequest { address: Some(address("AQ")), ..request });
+    }
     let shipping = shop.platform.service("shipping");
     shipping.stop();
-    let order = shop.place(request).await.unwrap();
-    shop.reaches(&order.order_id, 3).await;
+    let mut orders = Vec::new();
+    for request in requests {
+        orders.push(shop.place(request).await.unwrap().order_id);
+    }
+    for order in &orders {
+        shop.reaches(order, 3).await;
+    }
     shop.platform.service("processor").down().await;
     shipping.cont();
-    order.order_id
+    orders.try_into().unwrap()
 }
 
 /// The order, the event, the metric and the operator's list say that it is parked, and where.

@@ -22,6 +22,8 @@ fn a_shop_is_observed_until_it_goes_down() {
     let url = state["prometheus"]["url"].as_str().unwrap();
     let said = String::from_utf8(up.stdout).unwrap();
     assert!(said.lines().any(|line| line.contains("prometheus") && line.contains(url)), "{said}");
+    let kept = |line: &str| line.contains("traces") && line.contains("trace ORDER_ID");
+    assert!(said.lines().any(kept), "it says that traces are kept: {said}");
     let address = url.strip_prefix("http://").unwrap();
     let services = state["services"].as_object().unwrap();
     let processes: usize = services.values().map(|it| it.as_array().unwrap().len()).sum();

@@ -1,7 +1,8 @@
 //! A shop that a test starts with the real program.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use mesh_local::{Home, Identity};
@@ -47,6 +48,14 @@ impl Shop {
     /// The real program in a folder.
     pub fn run_at(&self, folder: &Path, arguments: &[&str]) -> Output {
         self.command(arguments).current_dir(folder).output().unwrap()
+    }
+
+    /// The real program as a shell begins it: at the head of a process group of its own. What it says is
+    /// to be read.
+    pub fn begins(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command(arguments);
+        command.process_group(0).stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
     fn command(&self, arguments: &[&str]) -> Command {

@@ -184,7 +184,8 @@ fn pid(value: &Value) -> Identity {
     Identity::of(value.as_u64().unwrap().try_into().unwrap()).unwrap()
 }
 
-fn processes(state: &Value) -> Vec<Identity> {
+/// Everything that `up` has started.
+pub fn processes(state: &Value) -> Vec<Identity> {
     let services = state["services"].as_object().unwrap().values();
     let instances = services.flat_map(|replicas| replicas.as_array().unwrap());
     let servers = [&state["postgres"], &state["nats"]];

@@ -8,6 +8,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 #[test]
 fn bad_configuration_exits_64() {
@@ -51,6 +52,23 @@ fn sigterm_and_sigint_end_it_in_order() {
 }
 
 #[test]
+fn lines_are_for_people_or_for_programs_as_the_setting_says() {
+    let lines = life("pretty");
+    assert!(lines.iter().all(|line| serde_json::from_str::<Value>(line).is_err()), "{lines:#?}");
+    let greeted = |line: &String| line.contains(" INFO ") && line.contains("greeted=\"world\"");
+    assert!(lines.iter().any(greeted), "{lines:#?}");
+
+    // Nobody looks at a pipe.
+    for format in ["json", "auto"] {
+        let lines = life(format);
+        let read = |line: &String| serde_json::from_str::<Value>(line);
+        let lines: Vec<Value> = lines.iter().map(read).collect::<Result<_, _>>().unwrap();
+        let greeted = lines.iter().find(|line| line["message"] == "hello").unwrap();
+        assert!(greeted["level"] == "INFO" && greeted["greeted"] == "world", "{greeted}");
+    }
+}
+
+#[test]
 fn an_errand_says_how_it_ended_and_starts_no_service() {
     let greet = |arguments: &[&str]| {
         let output = greeter().args(arguments).output().unwrap();
@@ -75,6 +93,26 @@ fn an_armed_crash_point_is_as_hard_as_kill_9() {
     let mut child = greeter().env("CRASH_POINTS", "Greeting:after_call").spawn().unwrap();
 
     assert_eq!(child.wait().unwrap().signal(), Some(Signal::KILL.as_raw()));
+}
+
+/// Every line of a life that ends when it has started and greeted.
+fn life(format: &str) -> Vec<String> {
+    let mut command = greeter();
+    command.env("LOG_FORMAT", format).env("NO_COLOR", "1").env_remove("LOG_LEVEL");
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let log = BufReader::new(child.stdout.take().expect("it is piped"));
+    let mut awaited = vec!["started", "hello"];
+    let mut lines = Vec::new();
+    for line in log.lines().map(|line| line.expect("text")) {
+        let before = awaited.len();
+        awaited.retain(|text| !line.contains(text));
+        if awaited.is_empty() && before > 0 {
+            kill_process(pid(&child), Signal::TERM).unwrap();
+        }
+        lines.push(line);
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{lines:#?}");
+    lines
 }
 
 /// The example, which Cargo builds beside the tests.

@@ -1,21 +1,19 @@
 //! Somebody who was woken: runs the commands of a walk on a shop, and reads what they show.
 
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use mesh_local::{Prometheus, http};
-use mesh_testkit::{PlatformOptions, eventually, patience, program, skipped};
+use mesh_testkit::{PlatformOptions, eventually, patience, skipped};
 use meshctl::top::Metrics;
 use serde_json::{Value, json};
-use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
 use super::page::{Alert, Step};
 use super::screen::{Names, named, read};
+use crate::home::Home;
 use crate::objectives::prometheus::Watch;
 use crate::observe::Traced;
-use crate::shop::{SERVICES, Shop};
+use crate::shop::Shop;
 
 const PAUSE: Duration = Duration::from_millis(100);
 /// What [`Alert`]s are about where no Prometheus tells.
@@ -24,8 +22,7 @@ const LATE: f64 = 30.0;
 /// A shop as `up` leaves it, somebody who looks at it, and a Prometheus that does, too.
 pub struct Operator {
     traced: Traced,
-    program: PathBuf,
-    home: PathBuf,
+    home: Home,
     watch: Option<Watch>,
     names: Names,
 }
@@ -34,10 +31,8 @@ impl Operator {
     /// At a shop that runs; `name` is the walk's.
     pub async fn at_work(name: &str) -> Self {
         let traced = Traced::open_with(PlatformOptions::isolated_postgres).await;
-        let program = program("meshctl").await;
-        let home = home(&traced.shop);
-        let state = serde_json::to_string_pretty(&state(&traced)).unwrap();
-        std::fs::write(home.join("state.json"), state).unwrap();
+        let home = Home::of(&traced.shop, servers(&traced)).await;
+        link_logs(&traced.shop, &home);
         let watch = match Prometheus::find() {
             Ok(prometheus) => Some(Watch::start(name, prometheus, &traced.shop).await),
             Err(missing) => {
@@ -48,7 +43,7 @@ impl Operator {
         if let Some(watch) = &watch {
             watch.works().await;
         }
-        Self { traced, program, home, watch, names: Names::new() }
+        Self { traced, home, watch, names: Names::new() }
     }
 
     pub fn shop(&self) -> &Shop {
@@ -120,18 +115,13 @@ impl Operator {
     /// What a command prints.
     async fn screen(&self, command: &str) -> String {
         let mut process = match command.strip_prefix("cargo mesh ") {
-            Some(arguments) => {
-                let mut process = Command::new(&self.program);
-                process.args(arguments.split(' '));
-                process
-            }
+            Some(arguments) => self.home.mesh(arguments.split(' ')),
             None => {
-                let mut process = Command::new("sh");
+                let mut process = self.home.command("sh");
                 process.args(["-c", command]);
                 process
             }
         };
-        process.env("MESH_HOME", &self.home).env("CI", "1").stdin(Stdio::null());
         let output = process.output().await.unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         text(&output.stdout) + &text(&output.stderr)
@@ -143,43 +133,24 @@ impl Operator {
     }
 }
 
-/// The home of the platform's services, in which the servers' logs are found, too.
-fn home(shop: &Shop) -> PathBuf {
-    let log = shop.platform.service("orders").process().spec().log.clone();
-    let logs = log.parent().unwrap();
+/// Lets the servers' logs be found beside those of the services.
+fn link_logs(shop: &Shop, home: &Home) {
+    let logs = home.root().join("logs");
     let nats = &shop.platform.nats().process().spec().log;
     let postgres = &shop.platform.postgres().process().spec().log;
     for (name, log) in [("nats.0.log", nats), ("postgres.0.log", postgres)] {
         std::os::unix::fs::symlink(log, logs.join(name)).unwrap();
     }
-    logs.parent().map(Path::to_owned).unwrap()
 }
 
-/// What `up` would have written.
-fn state(traced: &Traced) -> Value {
-    let platform = &traced.shop.platform;
-    let instance = |service: &&str| {
-        let process = platform.service(service);
-        let instance = json!({
-            "grpc": process.grpc(),
-            "admin": process.admin(),
-            "pid": process.pid().unwrap(),
-            "database_url": platform.database_url(service),
-        });
-        ((*service).to_owned(), json!([instance]))
-    };
-    let services: serde_json::Map<String, Value> = SERVICES.iter().map(instance).collect();
-    let pid = |process: &mesh_local::Supervised| process.pid().unwrap();
+/// What `up` would have written of the servers, too.
+fn servers(traced: &Traced) -> Value {
+    let postgres = traced.shop.platform.postgres();
     json!({
-        "version": 1,
-        "services": services,
-        "nats": { "url": platform.operator_nats(), "pid": pid(platform.nats().process()) },
         "postgres": {
-            "url": platform.postgres().superuser_url(),
-            "pid": pid(platform.postgres().process()),
+            "url": postgres.superuser_url(),
+            "pid": postgres.process().pid().unwrap(),
         },
-        "caller": { "key": platform.service_keys().private("meshctl") },
-        "users": platform.user_keys().private(),
         "traces": { "address": traced.door.address() },
     })
 }
