@@ -152,7 +152,8 @@ fn address() -> IpAddr {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
     // Nothing is sent: it tells by which of its addresses this machine would.
     let route = socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9));
-    route.and_then(|()| socket.local_addr()).map_or(Ipv4Addr::LOCALHOST.into(), |here| here.ip())
+    let here = route.and_then(|()| socket.local_addr()).map(|here| here.ip());
+    here.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
 }
 
 /// Of digits alone, as a random one may be: nats-server would take it for a number.
