@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use mesh_local::cluster::{Cluster, Door, Network, Sidecar, Workload};
 use mesh_local::{Declaration, Home, Identity, PidFile, Signal, Status, Supervised, http, tail};
 use meshctl::caller;
-use meshctl::generate::cluster::{GRPC, NAMESPACE, Traffic, host, principal};
+use meshctl::generate::cluster::{CANARY, GRPC, NAMESPACE, Traffic, host, principal};
 use meshctl::users::Terms;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -236,7 +236,8 @@ impl Mesh {
             ("DISCOVERY", discovery.join(";")),
             // Its sidecar is a process of this machine like any other, and connects from here.
             ("SIDECAR_ADDR", "127.0.0.1".to_owned()),
-            // Heeded by who is called by the world: who calls it says from where.
+            // Heeded by who is called by the world: who calls it says from where, and which version it wants.
+            ("FORWARD_METADATA", CANARY.to_owned()),
             ("TRUSTED_HOPS", "127.0.0.1/32".to_owned()),
             ("SPIFFE_ID", format!("spiffe://{}", principal(NAMESPACE, &workload.account))),
             ("SERVICE_VERSION", member.version().to_owned()),
