@@ -1,6 +1,11 @@
 //! A cluster, and the shop in it, by the real program; taken down with the value.
 
-use std::{net::SocketAddr, path::PathBuf, process::Output};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    process::Output,
+    time::{Duration, Instant},
+};
 
 use futures::future::join_all;
 use mesh_local::{
@@ -27,6 +32,9 @@ use tokio::{
 use crate::manifests::world::documents;
 
 const NETWORKING: &str = "networking.istio.io";
+/// Until every sidecar has heard of a change. One that has lost istiod looks for it the more seldom the
+/// longer that was away, every half a minute at last.
+pub const HEARD: Duration = Duration::from_secs(60);
 
 pub struct Lab {
     pub home: Home,
@@ -163,8 +171,11 @@ impl Lab {
             .into_iter()
             .partition(|it| it["kind"] == "DestinationRule");
         self.apply(&places).await;
-        let known = format!("every sidecar to know where {service} v2 is");
-        eventually(&known, async || self.is_known(service, "v2").await).await;
+        let begun = Instant::now();
+        while !self.is_known(service, "v2").await {
+            assert!(begun.elapsed() < HEARD, "a sidecar does not know where {service} v2 is");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         self.apply(&routes).await;
     }
 
