@@ -99,7 +99,7 @@ fn an_armed_crash_point_is_as_hard_as_kill_9() {
 fn life(format: &str) -> Vec<String> {
     let mut command = greeter();
     command.env("LOG_FORMAT", format).env("NO_COLOR", "1").env_remove("LOG_LEVEL");
-    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("the example is built");
     let log = BufReader::new(child.stdout.take().expect("it is piped"));
     let mut awaited = vec!["started", "hello"];
     let mut lines = Vec::new();
@@ -107,11 +107,12 @@ fn life(format: &str) -> Vec<String> {
         let before = awaited.len();
         awaited.retain(|text| !line.contains(text));
         if awaited.is_empty() && before > 0 {
-            kill_process(pid(&child), Signal::TERM).unwrap();
+            kill_process(pid(&child), Signal::TERM).expect("it runs");
         }
         lines.push(line);
     }
-    assert_eq!(child.wait().unwrap().code(), Some(0), "{lines:#?}");
+    let end = child.wait().expect("it was started");
+    assert_eq!(end.code(), Some(0), "{lines:#?}");
     lines
 }
 
