@@ -3,21 +3,18 @@
 
 #[path = "support/counted.rs"]
 mod counted;
+#[path = "support/load.rs"]
+mod load;
 mod support;
 
 use std::time::{Duration, Instant};
 
 use counted::{counted, has_counted};
-use mesh_runtime::{ServiceConfig, telemetry, trace};
+use load::{CALLS, FLUSH, HELD, LIMIT, sends_to, serve};
+use mesh_runtime::{telemetry, trace};
 use support::Collector;
 use tonic::Code;
 
-/// Far more than a queue holds.
-const CALLS: usize = 50_000;
-/// A queue, and what is on its way or being read from it (OpenTelemetry's defaults).
-const HELD: usize = 2_048 + 2 * 512;
-const FLUSH: Duration = Duration::from_secs(2);
-const LIMIT: Duration = Duration::from_secs(60);
 const SPANS: &str = "mesh_telemetry_spans_not_sent_total";
 const METRICS: &str = "mesh_telemetry_metrics_not_sent_total";
 
@@ -25,21 +22,10 @@ const METRICS: &str = "mesh_telemetry_metrics_not_sent_total";
 async fn what_a_collector_refuses_is_not_kept_and_what_it_takes_later_is_sent() {
     let collector = Collector::start().await;
     collector.answer.send_replace(Some(Err(Code::ResourceExhausted)));
-    let config = ServiceConfig {
-        otlp_endpoint: Some(collector.endpoint.clone()),
-        otlp_interval: Duration::from_millis(20),
-        log_level: "error,collector_refuses=info".to_owned(),
-        ..ServiceConfig::default()
-    };
+    let config = sends_to(collector.endpoint.clone(), "collector_refuses");
     telemetry::init("refused", &config).unwrap();
 
-    // Nothing here awaits: a queue that made its caller wait would stop the test.
-    for call in 0..CALLS {
-        let _inside = trace::begin(None, || tracing::error_span!(parent: None, "call")).entered();
-        if call % 10 == 0 {
-            tracing::info!(call, "served");
-        }
-    }
+    serve();
     let held = CALLS - counted(SPANS);
     assert!(held <= HELD, "{held} spans were held");
     has_counted(SPANS, CALLS, LIMIT).await;
