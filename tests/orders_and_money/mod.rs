@@ -5,6 +5,7 @@
 
 mod cancels;
 mod duplicates;
+mod minute;
 pub mod operators;
 mod overtaken;
 mod refusals;

@@ -76,7 +76,7 @@ impl<W: Work> Runner<W> {
                 },
             };
             let Some(first) = first else { return };
-            self.pace.wait().await;
+            self.pace.wait(BATCH, || self.waiting.len()).await;
             self.pace.begin();
             let batch = self.gather(first);
             let size = batch.len();

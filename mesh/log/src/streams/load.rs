@@ -11,9 +11,6 @@ use uuid::Uuid;
 
 use crate::{Meta, Pool, gather::Work, returned, statement};
 
-/// Readers wait for each other less than writers do: theirs costs less.
-const READ_PACE: Duration = Duration::from_millis(4);
-
 /// A stream as it is stored.
 #[derive(Clone, Debug)]
 pub struct Stored {
@@ -67,7 +64,6 @@ impl Work for Load {
     const ONE_STATEMENT: bool = true;
     const SUMMARY: &'static str = "SELECT streams";
     const WRITES: bool = false;
-    const PACE: Duration = READ_PACE;
 
     fn label(_: &Uuid) -> &'static str {
         "load"
@@ -103,7 +99,6 @@ impl Work for LoadEvents {
     const ONE_STATEMENT: bool = true;
     const SUMMARY: &'static str = "SELECT log";
     const WRITES: bool = false;
-    const PACE: Duration = READ_PACE;
 
     fn label(_: &(Uuid, i32)) -> &'static str {
         "load_events"

@@ -1,9 +1,6 @@
 //! Reads `products`, always by its key.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    time::Duration,
-};
+use std::collections::{BTreeSet, HashMap};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use mesh_log::{Work, returned};
@@ -24,7 +21,6 @@ impl Work for ReadProducts {
     const ONE_STATEMENT: bool = true;
     const SUMMARY: &'static str = "SELECT products";
     const WRITES: bool = false;
-    const PACE: Duration = Duration::from_millis(4);
 
     fn label(_: &Vec<Sku>) -> &'static str {
         "read_products"

@@ -1,6 +1,6 @@
 //! Carts.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use futures::{FutureExt as _, future::BoxFuture};
 use mesh_log::{
@@ -34,7 +34,6 @@ impl Work for ReadCarts {
     const ONE_STATEMENT: bool = true;
     const SUMMARY: &'static str = "SELECT carts";
     const WRITES: bool = false;
-    const PACE: Duration = Duration::from_millis(4);
 
     fn label(_: &Uuid) -> &'static str {
         "read_cart"
